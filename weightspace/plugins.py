@@ -1,0 +1,39 @@
+"""Plug-ins: a plug-in is a module, its file name is its name.
+
+`encoders/statistics.py` is the encoder "statistics": flags, contract tests and
+help find it by listing the package. Modules whose names start with an
+underscore are shared parts, not plug-ins.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from types import ModuleType
+
+
+def names(package: str) -> tuple[str, ...]:
+  """Names of the plug-ins of a package, sorted, without importing them."""
+  path = importlib.import_module(package).__path__
+  found = (module.name for module in pkgutil.iter_modules(path))
+  return tuple(sorted(name for name in found if not name.startswith("_")))
+
+
+def load(package: str, name: str) -> ModuleType:
+  """Imports the plug-in `name` of a package.
+
+  Raises:
+    ValueError: there is none of that name; the message lists those there are.
+  """
+  known = names(package)
+  if name not in known:
+    raise ValueError(
+        f"{package} has no plug-in {name!r}{nearest(name, known)};"
+        f" there are: {', '.join(known)}"
+    )
+  return importlib.import_module(f"{package}.{name}")
+
+
+def nearest(name: str, known) -> str:
+  """', did you mean X?' for an unknown name, or nothing when none is near."""
+  close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+  return f", did you mean {close[0]!r}?" if close else ""

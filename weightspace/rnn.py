@@ -1,0 +1,265 @@
+"""Cells stacked, with a linear read-out: the networks under study.
+
+Time comes first and batch axes follow, `[T, *batch, I]`; a single sequence is
+`[T, I]`. Networks are batched by `jax.vmap` over weights.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from weightspace import cells
+from weightspace.types import Key, Layer, Linear, Weights
+
+GATE, INPUT, OUTPUT = "gate", "input", "output"
+
+
+@dataclass(frozen=True)
+class RNNSpec:
+  """What changes the graph of an RNN; hashable, so it may be static in jit.
+
+  Attributes:
+    cell: name of a module in `weightspace.cells`.
+    hidden: hidden units of each layer, first layer first.
+    inputs: size of an input, I.
+    outputs: size of an output, V.
+  """
+
+  cell: str
+  hidden: tuple[int, ...]
+  inputs: int
+  outputs: int
+
+  def __post_init__(self):
+    object.__setattr__(self, "hidden", tuple(int(h) for h in self.hidden))
+    sizes = (*self.hidden, self.inputs, self.outputs)
+    if not self.hidden or min(sizes) < 1:
+      raise ValueError(
+          "an RNN needs at least one layer and sizes of at least 1, got"
+          f" hidden={self.hidden}, inputs={self.inputs},"
+          f" outputs={self.outputs}"
+      )
+
+
+class RNN(NamedTuple):
+  """The functions of one shape of RNN.
+
+  Attributes:
+    spec: the static description all of this is derived from.
+    shapes: `Weights` of shape tuples.
+    axes: `Weights` of tuples of axis names. Hidden axes are "h0", "h1", ...;
+      the others "gate", "input", "output". In a leaf with a gate axis, the
+      hidden axis right after it is the one that is written, any other hidden
+      axis is read.
+    size: number of parameters, P.
+    init: (key) -> weights, torch's default: uniform in +-1/sqrt(H).
+    initial_state: (batch shape) -> state, a tuple over layers.
+    step: (weights, state, x [*batch, I]) -> (state, y [*batch, V]).
+    unroll: (weights, xs [T, *batch, I]) -> ys [T, *batch, V], from the
+      initial state. Reverse-mode differentiable only.
+    flatten: (weights) -> vector [P], in torch's `parameters()` order.
+    unflatten: (vector [P]) -> weights.
+  """
+
+  spec: RNNSpec
+  shapes: Weights
+  axes: Weights
+  size: int
+  init: Callable[[Key], Weights]
+  initial_state: Callable[[tuple[int, ...]], Any]
+  step: Callable
+  unroll: Callable
+  flatten: Callable[[Weights], jax.Array]
+  unflatten: Callable[[jax.Array], Weights]
+
+
+def make_rnn(spec: RNNSpec) -> RNN:
+  """An RNN of any cell, depth, widths (one per layer) and sizes."""
+  cell = cells.load(spec.cell)
+  shapes, axes = _shapes(spec, cell.gates), _axes(spec)
+  leaf_shapes = jax.tree.leaves(shapes, is_leaf=_is_record)
+  treedef = jax.tree.structure(shapes, is_leaf=_is_record)
+  sizes = [math.prod(shape) for shape in leaf_shapes]
+  offsets = [sum(sizes[:i]) for i in range(len(sizes))]
+
+  def init(key):
+    bounds = [h**-0.5 for h in spec.hidden for _ in Layer._fields]
+    bounds += [spec.hidden[-1] ** -0.5] * len(Linear._fields)
+    return treedef.unflatten(
+        jax.random.uniform(k, shape, jnp.float32, -bound, bound)
+        for k, shape, bound in zip(
+            jax.random.split(key, len(leaf_shapes)), leaf_shapes, bounds
+        )
+    )
+
+  def initial_state(batch=(), dtype=jnp.float32):
+    return tuple(
+        cell.initial_state((*batch, h), dtype) for h in spec.hidden
+    )
+
+  def step(weights, state, x):
+    new = []
+    for layer, s in zip(weights.layers, state):
+      u = project(layer.wx, layer.bx, x)
+      v = project(layer.wh, layer.bh, cell.output(s))
+      new.append(cell.update(s, u, v))
+      x = cell.output(new[-1])
+    return tuple(new), _read_out(weights.readout, x)
+
+  def unroll(weights, xs):
+    for layer in weights.layers:
+      xs = recur(cell, layer.wh, layer.bh, project(layer.wx, layer.bx, xs))
+    return _read_out(weights.readout, xs)
+
+  def flatten(weights):
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(weights)])
+
+  def unflatten(vector):
+    if vector.shape != (sum(sizes),):
+      raise ValueError(
+          f"{spec} has {sum(sizes)} parameters, got a vector of shape"
+          f" {vector.shape}"
+      )
+    return treedef.unflatten(
+        vector[start : start + size].reshape(shape)
+        for start, size, shape in zip(offsets, sizes, leaf_shapes)
+    )
+
+  return RNN(
+      spec=spec,
+      shapes=shapes,
+      axes=axes,
+      size=sum(sizes),
+      init=init,
+      initial_state=initial_state,
+      step=step,
+      unroll=unroll,
+      flatten=flatten,
+      unflatten=unflatten,
+  )
+
+
+def _is_record(x) -> bool:
+  """A shape or a tuple of names: a plain tuple that holds no tuples."""
+  return type(x) is tuple and not any(isinstance(item, tuple) for item in x)
+
+
+def tree_map_axes(f: Callable, axes: Weights, *trees: Weights) -> Weights:
+  """`f(axes of the leaf, leaf, ...)` over trees shaped like `axes`."""
+  return jax.tree.map(f, axes, *trees, is_leaf=_is_record)
+
+
+def _shapes(spec, gates):
+  layers, read = [], spec.inputs
+  for h in spec.hidden:
+    layers.append(
+        Layer((gates, h, read), (gates, h, h), (gates, h), (gates, h))
+    )
+    read = h
+  return Weights(tuple(layers), Linear((spec.outputs, read), (spec.outputs,)))
+
+
+def _axes(spec):
+  layers, read = [], INPUT
+  for k in range(len(spec.hidden)):
+    h = f"h{k}"
+    layers.append(
+        Layer((GATE, h, read), (GATE, h, h), (GATE, h), (GATE, h))
+    )
+    read = h
+  return Weights(tuple(layers), Linear((OUTPUT, read), (OUTPUT,)))
+
+
+def _read_out(readout, hs):
+  return _sum_bias(hs @ readout.w.T, readout.b)
+
+
+def _rows(a, keep):
+  """Merges all axes of `a` but the last `keep` into one axis of rows."""
+  return a.reshape(-1, *a.shape[a.ndim - keep :])
+
+
+@jax.custom_vjp
+def _sum_bias(a, b):
+  return a + b
+
+
+def _sum_bias_bwd(shape_of_b, da):
+  # A product with ones, not a sum: XLA's CPU reduction over leading axes walks
+  # memory column by column and costs more than the matrix products around it.
+  rows = da.reshape(-1, math.prod(shape_of_b.shape))
+  ones = jax.lax.optimization_barrier(jnp.ones(len(rows), da.dtype))
+  return da, (ones @ rows).reshape(shape_of_b.shape)
+
+
+_sum_bias.defvjp(lambda a, b: (a + b, b), _sum_bias_bwd)
+
+
+def project(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+  """`w x + b`: w `[G, H, I]`, b `[G, H]`, x `[..., I]` -> `[..., G, H]`."""
+  return _sum_bias(jnp.einsum("ghi,...i->...gh", w, x), b)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recur(cell, wh, bh, us):
+  """Unrolls one layer whose input projections are given.
+
+  The backward pass carries only the state's gradient through time; those of
+  `wh` and `bh` are one matrix product over all steps at the end.
+
+  Args:
+    cell: a `Cell`.
+    wh: `[G, H, H]`.
+    bh: `[G, H]`.
+    us: `[T, *batch, G, H]`, `wx x + bx` at every step.
+
+  Returns:
+    Outputs of the layer `[T, *batch, H]`, from the initial state.
+  """
+  return _recur_fwd(cell, wh, bh, us)[0]
+
+
+def _recur_fwd(cell, wh, bh, us):
+  shape = (*us.shape[1:-2], us.shape[-1])
+
+  def step(state, u):
+    v = jnp.einsum("ghk,...k->...gh", wh, cell.output(state)) + bh
+    new = cell.update(state, u, v)
+    return new, (cell.output(new), state, v)
+
+  initial = cell.initial_state(shape, us.dtype)
+  _, (hs, states, vs) = jax.lax.scan(step, initial, us)
+  return hs, (wh, us, states, vs)
+
+
+def _recur_bwd(cell, residuals, dhs):
+  wh, us, states, vs = residuals
+
+  def step(dstate, x):
+    dh, state, u, v = x
+    new, update_vjp = jax.vjp(cell.update, state, u, v)
+    _, output_vjp = jax.vjp(cell.output, new)
+    dstate = _add(dstate, output_vjp(dh)[0])
+    dstate, du, dv = update_vjp(dstate)
+    _, output_vjp = jax.vjp(cell.output, state)
+    dh = jnp.einsum("ghk,...gh->...k", wh, dv)
+    return _add(dstate, output_vjp(dh)[0]), (du, dv)
+
+  last = jax.tree.map(lambda s: jnp.zeros_like(s[0]), states)
+  _, (dus, dvs) = jax.lax.scan(step, last, (dhs, states, us, vs), reverse=True)
+  rows, read = _rows(dvs, 2), _rows(cell.output(states), 1)
+  dwh = jnp.einsum("ngh,nk->ghk", rows, read)
+  dbh = _sum_bias_bwd(wh[:, :, 0], dvs)[1]
+  return dwh, dbh, dus
+
+
+def _add(a, b):
+  return jax.tree.map(jnp.add, a, b)
+
+
+recur.defvjp(_recur_fwd, _recur_bwd)

@@ -1,0 +1,112 @@
+"""The symmetry group of an RNN's weights: signed permutations of hidden units.
+
+Reordering the hidden units of a layer leaves the outputs as they are. So does
+changing a unit's sign, for cells that have odd gates: negate the unit's row in
+the odd gates, weights and biases, and its column in every matrix that reads
+it. Everything here is derived from an RNN's axes and its cell's odd gates.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from weightspace import cells
+from weightspace.keys import derive
+from weightspace.rnn import GATE, RNN, tree_map_axes
+from weightspace.types import Key, Weights
+
+
+class Element(NamedTuple):
+  """A group element, a signed permutation for each hidden layer.
+
+  It moves unit `permutation[i]` to place i and multiplies it by `sign[i]`.
+  """
+
+  permutations: tuple[jax.Array, ...]  # [H] int32, each
+  signs: tuple[jax.Array, ...]  # [H] float32 in {-1, 1}, each
+
+
+def identity(rnn: RNN) -> Element:
+  """The element that changes nothing."""
+  hidden = rnn.spec.hidden
+  return Element(
+      tuple(jnp.arange(h, dtype=jnp.int32) for h in hidden),
+      tuple(jnp.ones(h) for h in hidden),
+  )
+
+
+def sample(key: Key, rnn: RNN, *, signed: bool = True) -> Element:
+  """A uniformly random element; with `signed=False`, a permutation.
+
+  Signs are drawn only for cells that have odd gates.
+  """
+  draw_signs = signed and cells.load(rnn.spec.cell).odd_gates
+  permutations, signs = [], []
+  for k, h in enumerate(rnn.spec.hidden):
+    permutations.append(
+        jax.random.permutation(derive(key, "permutation", k), h).astype(
+            jnp.int32
+        )
+    )
+    coin = jax.random.bernoulli(derive(key, "sign", k), shape=(h,))
+    signs.append(jnp.where(coin & bool(draw_signs), -1.0, 1.0))
+  return Element(tuple(permutations), tuple(signs))
+
+
+def compose(second: Element, first: Element) -> Element:
+  """The element that acts as `first`, then `second`."""
+  return Element(
+      tuple(p[q] for p, q in zip(first.permutations, second.permutations)),
+      tuple(
+          s * t[q]
+          for s, t, q in zip(second.signs, first.signs, second.permutations)
+      ),
+  )
+
+
+def inverse(element: Element) -> Element:
+  """The element that undoes `element`."""
+  inverses = tuple(jnp.argsort(p) for p in element.permutations)
+  return Element(
+      tuple(q.astype(jnp.int32) for q in inverses),
+      tuple(s[q] for s, q in zip(element.signs, inverses)),
+  )
+
+
+def act(rnn: RNN, element: Element, weights: Weights) -> Weights:
+  """Acts on the weights of one network; its outputs do not change.
+
+  `act(compose(b, a), w) == act(b, act(a, w))`, bit for bit.
+  """
+  cell = cells.load(rnn.spec.cell)
+  odd = jnp.zeros(cell.gates, bool).at[jnp.array(cell.odd_gates, int)].set(True)
+  units = {
+      f"h{k}": pair
+      for k, pair in enumerate(zip(element.permutations, element.signs))
+  }
+
+  def act_on_leaf(axes, leaf):
+    for position, name in enumerate(axes):
+      if name not in units:
+        continue
+      permutation, sign = units[name]
+      leaf = jnp.take(leaf, permutation, axis=position)
+      written = position > 0 and axes[position - 1] == GATE
+      if written:  # the gates' own rows: only odd gates carry the sign
+        factor = jnp.where(odd[:, None], sign, 1.0)
+        factor = factor.reshape(factor.shape + (1,) * (leaf.ndim - 2))
+      else:
+        trailing = leaf.ndim - position - 1
+        factor = sign.reshape(sign.shape + (1,) * trailing)
+      leaf = leaf * factor.astype(leaf.dtype)
+    return leaf
+
+  return tree_map_axes(act_on_leaf, rnn.axes, weights)
+
+
+def augment(
+    key: Key, rnn: RNN, weights: Weights, *, signed: bool = True
+) -> Weights:
+  """The weights of one network under a random element of the group."""
+  return act(rnn, sample(key, rnn, signed=signed), weights)
