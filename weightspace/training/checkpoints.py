@@ -1,0 +1,311 @@
+"""Checkpoints: Orbax keeps the arrays, we keep their checksums.
+
+A folder of checkpoints holds, for each step kept,
+
+  120/         the arrays, as Orbax writes them
+  120.json     dtype, shape and sha256 of each array, and the record's own
+  bad-100/     a step that failed its checks and was moved aside, if any
+
+Orbax notices a file that is missing or short, but not a bit that flipped in
+data; the checksums do. A step is good when its record and its arrays agree.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+_VERSION = 1
+_HALF_WRITTEN = ".orbax-checkpoint-tmp"
+
+
+class CheckpointError(RuntimeError):
+  """There are checkpoints, and not one of them is good."""
+
+
+class Checkpoints:
+  """The newest good states of one run, in one folder.
+
+  A process of several uses a folder of its own; nothing here waits for other
+  processes. States are pytrees of arrays that each process holds whole, none
+  of them empty. PRNG keys are refused: derive them from the step.
+  """
+
+  def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
+    """Nothing is read or written before the first `save` or `restore`.
+
+    Args:
+      directory: the folder; the first `save` makes it.
+      keep: how many steps to keep. With 1, damage to it leaves nothing.
+    """
+    if keep < 1:
+      raise ValueError(f"keep must be at least 1, got {keep}")
+    self.directory = Path(directory).absolute()
+    self._keep = keep
+    self._orbax = None
+
+  def save(self, step: int, tree: Any) -> None:
+    """Saves `tree` as `step`, then drops steps beyond `keep`.
+
+    When it returns, files and folder are synced to disk. A process killed
+    before that leaves the older steps as they were.
+
+    Raises:
+      TypeError: a leaf is a PRNG key.
+      ValueError: this step exists, or two leaves have the same path.
+    """
+    step = int(step)
+    if (self.directory / str(step)).exists():
+      raise ValueError(f"{self.directory} has a step {step} already")
+    arrays = {
+        name: np.asarray(_data(name, leaf)) for name, leaf in _named(tree)
+    }
+    self.directory.mkdir(parents=True, exist_ok=True)
+    # The record comes first: a step without one would be taken for bad.
+    _write_record(self._record(step), arrays)
+    manager = self._manager()
+    args = _orbax().args.StandardSave(arrays)
+    manager.save(step, args=args, force=True)
+    _sync_tree(self.directory / str(step))
+    _sync(self.directory)
+    kept = set(_steps(self.directory))
+    for path in self.directory.glob("*.json"):
+      if path.stem.isdecimal() and int(path.stem) not in kept:
+        path.unlink()
+
+  def restore(self, template: Any) -> tuple[int, Any] | None:
+    """The newest good step and its state, or None where nothing was saved.
+
+    A step that fails its checks is reported in the log, with its folder and
+    the reason. Once an older step proves good, the bad ones are renamed to
+    `bad-<step>`; until then they stay where they are.
+
+    Args:
+      template: a tree like the one saved, of arrays or `ShapeDtypeStruct`s.
+        Leaves come back as it has them: on the same devices, or as NumPy.
+
+    Raises:
+      ValueError: the state saved has other leaves, shapes or dtypes than the
+        template, so it is another configuration's.
+      CheckpointError: there are steps, but not one is good.
+    """
+    self._drop_half_written()
+    bad = {}
+    for step in sorted(_steps(self.directory), reverse=True):
+      folder = self.directory / str(step)
+      try:
+        record = _read_record(self._record(step))
+      except (OSError, ValueError, KeyError, TypeError) as error:
+        bad[step] = f"its record {self._record(step).name}: {error}"
+      else:
+        _check_template(folder, record, template)
+        try:
+          arrays = self._load(step, record)
+        except Exception as error:  # whatever damage makes Orbax raise
+          bad[step] = f"{type(error).__name__}: {error}"
+        else:
+          self._move_aside(bad)
+          return step, _place(arrays, template)
+      logging.warning("checkpoint %s is bad: %s", folder, bad[step])
+    if bad:
+      reasons = "; ".join(f"step {step}: {why}" for step, why in bad.items())
+      raise CheckpointError(
+          f"every checkpoint in {self.directory} is bad ({reasons}). To start"
+          " over, remove that folder."
+      )
+    return None
+
+  def close(self) -> None:
+    """Ends Orbax's threads; the object may be used again."""
+    if self._orbax is not None:
+      self._orbax.close()
+      self._orbax = None
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+  def _record(self, step):
+    return self.directory / f"{step}.json"
+
+  def _manager(self):
+    if self._orbax is None:
+      ocp = _orbax()
+      options = {}
+      if jax.process_count() > 1:
+        here = jax.process_index()
+        options["multiprocessing_options"] = ocp.options.MultiprocessingOptions(
+            primary_host=here,
+            active_processes={here},
+            barrier_sync_key_prefix=f"process{here}",
+        )
+        options["create"] = False
+      # Not asynchronous: arrays may be donated to the next step right away.
+      self._orbax = ocp.CheckpointManager(
+          self.directory,
+          options=ocp.CheckpointManagerOptions(
+              max_to_keep=self._keep,
+              enable_async_checkpointing=False,
+              **options,
+          ),
+      )
+    return self._orbax
+
+  def _load(self, step, record):
+    like = {
+        name: np.empty(leaf["shape"], leaf["dtype"])
+        for name, leaf in record.items()
+    }
+    args = _orbax().args.StandardRestore(like)
+    arrays = self._manager().restore(step, args=args)
+    for name, leaf in record.items():
+      if _sha256(arrays[name]) != leaf["sha256"]:
+        raise ValueError(f"checksum of {name} differs: its data was altered")
+    return arrays
+
+  def _drop_half_written(self):
+    for path in self.directory.glob(f"*{_HALF_WRITTEN}*"):
+      logging.warning("checkpoint %s is bad: half-written, removed", path)
+      shutil.rmtree(path)
+
+  def _move_aside(self, steps):
+    for step in steps:
+      aside = self.directory / f"bad-{step}"
+      if aside.exists():
+        shutil.rmtree(aside)
+      (self.directory / str(step)).rename(aside)
+      self._record(step).unlink(missing_ok=True)
+      logging.warning("moved it aside to %s", aside)
+    if steps:
+      self._manager().reload()
+
+
+def _orbax():
+  import orbax.checkpoint  # half a second
+
+  return orbax.checkpoint
+
+
+def _named(tree):
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  named = [
+      (jax.tree_util.keystr(path, simple=True, separator="/") or "leaf", leaf)
+      for path, leaf in leaves
+  ]
+  if len({name for name, _ in named}) < len(named):
+    raise ValueError(f"two leaves have one path: {[n for n, _ in named]}")
+  return named
+
+
+def _data(name, leaf):
+  dtype = getattr(leaf, "dtype", None)
+  if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    raise TypeError(
+        f"{name} is a PRNG key; derive it from the step instead of saving it"
+    )
+  return leaf
+
+
+def _sha256(array) -> str:
+  data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+  return hashlib.sha256(data).hexdigest()
+
+
+def _digest(leaves) -> str:
+  return hashlib.sha256(
+      json.dumps(leaves, sort_keys=True).encode()
+  ).hexdigest()
+
+
+def _write_record(path, arrays):
+  leaves = {
+      name: {
+          "dtype": str(array.dtype),
+          "shape": list(array.shape),
+          "sha256": _sha256(array),
+      }
+      for name, array in arrays.items()
+  }
+  record = {"version": _VERSION, "sha256": _digest(leaves), "leaves": leaves}
+  temporary = path.with_suffix(".json.tmp")
+  with open(temporary, "w", encoding="utf-8") as file:
+    json.dump(record, file, indent=1)
+    file.flush()
+    os.fsync(file.fileno())
+  temporary.replace(path)
+
+
+def _read_record(path) -> dict:
+  record = json.loads(path.read_text(encoding="utf-8"))
+  if record["version"] != _VERSION:
+    raise ValueError(f"version {record['version']} is not {_VERSION}")
+  if record["sha256"] != _digest(record["leaves"]):
+    raise ValueError("its checksum differs: it was altered")
+  return record["leaves"]
+
+
+def _steps(directory):
+  if not directory.is_dir():
+    return []
+  return [
+      int(path.name)
+      for path in directory.iterdir()
+      if path.name.isdecimal() and path.is_dir()
+  ]
+
+
+def _check_template(folder, record, template):
+  expected = {
+      name: (str(leaf.dtype), list(leaf.shape))
+      for name, leaf in _named(template)
+  }
+  for name in sorted({*record, *expected}):
+    found = record.get(name)
+    found = found and (found["dtype"], found["shape"])
+    if found != expected.get(name):
+      raise ValueError(
+          f"{folder} was saved with another configuration: {name} is"
+          f" {_describe(found)} there, expected {_describe(expected.get(name))}"
+      )
+
+
+def _describe(leaf):
+  return f"{leaf[0]}{leaf[1]}" if leaf else "absent"
+
+
+def _place(arrays, template):
+  def place(name, leaf):
+    array = arrays[name]
+    if isinstance(leaf, np.ndarray | np.generic):
+      return array
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None or not getattr(leaf, "committed", True):
+      return jnp.array(array)
+    return jax.device_put(array, sharding, may_alias=False)
+
+  leaves = [place(name, leaf) for name, leaf in _named(template)]
+  return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def _sync_tree(folder):
+  for root, _, files in os.walk(folder):
+    for name in files:
+      _sync(os.path.join(root, name))
+    _sync(root)
+
+
+def _sync(path):
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
