@@ -3,7 +3,9 @@
 Warnings are errors and every test has a time limit: see setup.cfg.
 """
 
+import importlib
 import os
+import sys
 
 # The tests are about values, not speed, and must be the same everywhere; an
 # accelerator is used only where somebody asks for it.
@@ -11,6 +13,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import hypothesis
 import jax
+import pytest
 
 # Before anything touches a device. Four, so that sharding is really tested.
 jax.config.update("jax_num_cpu_devices", 4)
@@ -24,3 +27,29 @@ hypothesis.settings.register_profile(
     database=None,  # derandomized examples need no memory of failed ones
 )
 hypothesis.settings.load_profile("weightspace")
+
+
+@pytest.fixture
+def plant(monkeypatch, tmp_path):
+  """`plant(package, name, source)` adds a plug-in for one test.
+
+  It is found as if its file lay in the package: `plant("weightspace.cells",
+  "relu", "...")` makes `cells.load("relu")` work.
+  """
+  planted = []
+
+  def add(package: str, name: str, source: str) -> None:
+    folder = tmp_path / "planted" / package
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.py").write_text(source)
+    module = importlib.import_module(package)
+    if str(folder) not in module.__path__:
+      path = [*module.__path__, str(folder)]
+      monkeypatch.setattr(module, "__path__", path)
+    importlib.invalidate_caches()
+    planted.append((module, name))
+
+  yield add
+  for module, name in planted:
+    sys.modules.pop(f"{module.__name__}.{name}", None)
+    vars(module).pop(name, None)

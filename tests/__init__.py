@@ -1,0 +1,1 @@
+"""Tests. Contract tests of plug-ins are in `tests.contracts`."""

@@ -1,0 +1,205 @@
+"""The Cell contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from weightspace import cells
+
+HIDDEN = 5
+
+
+def _inputs(cell, batch=()):
+  """A random state and random projections u, v of matching shapes."""
+  random = np.random.default_rng(0)
+
+  def normal(shape):
+    return random.standard_normal(shape, np.float32)
+
+  zeros = cell.initial_state((*batch, HIDDEN), jnp.float32)
+  state = jax.tree.map(lambda leaf: normal(leaf.shape), zeros)
+  shape = (*batch, cell.gates, HIDDEN)
+  return state, normal(shape), normal(shape)
+
+
+def _signature(tree):
+  leaves, structure = jax.tree.flatten(tree)
+  return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def check_gates(cell):
+  """Odd gates are gates, each named once."""
+  assert isinstance(cell, cells.Cell)
+  assert cell.gates >= 1
+  assert set(cell.odd_gates) <= set(range(cell.gates))
+  assert len(set(cell.odd_gates)) == len(cell.odd_gates)
+
+
+def check_initial_state(cell):
+  """Zeros of the shape and dtype asked for: they treat all units alike."""
+  for dtype in (jnp.float32, jnp.bfloat16):
+    for shape in ((HIDDEN,), (2, 3, HIDDEN)):
+      leaves = jax.tree.leaves(cell.initial_state(shape, dtype))
+      assert leaves
+      for leaf in leaves:
+        assert leaf.shape == shape
+        assert leaf.dtype == dtype
+        assert not np.any(leaf)
+
+
+def check_shapes(cell):
+  """`update` maps states to states, whatever the batch axes and the dtype."""
+  for dtype in (jnp.float32, jnp.bfloat16):
+    for batch in ((), (2,), (2, 3)):
+      state = jax.eval_shape(
+          lambda b=batch, d=dtype: cell.initial_state((*b, HIDDEN), d)
+      )
+      u = jax.ShapeDtypeStruct((*batch, cell.gates, HIDDEN), dtype)
+      new = jax.eval_shape(cell.update, state, u, u)
+      assert _signature(new) == _signature(state)
+      output = jax.eval_shape(cell.output, state)
+      assert output.shape == (*batch, HIDDEN)
+      assert output.dtype == dtype
+
+
+def check_pointwise(cell):
+  """No hidden unit sees another one, nor one example of a batch another."""
+  inputs = _inputs(cell)
+  jacobians = jax.jit(jax.jacobian(cell.update, argnums=(0, 1, 2)))(*inputs)
+  jacobians = (*jacobians, jax.jit(jax.jacobian(cell.output))(inputs[0]))
+  others = ~np.eye(HIDDEN, dtype=bool)
+  for jacobian in jax.tree.leaves(jacobians):
+    jacobian = np.asarray(jacobian)
+    assert np.all(np.isfinite(jacobian))
+    by_unit = jacobian.reshape(HIDDEN, -1, HIDDEN)  # a gate axis in between
+    assert not np.any(by_unit.transpose(1, 0, 2)[:, others])
+
+  batched = _inputs(cell, (3,))
+  together = jax.jit(cell.update)(*batched)
+  apart = jax.jit(jax.vmap(cell.update))(*batched)
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+      together,
+      apart,
+  )
+
+
+def check_odd_gates(cell):
+  """Changing a unit's sign in state and odd gates changes that of its result.
+
+  A cell without odd gates claims no such symmetry.
+  """
+  if not cell.odd_gates:
+    return
+  state, u, v = _inputs(cell, (4,))
+  sign = np.array([1, -1, -1, 1, -1], np.float32)
+  odd = np.isin(np.arange(cell.gates), cell.odd_gates)
+  gate_sign = np.where(odd[:, None], sign, np.float32(1))
+
+  def flip(tree):
+    return jax.tree.map(lambda leaf: sign * leaf, tree)
+
+  update = jax.jit(cell.update)
+  flipped = update(flip(state), gate_sign * u, gate_sign * v)
+  expected = flip(update(state, u, v))
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+      flipped,
+      expected,
+  )
+  np.testing.assert_array_equal(
+      cell.output(flip(state)), flip(cell.output(state))
+  )
+
+
+CHECKS = (
+    check_gates,
+    check_initial_state,
+    check_shapes,
+    check_pointwise,
+    check_odd_gates,
+)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", cells.names())
+def test_contract(name, check):
+  check(cells.load(name))
+
+
+LSTM, GRU, ELMAN = (cells.load(name) for name in ("lstm", "gru", "elman"))
+
+
+def _mixes_units(h, u, v):
+  del h
+  return jnp.tanh(jnp.cumsum((u + v)[..., 0, :], axis=-1))
+
+
+def _mixes_examples(h, u, v):
+  new = ELMAN.update(h, u, v)
+  return new - new.mean(axis=0) if new.ndim > 1 else new
+
+
+def _upcasts(h, u, v):
+  return ELMAN.update(h, u, v).astype(jnp.float32)
+
+
+def _infinite_slope(h, u, v):
+  del h
+  return jnp.sqrt(jnp.abs((u - u + v - v)[..., 0, :]))
+
+
+BROKEN = {
+    "odd gate out of range": (LSTM._replace(odd_gates=(4,)), check_gates),
+    "odd gate named twice": (GRU._replace(odd_gates=(2, 2)), check_gates),
+    "starts at one": (
+        ELMAN._replace(initial_state=jnp.ones),
+        check_initial_state,
+    ),
+    "ignores the dtype": (
+        ELMAN._replace(initial_state=lambda shape, dtype: jnp.zeros(shape)),
+        check_initial_state,
+    ),
+    "upcasts": (ELMAN._replace(update=_upcasts), check_shapes),
+    "outputs all of its state": (
+        LSTM._replace(output=lambda s: jnp.concatenate([s.h, s.c], -1)),
+        check_shapes,
+    ),
+    "units see each other": (
+        ELMAN._replace(update=_mixes_units),
+        check_pointwise,
+    ),
+    "examples see each other": (
+        ELMAN._replace(update=_mixes_examples),
+        check_pointwise,
+    ),
+    "no finite gradient": (
+        ELMAN._replace(update=_infinite_slope),
+        check_pointwise,
+    ),
+    "wrong odd gate": (LSTM._replace(odd_gates=(0,)), check_odd_gates),
+    "too many odd gates": (GRU._replace(odd_gates=(0, 2)), check_odd_gates),
+    "relu is not odd": (
+        ELMAN._replace(
+            update=lambda h, u, v: jax.nn.relu((u + v)[..., 0, :])
+        ),
+        check_odd_gates,
+    ),
+    "even output": (ELMAN._replace(output=jnp.abs), check_odd_gates),
+}
+
+
+@pytest.mark.parametrize("broken, check", BROKEN.values(), ids=BROKEN)
+def test_contract_rejects(broken, check):
+  with pytest.raises(AssertionError):
+    check(broken)
+
+
+def test_every_check_rejects_something():
+  assert {check for _, check in BROKEN.values()} == set(CHECKS)
+
+
+def test_the_nearest_cell_is_named():
+  with pytest.raises(ValueError, match="did you mean 'lstm'"):
+    cells.load("ltsm")
