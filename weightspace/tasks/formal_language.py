@@ -1,0 +1,256 @@
+"""Formal languages a^n b^(n+m_b) c^(n+m_c) d^(n+m_d) (section 5.1).
+
+A task is the triple m = (m_b, m_c, m_d), each in {-3, ..., 2}: 216 languages.
+With m = (1, 0, -1), "abbc", "aabbbccd" are strings of the language. A network
+reads BOS and the string, symbol by symbol, predicts the next symbol at every
+step, and is trained to go on with EOS once the string is over.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace.keys import derive
+from weightspace.rnn import RNN
+from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
+from weightspace.types import Key, Weights
+
+LETTERS = "abcd"
+BOS, EOS = len(LETTERS), len(LETTERS) + 1
+VOCABULARY = len(LETTERS) + 2
+
+
+@dataclass(frozen=True)
+class Config:
+  """What all languages of a zoo share; the defaults are the paper's.
+
+  Attributes:
+    length: symbols of a sequence with BOS and the padding, T + 1.
+    max_n: n is uniform in [max(0, -min m), max_n).
+    shift_min: smallest m.
+    shift_max: largest m.
+    always_fit: whether n is also kept so small that EOS fits. The paper's
+      recipe (False) has strings with no place for EOS: m = (2, 2, 2), n = 9.
+    mask_padding: whether training leaves out what follows EOS. The paper's
+      recipe (False) trains the network to go on emitting EOS.
+    eval_strings: strings sampled to measure accuracy.
+    eval_batch: strings drawn from the language to measure the loss.
+  """
+
+  length: int = 42
+  max_n: int = 10
+  shift_min: int = -3
+  shift_max: int = 2
+  always_fit: bool = True
+  mask_padding: bool = False
+  eval_strings: int = 1000
+  eval_batch: int = 128
+
+  def __post_init__(self):
+    if self.shift_min > self.shift_max:
+      raise ValueError(
+          f"shift_min={self.shift_min} must not exceed"
+          f" shift_max={self.shift_max}"
+      )
+    # The language whose shortest string is longest must have room for it.
+    smallest = max(0, -self.shift_min)
+    longest = len(LETTERS) * smallest + 3 * self.shift_max
+    crowded = self.always_fit and longest + 2 > self.length
+    if self.max_n <= smallest or crowded:
+      raise ValueError(
+          f"length={self.length}, max_n={self.max_n}: some languages with"
+          f" shifts in [{self.shift_min}, {self.shift_max}] have no string;"
+          f" max_n must exceed {smallest}, length be at least {longest + 2}"
+      )
+
+
+def shifts(task: jax.Array) -> jax.Array:
+  """The shifts of all letters, `[..., 4]`: m with m_a = 0 before it."""
+  return jnp.concatenate([jnp.zeros_like(task[..., :1]), task], axis=-1)
+
+
+def write(task: jax.Array, n: jax.Array, length: int) -> jax.Array:
+  """The language's string number n, as tokens.
+
+  Args:
+    task: [3] int32.
+    n: [B] int32, number of a's.
+    length: symbols with BOS and padding, T + 1.
+
+  Returns:
+    [B, T + 1] int32: BOS, the string, EOS up to the end.
+  """
+  ends = jnp.cumsum(n[:, None] + shifts(task), axis=-1)
+  place = jnp.arange(length - 1)
+  letter = jnp.sum(place >= ends[:, :, None], axis=1, dtype=jnp.int32)
+  tokens = jnp.where(letter == len(LETTERS), EOS, letter)
+  return jnp.pad(tokens, ((0, 0), (1, 0)), constant_values=BOS)
+
+
+def _counts_and_end(tokens):
+  """Letters before the first EOS, whether there is one, and where."""
+  string = tokens[..., 1:]
+  is_end = string == EOS
+  before = jnp.cumsum(is_end, axis=-1) == 0
+  letters = jnp.arange(len(LETTERS), dtype=string.dtype)
+  counts = jnp.sum((string[..., None] == letters) & before[..., None], axis=-2)
+  return counts, is_end, before
+
+
+def is_member_by_counts(task: jax.Array, tokens: jax.Array) -> jax.Array:
+  """Membership as the authors' release tests it: counts before EOS only.
+
+  Order is not looked at ("abab" passes as a²b²), nor what follows EOS.
+
+  Args:
+    task: [3] integers.
+    tokens: [..., T + 1] integers; the first one, BOS, is not looked at.
+
+  Returns:
+    [...] bool.
+  """
+  counts, is_end, _ = _counts_and_end(tokens)
+  n = counts - shifts(task).astype(counts.dtype)
+  return jnp.any(is_end, axis=-1) & jnp.all(n == n[..., :1], axis=-1)
+
+
+def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
+  """Strict membership: counts, order, no BOS, one EOS, then only padding.
+
+  Args:
+    task: [3] integers.
+    tokens: [..., T + 1] integers; the first one must be BOS.
+
+  Returns:
+    [...] bool.
+  """
+  _, is_end, before = _counts_and_end(tokens)
+  string = tokens[..., 1:]
+  letters_only = jnp.all(~before | (string < len(LETTERS)), axis=-1)
+  padded = jnp.all(before | is_end, axis=-1)
+  falls = (string[..., 1:] < string[..., :-1]) & before[..., 1:]
+  in_order = ~jnp.any(falls, axis=-1)
+  valid = (tokens[..., 0] == BOS) & jnp.all(string >= 0, axis=-1)
+  counted = is_member_by_counts(task, tokens)
+  return counted & letters_only & padded & in_order & valid
+
+
+def sample_strings(
+    key: Key, rnn: RNN, weights: Weights, count: int, length: int
+) -> tuple[jax.Array, jax.Array]:
+  """Lets a network write: each symbol is drawn from its own distribution.
+
+  It goes on after EOS, to the end of the sequence.
+
+  Returns:
+    tokens [K, T + 1] int32, log-probabilities [T, K, V] float32.
+  """
+  draws = jax.random.uniform(derive(key, "draws"), (length - 1, count))
+
+  def step(carry, u):
+    state, token = carry
+    state, logits = rnn.step(weights, state, jax.nn.one_hot(token, VOCABULARY))
+    log_probs = jax.nn.log_softmax(logits)
+    # Inverse of the distribution function: one draw a symbol, not one a letter
+    passed = u[:, None] >= jnp.cumsum(jnp.exp(log_probs), axis=-1)[:, :-1]
+    token = jnp.sum(passed, axis=-1, dtype=jnp.int32)
+    return (state, token), (token, log_probs)
+
+  first = jnp.full((count,), BOS, jnp.int32)
+  start = (rnn.initial_state((count,)), first)
+  _, (tokens, log_probs) = jax.lax.scan(step, start, draws)
+  return jnp.concatenate([first[:, None], tokens.T], axis=1), log_probs
+
+
+def make(config: Config) -> TaskFamily:
+  """The family of formal languages."""
+
+  def sample_task(key):
+    return jax.random.randint(
+        key, (3,), config.shift_min, config.shift_max + 1, jnp.int32
+    )
+
+  def sample_batch(key, task, size):
+    m = shifts(task)
+    low, high = jnp.maximum(0, -jnp.min(m)), config.max_n
+    if config.always_fit:
+      room = config.length - 2 - jnp.sum(m)
+      high = jnp.minimum(high, room // len(LETTERS) + 1)
+    n = jax.random.randint(key, (size,), low, high, jnp.int32)
+    tokens = write(task, n, config.length).T
+    counts = _unpadded(tokens) if config.mask_padding else None
+    return Batch(
+        inputs=jax.nn.one_hot(tokens[:-1], VOCABULARY),
+        targets=tokens[1:],
+        mask=jnp.ones(tokens[1:].shape) if counts is None else counts,
+    )
+
+  def rollouts(key, task, rnn, weights, count):
+    del task  # the network writes what it believes in
+    tokens, log_probs = sample_strings(
+        key, rnn, weights, count, config.length
+    )
+    return Rollouts(
+        tokens.astype(jnp.int8),
+        jnp.swapaxes(log_probs, 0, 1).astype(jnp.float16),
+    )
+
+  def encode(task, sequences):
+    del task
+    return jax.nn.one_hot(sequences[:, :-1].T.astype(jnp.int32), VOCABULARY)
+
+  def performance(key, task, rnn, weights):
+    tokens, _ = sample_strings(
+        derive(key, "strings"), rnn, weights, config.eval_strings, config.length
+    )
+    batch = sample_batch(derive(key, "loss"), task, config.eval_batch)
+    log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
+    right = jax.nn.one_hot(batch.targets, VOCABULARY)
+    losses = -jnp.sum(right * log_probs, axis=-1) * batch.mask
+    return {
+        "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
+        "accuracy_counts": jnp.mean(
+            is_member_by_counts(task, tokens), dtype=jnp.float32
+        ),
+        "loss": jnp.sum(losses) / jnp.sum(batch.mask),
+    }
+
+  def novelty(task):
+    m = shifts(task).astype(jnp.float32)
+    share = 1 + m - jnp.min(m)
+    share = share / jnp.sum(share)
+    return -jnp.sum(share * jnp.log(share))
+
+  return TaskFamily(
+      spec=TaskSpec(
+          inputs=VOCABULARY,
+          outputs=VOCABULARY,
+          length=config.length - 1,
+          kind="token",
+          task_names=("m_b", "m_c", "m_d"),
+          metric_names=("accuracy", "accuracy_counts", "loss"),
+          symbols=(*LETTERS, "BOS", "EOS"),
+          classes=(config.shift_min, config.shift_max),
+      ),
+      sample_task=sample_task,
+      sample_batch=sample_batch,
+      rollouts=rollouts,
+      encode=encode,
+      mask=lambda sequences: _unpadded(sequences.T),
+      performance=performance,
+      novelty=novelty,
+      describe=describe,
+  )
+
+
+def _unpadded(tokens):
+  """1 at steps that no EOS was read before; tokens [T + 1, B] -> [T, B]."""
+  return (jnp.cumsum(tokens[:-1] == EOS, axis=0) == 0).astype(jnp.float32)
+
+
+def describe(task: np.ndarray) -> str:
+  """The language in symbols: "a^n b^(n+1) c^n d^(n-1)"."""
+  powers = ["n", *(f"(n{int(m):+d})" if m else "n" for m in task)]
+  return " ".join(f"{x}^{power}" for x, power in zip(LETTERS, powers))

@@ -1,0 +1,216 @@
+"""Trains many small RNNs at once. Pure functions; no files, no flags.
+
+Networks are independent: each has its own task, weight decay and keys, all
+derived from (seed, network id), so a network's history does not depend on
+which others are trained beside it. They are spread over the devices of a mesh;
+each device trains its share in groups small enough for its cache, one group
+after the other, and no device ever speaks to another.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, PartitionSpec
+
+from weightspace.keys import derive
+from weightspace.rnn import RNN
+from weightspace.tasks import TaskFamily
+
+
+@dataclass(frozen=True)
+class Recipe:
+  """How each network is trained; the defaults are the paper's (section 5.1).
+
+  Attributes:
+    snapshot_steps: after how many steps a network is looked at; the last one
+      ends training.
+    batch: sequences a step.
+    learning_rates: at the start, half-way and at the end of training; linear
+      in between.
+    weight_decays: AdamW's; each network draws one of them.
+    init_scale: factor on torch's default initial weights.
+  """
+
+  snapshot_steps: tuple[int, ...] = (
+      0, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000,
+  )  # fmt: skip
+  batch: int = 32
+  learning_rates: tuple[float, float, float] = (0.01, 0.003, 0.0003)
+  weight_decays: tuple[float, ...] = (1e-4,)
+  init_scale: float = 1.0
+
+  def __post_init__(self):
+    steps = tuple(int(step) for step in self.snapshot_steps)
+    object.__setattr__(self, "snapshot_steps", steps)
+    for name in ("learning_rates", "weight_decays"):
+      object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+    if not steps or steps[0] < 0 or sorted(set(steps)) != list(steps):
+      raise ValueError(
+          f"snapshot_steps must be increasing and not negative, got {steps}"
+      )
+    if len(self.learning_rates) != 3 or not self.weight_decays:
+      raise ValueError(
+          "learning_rates needs three values (start, half-way, end) and"
+          f" weight_decays at least one, got {self.learning_rates} and"
+          f" {self.weight_decays}"
+      )
+
+  @property
+  def steps(self) -> int:
+    """Steps of training in all."""
+    return self.snapshot_steps[-1]
+
+
+class State(NamedTuple):
+  """N networks in training. Leading axis: networks."""
+
+  vectors: jax.Array  # [N, P] float32, flattened weights
+  opt_state: Any  # optax's, over [N, P]
+
+
+class Trainer(NamedTuple):
+  """Compiled functions; `net_ids` `[N]` int32 says which networks these are.
+
+  Attributes:
+    round_up: (N) -> the next N that fits the mesh and the group.
+    init: (net_ids) -> `State`.
+    segment: (state, net_ids, start, stop) -> `State`: trains from step `start`
+      up to `stop`; one compilation serves all. Donates `state`.
+    snapshot: (state, net_ids, step) -> dict of arrays `[N, ...]`: what the zoo
+      stores of these networks at this step.
+  """
+
+  round_up: Callable[[int], int]
+  init: Callable
+  segment: Callable
+  snapshot: Callable
+
+
+def make_trainer(
+    recipe: Recipe,
+    family: TaskFamily,
+    rnn: RNN,
+    *,
+    seed: int,
+    rollouts: int,
+    mesh: Mesh,
+    group: int = 4,
+) -> Trainer:
+  """A trainer of networks of one shape on one family.
+
+  Args:
+    recipe: how to train.
+    family: what on.
+    rnn: the shape of the networks.
+    seed: of the zoo; with a network's id it determines everything about it.
+    rollouts: K, rollouts kept of each snapshot.
+    mesh: 1-d; networks are spread over it.
+    group: networks that a device trains at a time, as one vmap. On CPU about
+      4, so that they stay in the cache; on an accelerator the whole shard.
+  """
+  root = jax.random.key(seed)
+  axis = PartitionSpec(mesh.axis_names[0])
+
+  def traits(net_id):
+    key = derive(root, "traits", net_id)
+    choices = jnp.asarray(recipe.weight_decays)
+    decay = jax.random.choice(derive(key, "weight decay"), choices)
+    return family.sample_task(derive(key, "task")), decay
+
+  def optimizer(weight_decay):
+    half = max(recipe.steps // 2, 1)
+    start, middle, end = recipe.learning_rates
+    schedule = optax.join_schedules(
+        [
+            optax.linear_schedule(start, middle, half),
+            optax.linear_schedule(middle, end, max(recipe.steps - half, 1)),
+        ],
+        [half],
+    )
+    return optax.adamw(schedule, weight_decay=weight_decay)
+
+  def loss(weights, batch):
+    log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
+    # One-hot, not a gather, whose transpose would be a scatter: slow on CPU
+    right = jax.nn.one_hot(batch.targets, log_probs.shape[-1])
+    losses = -jnp.sum(right * log_probs, axis=-1)
+    return jnp.sum(losses * batch.mask) / jnp.sum(batch.mask)
+
+  def init_one(net_id):
+    vector = rnn.flatten(rnn.init(derive(root, "weights", net_id)))
+    vector = vector * recipe.init_scale
+    return State(vector, optimizer(0.0).init(vector))
+
+  def segment_one(state, net_id, start, stop):
+    task, decay = traits(net_id)
+
+    def step(i, state):
+      key = derive(root, "batch", net_id, i)
+      batch = family.sample_batch(key, task, recipe.batch)
+      # Differentiated leaf by leaf: the transpose of unflattening the vector
+      # would pad every leaf to the full length and add them up.
+      grads = jax.grad(loss)(rnn.unflatten(state.vectors), batch)
+      with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
+        updates, opt_state = optimizer(decay).update(
+            rnn.flatten(grads), state.opt_state, state.vectors
+        )
+      return State(optax.apply_updates(state.vectors, updates), opt_state)
+
+    return jax.lax.fori_loop(start, stop, step, state)
+
+  def snapshot_one(state, net_id, step):
+    task, decay = traits(net_id)
+    weights = rnn.unflatten(state.vectors)
+    key = derive(root, "snapshot", net_id, step)
+    seen = family.rollouts(
+        derive(key, "rollouts"), task, rnn, weights, rollouts
+    )
+    return {
+        "weights": state.vectors,
+        "sequences": seen.sequences,
+        "log_probs": seen.log_probs,
+        "net_id": net_id,
+        "step": step,
+        "task": task,
+        "weight_decay": decay,
+        "finite": jnp.all(jnp.isfinite(state.vectors)),
+        **family.performance(derive(key, "performance"), task, rnn, weights),
+    }
+
+  def over_networks(f, num_shared, donate=()):
+    """`f` of one network -> of N, the last `num_shared` arguments shared."""
+
+    def on_device(*args):
+      own = args[: len(args) - num_shared]
+      shared = args[len(args) - num_shared :]
+      count = len(own[-1])
+      size = min(group, count)
+      groups = jax.tree.map(
+          lambda a: a.reshape(count // size, size, *a.shape[1:]), own
+      )
+      out = jax.lax.map(
+          lambda own: jax.vmap(lambda *one: f(*one, *shared))(*own), groups
+      )
+      return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), out)
+
+    def on_mesh(*args):
+      specs = (axis,) * (len(args) - num_shared)
+      specs += (PartitionSpec(),) * num_shared
+      return jax.shard_map(
+          on_device, mesh=mesh, in_specs=specs, out_specs=axis, check_vma=False
+      )(*args)
+
+    return jax.jit(on_mesh, donate_argnums=donate)
+
+  unit = mesh.size * group
+  return Trainer(
+      round_up=lambda count: math.ceil(count / unit) * unit,
+      init=over_networks(init_one, 0),
+      segment=over_networks(segment_one, 2, donate=(0,)),
+      snapshot=over_networks(snapshot_one, 1),
+  )
