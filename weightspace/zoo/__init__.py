@@ -1,0 +1,43 @@
+"""Zoos of trained networks: a specification, a folder of shards, a reader.
+
+To write one, call `create`, then `write_shard` for every shard in any order,
+from as many processes as there are, then `finalize`. To read it:
+
+    zoo = weightspace.zoo.open(path)
+    zoo.columns["step"], zoo.weights([0, 5]), zoo.rollouts([0, 5])
+
+Training takes its rows from `splits`, its batches from `loader`.
+"""
+
+from weightspace.zoo.manifest import (
+    ZooError,
+    num_shards,
+    shard_networks,
+    shard_rows,
+)
+from weightspace.zoo.reader import Zoo, open, verify
+from weightspace.zoo.schema import SCHEMA_VERSION, ZooSpec
+from weightspace.zoo.store import (
+    create,
+    finalize,
+    has_shard,
+    missing_shards,
+    write_shard,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Zoo",
+    "ZooError",
+    "ZooSpec",
+    "create",
+    "finalize",
+    "has_shard",
+    "missing_shards",
+    "num_shards",
+    "open",
+    "shard_networks",
+    "shard_rows",
+    "verify",
+    "write_shard",
+]

@@ -1,0 +1,203 @@
+"""What a zoo is made of: its specification, and the specification as JSON."""
+
+import dataclasses
+import json
+import operator
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from weightspace.plugins import nearest
+from weightspace.rnn import RNNSpec
+
+SCHEMA_VERSION = 1
+RESERVED = (
+    "weights", "sequences", "log_probs", "net_id", "step", "task", "finite",
+)  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class ZooSpec:
+  """Everything that decides the contents of a zoo.
+
+  Attributes:
+    family: name of a module in `weightspace.tasks`.
+    family_config: fields of that module's `Config`, JSON values.
+    rnn: the shape of every network.
+    trainer: the training recipe, JSON values.
+    num_networks: N.
+    shard_size: networks in a shard; the last one may hold fewer.
+    snapshot_steps: the S steps after which weights are kept, increasing.
+    rollouts: sequences kept of each row, K.
+    seed: of all that is random in the zoo.
+    task_names: what the D numbers of a task mean.
+    metric_names: the columns that `TaskFamily.performance` returns.
+
+  Raises:
+    ValueError: a field that cannot be, by name.
+  """
+
+  family: str
+  family_config: dict[str, Any]
+  rnn: RNNSpec
+  trainer: dict[str, Any]
+  num_networks: int
+  shard_size: int
+  snapshot_steps: tuple[int, ...]
+  rollouts: int
+  seed: int
+  task_names: tuple[str, ...]
+  metric_names: tuple[str, ...]
+
+  def __post_init__(self):
+    normal = {
+        "family": _names("family", [self.family])[0],
+        "family_config": _json_dict("family_config", self.family_config),
+        "trainer": _json_dict("trainer", self.trainer),
+        "num_networks": _integer("num_networks", self.num_networks, 1),
+        "shard_size": _integer("shard_size", self.shard_size, 1),
+        "snapshot_steps": tuple(
+            _integer("snapshot_steps", step, 0)
+            for step in _sequence("snapshot_steps", self.snapshot_steps)
+        ),
+        "rollouts": _integer("rollouts", self.rollouts, 1),
+        "seed": _integer("seed", self.seed, 0),
+        "task_names": _names("task_names", self.task_names),
+        "metric_names": _names("metric_names", self.metric_names),
+    }
+    for name, value in normal.items():
+      object.__setattr__(self, name, value)
+    steps = self.snapshot_steps
+    if not steps or list(steps) != sorted(set(steps)):
+      raise ValueError(f"snapshot_steps must increase, got {steps}")
+    if not self.task_names:
+      raise ValueError("task_names is empty: a task needs at least one number")
+    taken = sorted(set(self.metric_names) & set(RESERVED))
+    if taken:
+      raise ValueError(
+          f"metric_names holds {', '.join(taken)}: names of other columns of"
+          f" a zoo; take others than {', '.join(RESERVED)}"
+      )
+    if not isinstance(self.rnn, RNNSpec):
+      raise ValueError(f"rnn must be an RNNSpec, got {self.rnn!r}")
+
+  def to_json(self) -> dict[str, Any]:
+    """`{"schema_version": ..., "spec": ...}`, JSON values only."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "spec": json.loads(json.dumps(dataclasses.asdict(self))),
+    }
+
+  @classmethod
+  def from_json(cls, data: dict[str, Any]) -> "ZooSpec":
+    """The inverse of `to_json`: `from_json(spec.to_json()) == spec`.
+
+    Raises:
+      ValueError: a newer schema; a field that is missing, unknown or cannot
+        be, by name.
+    """
+    check_version(data)
+    fields = _fields("the spec", data.get("spec"), cls)
+    rnn = _fields("the spec's rnn", fields["rnn"], RNNSpec)
+    rnn["hidden"] = [
+        _integer("rnn.hidden", h, 1)
+        for h in _sequence("rnn.hidden", rnn["hidden"])
+    ]
+    rnn["inputs"] = _integer("rnn.inputs", rnn["inputs"], 1)
+    rnn["outputs"] = _integer("rnn.outputs", rnn["outputs"], 1)
+    return cls(**{**fields, "rnn": RNNSpec(**rnn)})
+
+
+def check_version(data: dict[str, Any]) -> None:
+  """ValueError unless this software reads the schema of `data`."""
+  version = data.get("schema_version") if isinstance(data, dict) else None
+  if type(version) is not int or version < 1:
+    raise ValueError(
+        f"it states no schema_version (found {version!r}, expected an integer"
+        " from 1), so it does not describe a zoo"
+    )
+  if version > SCHEMA_VERSION:
+    raise ValueError(
+        f"it has schema {version}, newer than schema {SCHEMA_VERSION}, the"
+        " newest that is known here; install a newer weightspace"
+    )
+
+
+def differences(there: ZooSpec, asked: ZooSpec) -> list[str]:
+  """A line for each field that differs, nested ones by dotted name."""
+  a = dict(_leaves(there.to_json()["spec"]))
+  b = dict(_leaves(asked.to_json()["spec"]))
+  return [
+      f"{name} is {_show(a, name)} there, {_show(b, name)} asked for"
+      for name in sorted(a.keys() | b.keys())
+      if _show(a, name) != _show(b, name)
+  ]
+
+
+def _show(leaves, name):
+  return json.dumps(leaves[name]) if name in leaves else "absent"
+
+
+def _leaves(value, prefix=""):
+  for name, item in value.items():
+    if isinstance(item, dict):
+      yield from _leaves(item, f"{prefix}{name}.")
+    else:
+      yield f"{prefix}{name}", item
+
+
+def _fields(what, data, cls):
+  known = [field.name for field in dataclasses.fields(cls)]
+  if not isinstance(data, dict):
+    raise ValueError(
+        f"{what} must be an object with the fields {', '.join(known)}, got"
+        f" {data!r}"
+    )
+  unknown = [
+      f"{name!r}{nearest(name, known)}" for name in data if name not in known
+  ]
+  missing = [name for name in known if name not in data]
+  if unknown:
+    raise ValueError(f"{what} has unknown fields: {'; '.join(unknown)}")
+  if missing:
+    raise ValueError(f"{what} lacks the fields: {', '.join(missing)}")
+  return dict(data)
+
+
+def _integer(name, value, minimum):
+  try:
+    number = None if isinstance(value, bool) else operator.index(value)
+  except TypeError:
+    number = None
+  if number is None or number < minimum:
+    raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
+  return number
+
+
+def _sequence(name, value):
+  if not isinstance(value, list | tuple):
+    raise ValueError(f"{name} must be a list, got {value!r}")
+  return value
+
+
+def _names(field, values):
+  names = tuple(_sequence(field, values))
+  for name in names:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+      raise ValueError(
+          f"{field}: {name!r} is not a plain name of letters, digits and _"
+      )
+  if len(set(names)) < len(names):
+    raise ValueError(f"{field} names something twice: {names}")
+  return names
+
+
+def _json_dict(name, value):
+  try:
+    normal = json.loads(json.dumps(value, allow_nan=False))
+  except (TypeError, ValueError) as error:
+    raise ValueError(f"{name} must hold JSON values only: {error}") from error
+  if not isinstance(normal, dict):
+    raise ValueError(f"{name} must be a dict of JSON values, got {value!r}")
+  return normal

@@ -1,0 +1,191 @@
+"""Writing a zoo: shards that appear whole, never change, and then the seal."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from weightspace.zoo import files, manifest
+from weightspace.zoo.manifest import ZooError
+from weightspace.zoo.schema import ZooSpec, differences
+
+
+def create(path: str | os.PathLike, spec: ZooSpec) -> None:
+  """Makes an unfinished zoo; does nothing where the same one is.
+
+  Raises:
+    FileExistsError: another zoo is there, the message names each field that
+      differs; or a folder that is not empty and not a zoo.
+    ZooError: a zoo is there that cannot be read.
+  """
+  path = Path(path)
+  if path.exists() and not path.is_dir():
+    raise FileExistsError(f"{path} is a file; choose another folder")
+  if (path / manifest.ZOO).exists():
+    there, _ = manifest.read(path)
+    lines = differences(there, spec)
+    if lines:
+      raise FileExistsError(
+          f"{path} holds a zoo of another configuration: {'; '.join(lines)}."
+          " Ask for the same, or choose another folder"
+      )
+    return
+  # A process that creates the same zoo right now may have its draft there.
+  drafts = files.leftovers(path / manifest.ZOO)
+  foreign = [f for f in path.glob("*") if f not in drafts]
+  if foreign:
+    raise FileExistsError(
+        f"{path} is not empty and not a zoo: it holds"
+        f" {sorted(f.name for f in foreign)[0]!r}; choose another folder"
+    )
+  path.mkdir(parents=True, exist_ok=True)
+  _write_zoo(path, spec, False, [], manifest.software())
+
+
+def write_shard(
+    path: str | os.PathLike, index: int, arrays: dict[str, np.ndarray]
+) -> None:
+  """Adds a shard to a zoo; it appears whole or not at all.
+
+  Args:
+    path: of a zoo that `create` made.
+    index: of the shard.
+    arrays: `weights` [R, P] float32, `sequences` [R, K, ...], `log_probs`
+      [R, K, T, V] float16, and the columns `net_id` [R] int32, `step` [R]
+      int32, `task` [R, D], `finite` [R] bool, every metric [R] float32, and
+      any others [R, ...]. Rows are network-major.
+
+  Raises:
+    ValueError: an array is missing, or not of the shape, dtype or order that
+      the zoo's specification asks for.
+    FileExistsError: the shard is there already; it stays as it is.
+  """
+  path = Path(path)
+  spec, _ = manifest.read(path)
+  arrays = {name: np.asarray(array) for name, array in arrays.items()}
+  manifest.check_arrays(
+      spec, index, {name: (a.shape, a.dtype) for name, a in arrays.items()}
+  )
+  _check_order(spec, index, arrays)
+  folder = manifest.shard_folder(path, index)
+  taken = FileExistsError(
+      f"{folder} is there already; a finished shard is never overwritten"
+  )
+  if folder.exists():
+    raise taken
+  folder.parent.mkdir(exist_ok=True)
+  scratch = files.temporary(folder)
+  try:
+    scratch.mkdir()
+    _write_folder(scratch, arrays)
+    scratch.rename(folder)  # refused where a shard that is not empty stands
+  except OSError as error:
+    if folder.exists():  # another process was given the same shard
+      raise taken from error
+    raise
+  finally:
+    shutil.rmtree(scratch, ignore_errors=True)
+  files.sync_folder(folder.parent)
+  for leftover in files.leftovers(folder):
+    shutil.rmtree(leftover, ignore_errors=True)
+
+
+def has_shard(path: str | os.PathLike, index: int) -> bool:
+  """Whether a finished shard of that index is there."""
+  return (manifest.shard_folder(Path(path), index) / manifest.SHARD).is_file()
+
+
+def missing_shards(path: str | os.PathLike) -> list[int]:
+  """The shards of a zoo that are not there yet."""
+  spec, _ = manifest.read(Path(path))
+  return [
+      i for i in range(manifest.num_shards(spec)) if not has_shard(path, i)
+  ]
+
+
+def finalize(path: str | os.PathLike) -> None:
+  """Marks a zoo finished; does nothing where it is.
+
+  Raises:
+    ZooError: shards are missing, by number; or their records do not agree.
+  """
+  path = Path(path)
+  spec, document = manifest.read(path)
+  if document["finished"]:
+    return
+  missing = missing_shards(path)
+  if missing:
+    count = manifest.num_shards(spec)
+    raise ZooError(
+        f"{path} lacks {len(missing)} of {count} shards:"
+        f" {', '.join(map(str, missing))}; write them first"
+    )
+  records = [
+      read_shard_record(path, i) for i in range(manifest.num_shards(spec))
+  ]
+  try:
+    manifest.check_records(spec, records)
+  except ValueError as error:
+    raise ZooError(
+        f"{path}: {error}. Delete the folder of that shard and generate it"
+        " again"
+    ) from error
+  _write_zoo(path, spec, True, records, document["software"])
+
+
+def read_shard_record(path: Path, index: int) -> dict:
+  """What `shard.json` says of a shard.
+
+  Raises:
+    ZooError: it is missing or altered.
+  """
+  file = manifest.shard_folder(path, index) / manifest.SHARD
+  try:
+    document, text = files.parse(file)
+    files.check_seal(document, text)
+  except (ValueError, OSError) as error:
+    raise ZooError(f"{file} cannot be used: {error}") from error
+  return {"rows": document["rows"], "files": document["files"]}
+
+
+def _write_zoo(path, spec, finished, records, software):
+  document = {
+      **spec.to_json(),
+      "finished": finished,
+      "software": software,
+      "shards": records,
+  }
+  files.replace_text(path / manifest.ZOO, files.seal(document))
+
+
+def _write_folder(folder, arrays):
+  records = {
+      f"{name}.npy": files.write_array(
+          folder / f"{name}.npy", np.ascontiguousarray(array)
+      )
+      for name, array in arrays.items()
+  }
+  rows = len(next(iter(arrays.values())))
+  files.write_text(
+      folder / manifest.SHARD, files.seal({"rows": rows, "files": records})
+  )
+  files.sync_folder(folder)
+
+
+def _check_order(spec, index, arrays):
+  networks = np.array(manifest.shard_networks(spec, index), np.int32)
+  steps = np.array(spec.snapshot_steps, np.int32)
+  wanted = {
+      "net_id": np.repeat(networks, len(steps)),
+      "step": np.tile(steps, len(networks)),
+  }
+  for name, values in wanted.items():
+    wrong = np.flatnonzero(arrays[name] != values)
+    if len(wrong):
+      row = wrong[0]
+      raise ValueError(
+          f"shard {index}: array {name!r} is {arrays[name][row]} at row {row},"
+          f" expected {values[row]}; rows are network-major: every snapshot of"
+          " a network, then the next network"
+      )
