@@ -1,0 +1,106 @@
+"""Metrics of a run as JSON lines, and as TensorBoard events on request."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+
+class MetricsLog:
+  """A file of JSON lines, one object for each `write`, the step first.
+
+  JSON has no NaN and no infinities: they are written as the strings "nan",
+  "inf" and "-inf", and `read` turns them into floats again.
+  """
+
+  def __init__(self, path: str | os.PathLike, *, tensorboard: bool = False):
+    """Appends to what is there, but for a last line torn by a kill.
+
+    Call `rewind` when a run resumes.
+
+    Args:
+      path: the file; folders on the way to it are made.
+      tensorboard: also write event files (by tensorboardX) beside it.
+    """
+    self.path = Path(path)
+    self.path.parent.mkdir(parents=True, exist_ok=True)
+    self._events = None
+    if tensorboard:
+      import tensorboardX
+
+      self._events = tensorboardX.SummaryWriter(str(self.path.parent))
+    _drop_torn_line(self.path)
+
+  def write(self, step: int, **scalars) -> None:
+    """Writes one line, at once; scalars may be arrays on a device."""
+    values = {name: _number(value) for name, value in scalars.items()}
+    line = json.dumps({"step": int(step)} | _quoted(values))
+    with open(self.path, "a", encoding="utf-8") as file:
+      file.write(line + "\n")
+    if self._events is not None:
+      for name, value in values.items():
+        self._events.add_scalar(name, value, int(step))
+      self._events.flush()
+
+  def rewind(self, step: int) -> None:
+    """Drops what was written after `step`; not from TensorBoard's events."""
+    if not self.path.exists():
+      return
+    lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    temporary = self.path.with_name(self.path.name + ".tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+      file.writelines(kept)
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(self.path)
+
+  def close(self) -> None:
+    """Closes TensorBoard's events."""
+    if self._events is not None:
+      self._events.close()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+
+def read(path: str | os.PathLike) -> list[dict]:
+  """The lines of a metrics file as dicts; a torn last line is left out.
+
+  Raises:
+    ValueError: another line is not JSON.
+  """
+  text = Path(path).read_text(encoding="utf-8")
+  whole = text[: text.rfind("\n") + 1]
+  return [_unquoted(json.loads(line)) for line in whole.splitlines()]
+
+
+def _drop_torn_line(path: Path) -> None:
+  if path.exists():
+    data = path.read_bytes()
+    if not data.endswith(b"\n"):
+      os.truncate(path, data.rfind(b"\n") + 1)
+
+
+def _number(value) -> int | float:
+  value = value.item() if hasattr(value, "item") else value
+  if not isinstance(value, int | float):
+    raise TypeError(f"a metric is a scalar, got {type(value).__name__}")
+  return value
+
+
+def _quoted(values):
+  return {
+      name: value if math.isfinite(value) else str(value)
+      for name, value in values.items()
+  }
+
+
+def _unquoted(line):
+  return {
+      name: float(value) if isinstance(value, str) else value
+      for name, value in line.items()
+  }
