@@ -5,10 +5,13 @@ help find it by listing the package. Modules whose names start with an
 underscore are shared parts, not plug-ins.
 """
 
+import dataclasses
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 
 def names(package: str) -> tuple[str, ...]:
@@ -37,3 +40,27 @@ def nearest(name: str, known) -> str:
   """', did you mean X?' for an unknown name, or nothing when none is near."""
   close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
   return f", did you mean {close[0]!r}?" if close else ""
+
+
+def configure(config_class: type, fields: Mapping[str, Any], what: str):
+  """A frozen config dataclass from plain values, as a config file holds them.
+
+  Args:
+    config_class: the dataclass.
+    fields: values by field name; lists become tuples.
+    what: whose configuration it is, for the error message.
+
+  Raises:
+    ValueError: a field that is not there, with the nearest name there is.
+  """
+  known = [field.name for field in dataclasses.fields(config_class)]
+  for name in fields:
+    if name not in known:
+      raise ValueError(
+          f"{what} has no field {name!r}{nearest(name, known)};"
+          f" there are: {', '.join(known)}"
+      )
+  return config_class(**{
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in fields.items()
+  })

@@ -175,7 +175,6 @@ def make_trainer(
         "sequences": seen.sequences,
         "log_probs": seen.log_probs,
         "net_id": net_id,
-        "step": step,
         "task": task,
         "weight_decay": decay,
         "finite": jnp.all(jnp.isfinite(state.vectors)),

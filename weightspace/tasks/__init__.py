@@ -6,9 +6,9 @@ array; what changes the graph is the config. All functions are for one network
 and one task; callers vmap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -91,9 +91,15 @@ class TaskFamily(NamedTuple):
   describe: Callable
 
 
-def load(name: str):
-  """The module of that family; ValueError names the nearest there is."""
-  return plugins.load(__name__, name)
+def make(name: str, fields: Mapping[str, Any]) -> TaskFamily:
+  """The family of that name, configured by plain values.
+
+  Raises:
+    ValueError: no such family or no such field, with the nearest name.
+  """
+  module = plugins.load(__name__, name)
+  config = plugins.configure(module.Config, fields, f"task family {name!r}")
+  return module.make(config)
 
 
 def names() -> tuple[str, ...]:

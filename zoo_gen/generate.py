@@ -1,0 +1,50 @@
+"""Makes a zoo: trains its networks and stores what they are and do.
+
+    python -m zoo_gen.generate --zoo=DIR \\
+        --config=zoo_gen/configs/formal_languages.py:small
+
+Killed at any moment and run again, it goes on and ends in the same bits. Any
+field of the config can be set: --config.networks=64 --config.rnn.cell=gru.
+"""
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "What to make: FILE.py:SIZE, see zoo_gen/configs."
+)
+_ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo, made if missing.")
+_GROUP = flags.DEFINE_integer(
+    "group", 4, "Networks that a device trains at a time; about 4 on CPU, the"
+    " whole shard on an accelerator.", lower_bound=1,
+)  # fmt: skip
+_MAX_SEGMENT = flags.DEFINE_integer(
+    "max_segment", 1000, "Steps between two saves, at most.", lower_bound=1
+)
+
+
+def main(argv: list[str]) -> None:
+  """Launches `zoo_gen.shards.generate`."""
+  if len(argv) > 1:
+    raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+  from weightspace import parallel
+  from weightspace.training.progress import Progress
+  from zoo_gen import shards
+
+  logging.set_verbosity(logging.WARNING)  # jax is chatty about backends
+  parallel.use_all_cores()
+  try:
+    shards.generate(
+        _ZOO.value,
+        shards.plan(_CONFIG.value.to_dict()),
+        progress=Progress(),
+        group=_GROUP.value,
+        max_segment=_MAX_SEGMENT.value,
+    )
+  except (ValueError, OSError) as error:
+    raise SystemExit(f"zoo_gen.generate: {error}") from error
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "zoo"])
+  app.run(main)

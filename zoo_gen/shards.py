@@ -1,0 +1,176 @@
+"""Makes the shards of a zoo that are missing, and survives being killed.
+
+A shard is the unit of work. It is trained segment by segment; after each, the
+trainer's state is saved, and what the zoo keeps of a snapshot is on disk
+before training goes past it. Whenever the process dies, running it again
+goes on from the newest good state and ends in the same bits.
+"""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace import plugins, tasks, zoo
+from weightspace.parallel import NETWORKS, mesh, split
+from weightspace.rnn import RNNSpec, make_rnn
+from weightspace.training.checkpoints import Checkpoints
+from weightspace.training.progress import Progress
+from weightspace.zoo.schema import ZooSpec
+from zoo_gen.trainer import Recipe, Trainer, make_trainer
+
+
+def plan(config: Mapping[str, Any]) -> ZooSpec:
+  """The specification of a zoo from a config of `zoo_gen.configs`.
+
+  Args:
+    config: keys family, task, rnn (cell, hidden), recipe, networks,
+      shard_size, rollouts, seed; see any file in `zoo_gen/configs`.
+
+  Raises:
+    ValueError: an unknown family, cell or field, with the nearest name.
+  """
+  family = tasks.make(config["family"], config["task"])
+  module = plugins.load(tasks.__name__, config["family"])
+  sizes = {"inputs": family.spec.inputs, "outputs": family.spec.outputs}
+  rnn = plugins.configure(RNNSpec, {**config["rnn"], **sizes}, "rnn")
+  make_rnn(rnn)
+  recipe = plugins.configure(Recipe, config["recipe"], "recipe")
+  trainer = dataclasses.asdict(recipe)
+  return ZooSpec(
+      family=config["family"],
+      # Defaults are written out, so that a zoo outlives a change of them
+      family_config=dataclasses.asdict(
+          plugins.configure(module.Config, config["task"], "task")
+      ),
+      rnn=rnn,
+      snapshot_steps=trainer.pop("snapshot_steps"),
+      trainer=trainer,
+      num_networks=config["networks"],
+      shard_size=config["shard_size"],
+      rollouts=config["rollouts"],
+      seed=config["seed"],
+      task_names=family.spec.task_names,
+      metric_names=family.spec.metric_names,
+  )
+
+
+def generate(
+    path: str | os.PathLike,
+    spec: ZooSpec,
+    *,
+    progress: Progress,
+    group: int = 4,
+    max_segment: int = 1000,
+    devices=None,
+) -> None:
+  """Makes a zoo, or what is missing of it.
+
+  Args:
+    path: the zoo's folder; made if it is not there.
+    spec: what to make. A zoo of another spec at `path` is refused.
+    progress: where to show how far it is.
+    group: networks that a device trains at a time.
+    max_segment: steps between two saves of the trainer's state, at most.
+    devices: to spread networks over; by default all local ones.
+  """
+  path = Path(path)
+  zoo.create(path, spec)
+  recipe = Recipe(snapshot_steps=spec.snapshot_steps, **spec.trainer)
+  trainer = make_trainer(
+      recipe,
+      tasks.make(spec.family, spec.family_config),
+      make_rnn(spec.rnn),
+      seed=spec.seed,
+      rollouts=spec.rollouts,
+      mesh=mesh(NETWORKS, devices),
+      group=group,
+  )
+  stops = _stops(recipe, max_segment)
+  sharding = split(mesh(NETWORKS, devices))
+  missing = zoo.missing_shards(path)
+  done = spec.num_networks - sum(
+      len(zoo.shard_networks(spec, index)) for index in missing
+  )
+  with progress.stage(
+      "train networks",
+      total=spec.num_networks * recipe.steps,
+      unit="steps",
+      initial=done * recipe.steps,
+  ) as stage:
+    for index in missing:
+      _make_shard(trainer, recipe, path, spec, index, stops, sharding, stage)
+  zoo.finalize(path)
+  shutil.rmtree(path / "work", ignore_errors=True)
+
+
+def _stops(recipe: Recipe, max_segment: int) -> list[int]:
+  """Where training halts: at snapshots, and often enough to save."""
+  regular = range(max_segment, recipe.steps, max_segment)
+  return sorted({*recipe.snapshot_steps, *regular})
+
+
+def _make_shard(trainer: Trainer, recipe, path, spec, index, stops, sharding,
+                stage):  # fmt: skip
+  networks = zoo.shard_networks(spec, index)
+  count = len(networks)
+  # All shards have one shape, so that it is compiled once, and it must fit the
+  # mesh: where there are too few networks, some of them are trained twice.
+  size = trainer.round_up(min(spec.shard_size, spec.num_networks))
+  wanted = networks.start + np.arange(size) % count
+  net_ids = jax.device_put(wanted.astype(np.int32), sharding)
+  work = path / "work" / f"{index:05d}"
+  work.mkdir(parents=True, exist_ok=True)
+  with Checkpoints(work / "state") as checkpoints:
+    state, reached = trainer.init(net_ids), 0
+    if (restored := checkpoints.restore(state)) is not None:
+      reached, state = restored
+      stage.advance(count * reached)
+    for stop in stops:
+      if stop < reached:
+        continue
+      if stop > reached:
+        state = trainer.segment(
+            state, net_ids, jnp.int32(reached), jnp.int32(stop)
+        )
+        jax.block_until_ready(state)
+        checkpoints.save(stop, state)
+        stage.advance(count * (stop - reached))
+        reached = stop
+      if stop in recipe.snapshot_steps:
+        part = trainer.snapshot(state, net_ids, jnp.int32(stop))
+        _write_part(work, stop, count, part)
+    zoo.write_shard(path, index, _join(work, recipe.snapshot_steps))
+  shutil.rmtree(work)
+
+
+def _part(work: Path, step: int) -> Path:
+  return work / f"snapshot-{step:08d}.npz"
+
+
+def _write_part(work, step, count, arrays):
+  """Keeps a snapshot of a shard's first `count` networks; durable, atomic."""
+  temporary = _part(work, step).with_suffix(".tmp")
+  rows = jax.tree.map(lambda a: np.asarray(a)[:count], arrays)
+  rows["step"] = np.full(count, step, np.int32)
+  with open(temporary, "wb") as file:
+    np.savez(file, **rows)
+    file.flush()
+    os.fsync(file.fileno())
+  temporary.replace(_part(work, step))
+
+
+def _join(work, steps) -> dict[str, np.ndarray]:
+  """The rows of a shard, all snapshots of a network one after the other."""
+  parts = [np.load(_part(work, step), allow_pickle=False) for step in steps]
+  rows = {}
+  for name in parts[0].files:
+    stacked = np.stack([part[name] for part in parts], axis=1)
+    rows[name] = stacked.reshape(-1, *stacked.shape[2:])
+  return rows
