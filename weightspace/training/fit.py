@@ -1,0 +1,216 @@
+"""The loop of gradient training: the one that all our models go through."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from absl import logging
+from jax.sharding import Mesh
+
+from weightspace import parallel
+from weightspace.training import metrics as metrics_lib
+from weightspace.training import preemption
+from weightspace.training import progress as progress_lib
+from weightspace.training import state as state_lib
+from weightspace.training.checkpoints import Checkpoints
+from weightspace.types import Key, Params
+
+VALIDATION = "validation/"  # begins the names of what `validate` returns
+
+
+class FitResult(NamedTuple):
+  """What training ended with.
+
+  Attributes:
+    state: the last state; `state.best_params` are those of the lowest
+      validation score, or the last ones where there was no validation.
+    history: the metrics, a dict for each line of the metrics file. A resumed
+      run has those of earlier runs only if it was given that file.
+  """
+
+  state: state_lib.TrainState
+  history: list[dict[str, float]]
+
+
+def fit(
+    loss: state_lib.Loss,
+    optimizer: optax.GradientTransformation,
+    params: Params,
+    data: Any,
+    *,
+    key: Key,
+    steps: int,
+    chunk: int = 50,
+    validate: Callable[[Params], dict[str, Any]] | None = None,
+    validate_every: int | None = None,
+    score: str = "loss",
+    checkpoints: Checkpoints | None = None,
+    checkpoint_every: int | None = None,
+    metrics: metrics_lib.MetricsLog | None = None,
+    progress: progress_lib.Progress | None = None,
+    mesh: Mesh | None = None,
+    name: str = "fit",
+) -> FitResult:
+  """Trains, validates, selects, saves; resumes where a run was cut short.
+
+  Steps run in chunks inside one compiled function. A chunk ends at each
+  multiple of `chunk`, `validate_every` and `checkpoint_every` and at the last
+  step, wherever the run began, so a run that was cut short and resumed has
+  the metrics and, on a CPU, the bits of one that was not.
+
+  On SIGTERM the chunk under way is finished and saved.
+
+  Args:
+    loss: see `state.make_step`. Given the same function and optimiser again,
+      nothing is compiled again.
+    optimizer: see `optimizer.make_optimizer`.
+    params: where to start, unless there is a checkpoint. Left untouched.
+    data: a pytree of arrays, an argument of the compiled function.
+    key: the run's only source of randomness.
+    steps: how many in all, those of earlier runs included.
+    chunk: steps between two lines of metrics.
+    validate: `(params) -> scalars`, before the first step, each
+      `validate_every` steps and after the last.
+    validate_every: None for the first and the last step only.
+    score: the name, among what `validate` returns, of what selects the best
+      params; the lowest wins.
+    checkpoints: where to resume from and to save to; the last step is saved,
+      so that a run that was done is not done again.
+    checkpoint_every: None for the last step only.
+    metrics: a file of this run's own: what it holds beyond the checkpoint is
+      dropped.
+    progress: silent by default.
+    mesh: where the state is replicated. The batch is split by the sharding
+      that the data came with, or by constraints in the loss.
+    name: of the stage, for `progress`.
+
+  Raises:
+    SystemExit: 143, after a SIGTERM.
+    ValueError: the checkpoint is of another model or beyond `steps`.
+  """
+  progress = progress or progress_lib.Progress.silent()
+  state = state_lib.init_state(params, optimizer)
+  state, key, data = _place((state, key, data), mesh)
+  restored = checkpoints and checkpoints.restore(state)
+  start, state = restored or (0, state)
+  if start > steps:
+    raise ValueError(
+        f"{checkpoints.directory} is at step {start}, beyond the {steps} asked"
+    )
+  history = _rewind(metrics, start if restored else -1)
+  step = start
+
+  def record(step, line):
+    history.append({"step": step, **line})
+    if metrics is not None:
+      metrics.write(step, **line)
+
+  def evaluate(state):
+    found = {k: float(v) for k, v in validate(state.params).items()}
+    if score not in found:
+      raise ValueError(f"validate returned no {score!r}, only {list(found)}")
+    state = _select(state, np.float32(found[score]))
+    return state, {VALIDATION + k: v for k, v in found.items()}
+
+  with (
+      preemption.watch_sigterm() as preempted,
+      progress.stage(name, total=steps, initial=start) as stage,
+  ):
+    if validate is not None and not restored:
+      state, line = evaluate(state)
+      record(0, line)
+    for step, count in _chunks(
+        start, steps, (chunk, validate_every, checkpoint_every)
+    ):
+      state, line = _steps(
+          loss, optimizer, mesh, state, key, data, np.int32(count)
+      )
+      line = {k: float(v) for k, v in line.items()}
+      _warn_of_skipped(line, step, count, name)
+      if validate is not None and _due(step, validate_every, steps):
+        state, found = evaluate(state)
+        line |= found
+      record(step, line)
+      stage.advance(count, **_shown(line))
+      stop = preempted()
+      if checkpoints and (stop or _due(step, checkpoint_every, steps)):
+        checkpoints.save(step, state)
+      if stop:
+        break
+    if preempted():
+      logging.warning("%s: stopped at step %d by SIGTERM", name, step)
+      raise SystemExit(143)
+  if validate is None:
+    state = state._replace(best_params=state.params, best_step=state.step)
+  return FitResult(state, history)
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=("loss", "optimizer", "mesh"),
+    donate_argnames="state",
+)
+def _steps(loss, optimizer, mesh, state, key, data, count):
+  run = state_lib.make_steps(loss, optimizer)
+  state, line = run(state, key, data, count)
+  if mesh is not None:
+    state = jax.lax.with_sharding_constraint(
+        state, parallel.replicated(mesh)
+    )
+  return state, line
+
+
+_select = jax.jit(state_lib.select, donate_argnames="state")
+
+
+def _place(tree, mesh):
+  """Copies to the mesh what its owner has not put on devices already."""
+  if mesh is None:
+    return tree
+  sharding = parallel.replicated(mesh)
+
+  def place(leaf):
+    if getattr(leaf, "committed", False):
+      return leaf
+    return jax.device_put(leaf, sharding)
+
+  return jax.tree.map(place, tree)
+
+
+def _rewind(metrics, step):
+  if metrics is None:
+    return []
+  metrics.rewind(step)
+  return metrics_lib.read(metrics.path) if metrics.path.exists() else []
+
+
+def _chunks(start, steps, periods):
+  """(last step, number of steps) of each chunk after `start`."""
+  periods = [period for period in periods if period]
+  while start < steps:
+    end = min(steps, *((start // p + 1) * p for p in periods))
+    yield end, end - start
+    start = end
+
+
+def _due(step, every, steps):
+  return step == steps or (bool(every) and step % every == 0)
+
+
+def _shown(line):
+  names = [k for k in line if k == "loss" or k.startswith(VALIDATION)]
+  return {k: line[k] for k in names}
+
+
+def _warn_of_skipped(line, step, count, name):
+  if line["skipped"]:
+    logging.warning(
+        "%s: %d of the %d steps up to %d skipped, loss or gradient not finite",
+        name,
+        line["skipped"],
+        count,
+        step,
+    )

@@ -1,0 +1,90 @@
+"""The optimiser of our own models: AdamW, clipped module by module."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+  """The defaults are the paper's.
+
+  Attributes:
+    learning_rate: the peak, if there is a warm-up or a decay.
+    weight_decay: decoupled, on every parameter.
+    clip: largest norm of the gradient of each module; 0 does not clip.
+    warmup_steps: the learning rate rises linearly from 0 over so many steps.
+    decay_steps: the step by which it has fallen to 0 along a cosine, warm-up
+      included; 0 keeps it constant.
+  """
+
+  learning_rate: float = 1e-4
+  weight_decay: float = 0.01
+  clip: float = 0.1
+  warmup_steps: int = 0
+  decay_steps: int = 0
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+  """AdamW with a schedule, after `clip_by_module`."""
+  clip = clip_by_module(config.clip) if config.clip else optax.identity()
+  adamw = optax.adamw(_schedule(config), weight_decay=config.weight_decay)
+  return _with_standard_promotion(optax.chain(clip, adamw))
+
+
+def clip_by_module(max_norm: float) -> optax.GradientTransformation:
+  """Clips the gradient of each module to a norm of at most `max_norm`.
+
+  A module is a top-level entry of the params, a dict such as
+  `{"encoder": ..., "emulator": ...}`. One norm over all of them would let
+  the module with the larger gradient slow the other one down.
+  """
+
+  def clip(tree):
+    norm = global_norm(tree)
+    scale = max_norm / jnp.maximum(norm, max_norm)
+    return jax.tree.map(lambda g: g * scale.astype(g.dtype), tree)
+
+  def update(updates, state, params=None):
+    del params
+    if not isinstance(updates, Mapping):
+      raise TypeError(
+          "params must be a dict of modules to be clipped one by one, got"
+          f" {type(updates).__name__}"
+      )
+    return {name: clip(tree) for name, tree in updates.items()}, state
+
+  return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
+
+
+def global_norm(tree) -> jax.Array:
+  """L2 norm of all leaves together; optax's own has changed its name."""
+  return jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree)))
+
+
+def _with_standard_promotion(inner):
+  """Lets optax mix its integer counts with floats where JAX is strict."""
+
+  def update(updates, state, params=None):
+    with jax.numpy_dtype_promotion("standard"):
+      return inner.update(updates, state, params)
+
+  return optax.GradientTransformation(inner.init, update)
+
+
+def _schedule(config):
+  if config.decay_steps:
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0 if config.warmup_steps else config.learning_rate,
+        peak_value=config.learning_rate,
+        warmup_steps=config.warmup_steps,
+        decay_steps=config.decay_steps,
+    )
+  if config.warmup_steps:
+    return optax.linear_schedule(
+        0.0, config.learning_rate, config.warmup_steps
+    )
+  return config.learning_rate
