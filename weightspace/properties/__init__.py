@@ -1,0 +1,39 @@
+"""The Property contract: what there is to predict about a network.
+
+Each public module here exports one `PROPERTY`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from weightspace import plugins
+
+
+class Property(NamedTuple):
+  """Something a zoo knows about its rows.
+
+  Attributes:
+    kind: "regression" or "classification" (possibly several at once).
+    shape: (TaskSpec) -> shape of what a head puts out for one network: (n,)
+      for n numbers, (n, C) for n classifications into C classes (logits).
+    target: (columns of a zoo, TaskSpec) -> [R, n], float32 numbers or int32
+      classes.
+    metrics: (outputs [R, *shape], targets [R, n]), numpy -> dict of floats.
+    headline: the metric to show where there is room for one.
+  """
+
+  kind: str
+  shape: Callable
+  target: Callable
+  metrics: Callable
+  headline: str
+
+
+def load(name: str) -> Property:
+  """The property of that name; ValueError names the nearest there is."""
+  return plugins.load(__name__, name).PROPERTY
+
+
+def names() -> tuple[str, ...]:
+  """The names of all properties."""
+  return plugins.names(__name__)

@@ -1,0 +1,80 @@
+"""The emulator: told a code once, it must speak like the network behind it.
+
+A recurrent network that reads what the network under study read; a linear
+projection of the code is added to the embedding of the first input only
+(section 4.1), so the code has to hold all that is worth knowing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from weightspace.keys import derive
+from weightspace.rnn import RNNSpec, make_rnn
+
+
+@dataclass(frozen=True)
+class Config:
+  """Sizes; the defaults are the paper's.
+
+  Attributes:
+    cell: a module in `weightspace.cells`.
+    hidden: units of each layer.
+    layers: how many.
+  """
+
+  cell: str = "lstm"
+  hidden: int = 256
+  layers: int = 2
+
+
+class Emulator(NamedTuple):
+  """Functions over a batch; the code of a network may serve many sequences.
+
+  Attributes:
+    init: (key) -> params.
+    apply: (params, codes [*batch, Z], inputs [T, *batch, I]) -> log-softmax
+      of the outputs [T, *batch, V] float32.
+  """
+
+  init: Callable
+  apply: Callable
+
+
+def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
+  """An emulator of networks of those input and output sizes.
+
+  Args:
+    config: its own size.
+    code: size of a code, Z.
+    inputs: size of what the networks read, I.
+    outputs: size of what they answer, V.
+  """
+  rnn = make_rnn(
+      RNNSpec(
+          config.cell, (config.hidden,) * config.layers, config.hidden, outputs
+      )
+  )
+
+  def init(key):
+    return {
+        "embedding": _linear(derive(key, "embedding"), inputs, config.hidden),
+        "code": _linear(derive(key, "code"), code, config.hidden),
+        "rnn": rnn.init(derive(key, "rnn")),
+    }
+
+  def apply(params, codes, inputs):
+    xs = inputs @ params["embedding"]
+    xs = xs.at[0].add(codes @ params["code"])
+    return jax.nn.log_softmax(rnn.unroll(params["rnn"], xs))
+
+  return Emulator(init, apply)
+
+
+def _linear(key, rows, columns):
+  """LeCun's initialisation of a matrix [rows, columns]; no bias is needed,
+  for the layer above has one."""
+  return jax.random.normal(key, (rows, columns)) * jnp.float32(rows) ** -0.5

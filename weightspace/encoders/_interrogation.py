@@ -1,0 +1,131 @@
+"""The interrogation loop: ask, listen, and in the end write down a code.
+
+At each of L steps a decoder turns something into M probe inputs, one for each
+of M parallel sequences; the network under study reads them and answers; a
+recurrent core reads the answers. The code is a projection of the core's last
+output. The network is only ever *run*, so whatever leaves its outputs as they
+are, leaves the code as it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from weightspace.encoders import Encoder, Transcript, _modules
+from weightspace.keys import derive
+from weightspace.rnn import RNN
+
+
+@dataclass(frozen=True)
+class Config:
+  """Sizes of an interrogation; the defaults are the paper's.
+
+  Attributes:
+    parallel: sequences that are probed at the same time, M.
+    length: steps of each, L.
+    hidden: units of each layer of the core.
+    layers: of the core.
+    decoder: units of the hidden layer that probes are decoded with.
+    code: size of the code, Z.
+    probe_scale: on the decoder's outputs before they are squashed; large
+      values make for hard tokens.
+    low: smallest value of a real probe.
+    high: largest value of a real probe.
+  """
+
+  parallel: int = 1
+  length: int = 22
+  hidden: int = 256
+  layers: int = 2
+  decoder: int = 128
+  code: int = 16
+  probe_scale: float = 1.0
+  low: float = -3.0
+  high: float = 3.0
+
+  def __post_init__(self):
+    for name in ("parallel", "length", "hidden", "layers", "decoder", "code"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name} must be at least 1, got {self.__dict__[name]}")
+    if self.low >= self.high:
+      raise ValueError(f"low={self.low} must be below high={self.high}")
+
+
+def make(
+    config: Config,
+    rnn: RNN,
+    kind: str,
+    init_source: Callable,
+    source: Callable,
+) -> Encoder:
+  """An encoder that interrogates.
+
+  Args:
+    config: sizes.
+    rnn: the shape of the networks under study.
+    kind: what they read: "token" (probes are soft tokens, on the simplex) or
+      "real" (probes lie in [low, high]).
+    init_source: (key) -> params of `source`, any pytree.
+    source: (params, output of the core [hidden], t) -> what the probes of
+      step t are decoded from.
+  """
+  m, inputs, outputs = config.parallel, rnn.spec.inputs, rnn.spec.outputs
+  decoder = _modules.MLP((config.decoder, m * inputs))
+  listener = nn.Dense(config.hidden)
+  writer = nn.Dense(config.code)
+
+  def init(key):
+    blank = jnp.zeros(config.hidden)
+    first = init_source(derive(key, "source"))
+    return {
+        "source": first,
+        "decoder": decoder.init(
+            derive(key, "decoder"), source(first, blank, jnp.int32(0))
+        ),
+        "listener": listener.init(
+            derive(key, "listener"), jnp.zeros(m * outputs)
+        ),
+        "core": _modules.init_core(
+            derive(key, "core"), config.hidden, config.layers
+        ),
+        "writer": writer.init(derive(key, "writer"), blank),
+    }
+
+  def squash(x):
+    x = config.probe_scale * x
+    if kind == "token":
+      return jax.nn.softmax(x)
+    return config.low + (config.high - config.low) * jax.nn.sigmoid(x)
+
+  def interrogate(params, weights):
+    def step(carry, t):
+      core, heard, subject = carry
+      asked = decoder.apply(
+          params["decoder"], source(params["source"], heard, t)
+      )
+      probe = squash(asked.reshape(m, inputs))
+      subject, answer = rnn.step(weights, subject, probe)
+      said = listener.apply(params["listener"], answer.reshape(m * outputs))
+      core, heard = _modules.core_step(params["core"], core, said)
+      return (core, heard, subject), Transcript(probe, answer)
+
+    start = (
+        _modules.core_state(config.hidden, config.layers),
+        jnp.zeros(config.hidden),
+        rnn.initial_state((m,)),
+    )
+    (_, heard, _), transcript = jax.lax.scan(
+        step, start, jnp.arange(config.length)
+    )
+    code = _modules.unit(writer.apply(params["writer"], heard))
+    return code, transcript
+
+  return Encoder(
+      init=init,
+      apply=lambda params, weights: interrogate(params, weights)[0],
+      invariant=True,
+      transcript=lambda params, weights: interrogate(params, weights)[1],
+  )

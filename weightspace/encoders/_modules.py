@@ -1,0 +1,73 @@
+"""Parts that several encoders are built of."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from weightspace import cells
+from weightspace.rnn import project
+from weightspace.types import Key, Layer
+
+
+class MLP(nn.Module):
+  """Dense layers with ReLU between them; the last one is linear."""
+
+  sizes: Sequence[int]
+
+  @nn.compact
+  def __call__(self, x):  # noqa: D102
+    for size in self.sizes[:-1]:
+      x = nn.relu(nn.Dense(size)(x))
+    return nn.Dense(self.sizes[-1])(x)
+
+
+def unit(x: jax.Array) -> jax.Array:
+  """`x` scaled to length 1 along its last axis; differentiable at 0."""
+  return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
+
+
+def init_core(key: Key, hidden: int, layers: int) -> tuple[Layer, ...]:
+  """Weights of a recurrent core whose layers all read `hidden` numbers."""
+  gates = cells.load("lstm").gates
+  shapes = Layer(
+      (gates, hidden, hidden),
+      (gates, hidden, hidden),
+      (gates, hidden),
+      (gates, hidden),
+  )
+  bound = hidden**-0.5
+  return tuple(
+      Layer(*(
+          jax.random.uniform(k, shape, jnp.float32, -bound, bound)
+          for k, shape in zip(jax.random.split(layer_key, 4), shapes)
+      ))
+      for layer_key in jax.random.split(key, layers)
+  )
+
+
+def core_state(hidden: int, layers: int):
+  """The state a core begins in."""
+  cell = cells.load("lstm")
+  return tuple(cell.initial_state((hidden,), jnp.float32) for _ in range(layers))
+
+
+def core_step(core: tuple[Layer, ...], state, x: jax.Array):
+  """One step of a stack of LSTMs with residual connections.
+
+  Args:
+    core: weights, from `init_core`.
+    state: from `core_state` or the step before.
+    x: `[hidden]`.
+
+  Returns:
+    The new state and the output `[hidden]`: x plus every layer's output.
+  """
+  cell = cells.load("lstm")
+  new = []
+  for layer, s in zip(core, state):
+    v = project(layer.wh, layer.bh, cell.output(s))
+    new.append(cell.update(s, project(layer.wx, layer.bx, x), v))
+    x = x + cell.output(new[-1])
+  return tuple(new), x

@@ -1,0 +1,100 @@
+"""Layer-wise statistics: a summary of each gate of each weight tensor.
+
+After Unterthiner et al. (2020), as the paper's mechanistic baseline: mean,
+standard deviation and the quantiles 0, 1/4, 1/2, 3/4, 1, read by an MLP.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from weightspace.encoders import Encoder, _modules
+from weightspace.rnn import GATE, RNN, tree_map_axes
+from weightspace.types import Weights
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Config:
+  """Sizes; the defaults are the paper's.
+
+  Attributes:
+    hidden: units of each hidden layer of the MLP.
+    layers: how many of them.
+    code: size of the code, Z.
+    symmetry: which symmetry the features respect. "permutation": statistics
+      of the weights, as in the paper; a change of a unit's sign changes them.
+      "signed": statistics of their absolute values.
+  """
+
+  hidden: int = 768
+  layers: int = 3
+  code: int = 16
+  symmetry: str = "permutation"
+
+  def __post_init__(self):
+    if min(self.hidden, self.layers, self.code) < 1:
+      raise ValueError(
+          "hidden, layers and code must be at least 1, got"
+          f" {self.hidden}, {self.layers}, {self.code}"
+      )
+    if self.symmetry not in ("permutation", "signed"):
+      raise ValueError(
+          f"symmetry must be 'permutation' or 'signed', got {self.symmetry!r}"
+      )
+
+
+def features(rnn: RNN, weights: Weights, symmetry: str) -> jax.Array:
+  """Seven statistics of each gate of each weight tensor.
+
+  Args:
+    rnn: the shape of the network.
+    weights: of one network.
+    symmetry: see `Config`.
+
+  Returns:
+    [7 x gates and tensors] float32: for each, mean, standard deviation and
+    quantiles.
+  """
+
+  def of_leaf(axes, leaf):
+    gates = leaf.shape[0] if axes[0] == GATE else 1
+    rows = leaf.reshape(gates, -1)
+    if symmetry == "signed":
+      rows = jnp.abs(rows)
+    return jnp.concatenate([_summary(rows), _quantiles(rows)], axis=1).ravel()
+
+  leaves = jax.tree.leaves(tree_map_axes(of_leaf, rnn.axes, weights))
+  return jnp.concatenate(leaves)
+
+
+def _summary(rows):
+  # The root's derivative is infinite at 0: a constant row must not give NaN
+  deviation = jnp.sqrt(jnp.var(rows, axis=1) + 1e-12)
+  return jnp.stack([jnp.mean(rows, axis=1), deviation], axis=1)
+
+
+def _quantiles(rows):
+  return jnp.quantile(rows, jnp.asarray(QUANTILES), axis=1).T
+
+
+def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+  """Features, then an MLP."""
+  del kind  # the weights are read, the network is never run
+  mlp = _modules.MLP((config.hidden,) * config.layers + (config.code,))
+
+  def init(key):
+    blank = rnn.unflatten(jnp.zeros(rnn.size))
+    return mlp.init(key, features(rnn, blank, config.symmetry))
+
+  def apply(params, weights):
+    x = features(rnn, weights, config.symmetry)
+    return _modules.unit(mlp.apply(params, x))
+
+  return Encoder(
+      init=init,
+      apply=apply,
+      invariant=config.symmetry == "signed",
+  )

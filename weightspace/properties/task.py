@@ -1,0 +1,44 @@
+"""Which task the network was trained on, for families of integer tasks.
+
+Each number of the task is a classification of its own: for languages, three
+six-way ones.
+"""
+
+import numpy as np
+
+from weightspace.properties import Property
+
+
+def _bounds(spec):
+  if spec.classes is None:
+    raise ValueError(
+        "the tasks of this family are not integers: 'task' cannot be"
+        f" classified ({', '.join(spec.task_names)})"
+    )
+  return spec.classes
+
+
+def _shape(spec):
+  low, high = _bounds(spec)
+  return len(spec.task_names), high - low + 1
+
+
+def _target(columns, spec):
+  return (columns["task"] - _bounds(spec)[0]).astype("int32")
+
+
+def _metrics(outputs, targets):
+  right = np.argmax(outputs, axis=-1) == targets
+  return {
+      "per_count_accuracy": float(np.mean(right)),
+      "all_right": float(np.mean(np.all(right, axis=1))),
+  }
+
+
+PROPERTY = Property(
+    kind="classification",
+    shape=_shape,
+    target=_target,
+    metrics=_metrics,
+    headline="per_count_accuracy",
+)
