@@ -119,20 +119,25 @@ def shuffled(key: Key, place: jax.Array, size: int) -> jax.Array:
   """
   width = math.isqrt(size - 1) + 1
   height = -(-size // width)
+  return _shuffled(key, place, *map(np.uint32, (size, width, height)))
+
+
+@jax.jit  # sizes are arguments, so that outside of jit all share one program
+def _shuffled(key, place, size, width, height):
   round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
 
-  def permute(x):
-    a, b = jnp.divmod(x, np.uint32(height))
+  def permute(carry):
+    a, b = jnp.divmod(carry[0], height)
     for i in range(0, _ROUNDS, 2):
-      a = (a + _mix(b, round_keys[i]) % np.uint32(width)) % np.uint32(width)
-      b = (b + _mix(a, round_keys[i + 1]) % np.uint32(height)) % np.uint32(
-          height
-      )
-    return a * np.uint32(height) + b
+      a = (a + _mix(b, round_keys[i]) % width) % width
+      b = (b + _mix(a, round_keys[i + 1]) % height) % height
+    return a * height + b, jnp.bool_(False)
 
-  last = jax.lax.while_loop(
-      lambda x: x >= np.uint32(size), permute, permute(place)
-  )
+  def outside(carry):
+    x, first = carry
+    return first | (x >= size)
+
+  last, _ = jax.lax.while_loop(outside, permute, (place, jnp.bool_(True)))
   return last.astype(jnp.int32)
 
 
