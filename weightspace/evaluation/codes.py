@@ -1,0 +1,69 @@
+"""Codes of many networks, and what they look like in the plane."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace.encoders import Encoder
+from weightspace.rnn import RNN
+from weightspace.types import Params
+
+
+def encode(
+    encoder: Encoder,
+    rnn: RNN,
+    params: Params,
+    vectors: np.ndarray,
+    *,
+    batch: int = 256,
+) -> np.ndarray:
+  """Codes of networks given as flattened weights, a batch at a time.
+
+  Args:
+    encoder: the encoder.
+    rnn: the shape of the networks.
+    params: of the encoder.
+    vectors: [R, P] float32.
+    batch: networks that are encoded at the same time.
+
+  Returns:
+    [R, Z] float32.
+  """
+  size = len(vectors)
+  batch = min(batch, size)
+  order = np.arange(-(-size // batch) * batch) % size  # the last one repeats
+
+  @jax.jit
+  def encode_batch(params, vectors):
+    return jax.vmap(
+        lambda v: encoder.apply(params, rnn.unflatten(v))
+    )(vectors)
+
+  codes = [
+      np.asarray(encode_batch(params, jnp.asarray(vectors[rows])))
+      for rows in order.reshape(-1, batch)
+  ]
+  return np.concatenate(codes)[:size]
+
+
+def pca(
+    codes: np.ndarray, components: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
+  """Principal components of codes.
+
+  Args:
+    codes: [R, Z].
+    components: how many.
+
+  Returns:
+    coordinates [R, components], each component's largest loading positive so
+    that the picture is the same each time, and the share of the variance
+    that each explains.
+  """
+  centred = codes - codes.mean(axis=0)
+  _, scales, axes = np.linalg.svd(centred, full_matrices=False)
+  largest = np.argmax(np.abs(axes), axis=1)
+  axes = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
+  total = max(float(np.sum(scales**2)), np.finfo(np.float32).tiny)
+  share = scales**2 / total
+  return centred @ axes[:components].T, share[:components]

@@ -1,0 +1,75 @@
+"""A run's folder knows which config it belongs to."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CONFIG = "config.json"
+
+
+def claim(workdir: str | os.PathLike, config: Mapping[str, Any]) -> Path:
+  """Makes a run's folder, or takes up the one there is.
+
+  Args:
+    workdir: the folder.
+    config: JSON values; what decides the outcome of the run.
+
+  Returns:
+    The folder.
+
+  Raises:
+    FileExistsError: it belongs to a run of another config, naming each field
+      that differs, or holds something that is not a run.
+  """
+  workdir, wanted = Path(workdir), json.loads(json.dumps(config))
+  file = workdir / CONFIG
+  if file.exists():
+    there = read(workdir)
+    if there != wanted:
+      raise FileExistsError(
+          f"{workdir} is the folder of a run with another config:"
+          f" {'; '.join(_differences(there, wanted))}. Ask for the same, or"
+          " choose another --workdir"
+      )
+    return workdir
+  if workdir.exists() and any(workdir.iterdir()):
+    raise FileExistsError(
+        f"{workdir} is not empty and has no {CONFIG}, so it is not the folder"
+        " of a run; choose another --workdir"
+    )
+  workdir.mkdir(parents=True, exist_ok=True)
+  temporary = file.with_suffix(f".{os.getpid()}.tmp")
+  temporary.write_text(json.dumps(wanted, indent=2) + "\n")
+  temporary.replace(file)
+  return workdir
+
+
+def read(workdir: str | os.PathLike) -> dict[str, Any]:
+  """The config of the run in a folder.
+
+  Raises:
+    FileNotFoundError: there is no run.
+    ValueError: its config is not JSON.
+  """
+  file = Path(workdir) / CONFIG
+  if not file.exists():
+    raise FileNotFoundError(
+        f"{file} does not exist: {workdir} is not the folder of a run"
+    )
+  try:
+    return json.loads(file.read_text())
+  except ValueError as error:
+    raise ValueError(f"{file} is not JSON: {error}") from error
+
+
+def _differences(there, wanted, prefix=""):
+  found = []
+  for name in sorted(there.keys() | wanted.keys()):
+    a, b = there.get(name), wanted.get(name)
+    if isinstance(a, dict) and isinstance(b, dict):
+      found += _differences(a, b, f"{prefix}{name}.")
+    elif a != b:
+      found.append(f"{prefix}{name} is {a!r} there, {b!r} asked for")
+  return found
