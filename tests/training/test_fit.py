@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ DATA = jnp.asarray(
 PARAMS = {"encoder": {"w": jnp.ones((4, 3))}, "decoder": jnp.ones((3, 4))}
 
 
-def loss(params, key, data):
+def loss(params, key, step, data):
   """A linear auto-encoder of rows drawn with the key."""
   rows = data[jax.random.randint(key, (8,), 0, len(data))]
   error = rows @ params["encoder"]["w"] @ params["decoder"] - rows
@@ -142,9 +143,9 @@ def test_a_checkpoint_beyond_the_last_step_is_refused(tmp_path):
 def test_one_compilation_for_all_chunks_and_runs(tmp_path):
   traces = []
 
-  def counted(params, key, data):
+  def counted(params, key, step, data):
     traces.append(1)
-    return loss(params, key, data)
+    return loss(params, key, step, data)
 
   def start(kill=None):
     fit_lib.fit(
@@ -198,7 +199,7 @@ def test_a_score_that_validation_does_not_return():
 def test_steps_skipped_are_said_in_the_log(caplog):
   bad = optax.sgd(0.1)
   fit_lib.fit(
-      lambda params, key, data: (jnp.log(-params["w"]), {}),
+      lambda params, key, step, data: (jnp.log(-params["w"]), {}),
       bad,
       {"w": jnp.ones(())},
       DATA,
@@ -244,8 +245,10 @@ def test_sigterm_saves_and_exits_and_the_run_resumes(tmp_path):
       env=os.environ | {"PYTHONPATH": os.getcwd(), "JAX_PLATFORMS": "cpu"},
   )
   assert done.returncode == 143, done.stderr
-  assert "stopped at step 10 by SIGTERM" in done.stderr
-  assert (folder / "checkpoints" / "10").is_dir()
+  # At the end of that chunk or, where the signal took its time, of a later one.
+  stopped = re.search(r"stopped at step (\d+) by SIGTERM", done.stderr)
+  assert 10 <= int(stopped[1]) < 46
+  assert (folder / "checkpoints" / stopped[1]).is_dir()
   resumed = run(folder)
   same(resumed.state, whole.state)
   assert resumed.history == whole.history

@@ -60,14 +60,14 @@ def test_schedules(warmup, decay, expected):
     np.testing.assert_allclose(updates["a"], -rate, rtol=1e-4, atol=1e-6)
 
 
-def loss(params, key, data):
+def loss(params, key, step, data):
   """Not finite at the steps named in `data`, by its value or its gradient."""
   del key
   value = params["encoder"]["w"].sum() + params["head"]
   return jnp.where(data > 0, jnp.inf, 1.0) * value, {"one": jnp.float32(1)}
 
 
-def infinite_gradient(params, key, data):
+def infinite_gradient(params, key, step, data):
   del key
   return jnp.sqrt(params["head"] - data), {}
 
@@ -93,7 +93,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(f, bad):
 
 
 def test_means_leave_out_the_steps_that_were_skipped():
-  def sometimes(params, key, data):
+  def sometimes(params, key, step, data):
     del key
     bad = params["head"] > 1.5  # at the third step
     return jnp.where(bad, jnp.nan, -params["head"]), {"one": jnp.float32(1)}

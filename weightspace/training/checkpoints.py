@@ -3,15 +3,14 @@
 A folder of checkpoints holds, for each step kept,
 
   120/         the arrays, as Orbax writes them
-  120.json     dtype, shape and sha256 of each array, and the record's own
+  120.json     its record: what `weightspace.training.records` describes
   bad-100/     a step that failed its checks and was moved aside, if any
 
 Orbax notices a file that is missing or short, but not a bit that flipped in
-data; the checksums do. A step is good when its record and its arrays agree.
+data; the checksums do. A step is good when its record, its files and its
+arrays agree.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -22,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-_VERSION = 1
+from weightspace.training import records
+
 _HALF_WRITTEN = ".orbax-checkpoint-tmp"
 
 
@@ -69,12 +69,13 @@ class Checkpoints:
     }
     self.directory.mkdir(parents=True, exist_ok=True)
     # The record comes first: a step without one would be taken for bad.
-    _write_record(self._record(step), arrays)
+    record = records.Record(records.describe(arrays), {})
+    records.write(self._record(step), record)
     manager = self._manager()
     args = _orbax().args.PyTreeSave(arrays)
     manager.save(step, args=args, force=True)
-    _sync_tree(self.directory / str(step))
-    _sync(self.directory)
+    record = record._replace(files=records.sync(self.directory / str(step)))
+    records.write(self._record(step), record)
     kept = set(_steps(self.directory))
     for path in self.directory.glob("*.json"):
       if path.stem.isdecimal() and int(path.stem) not in kept:
@@ -92,28 +93,24 @@ class Checkpoints:
         Leaves come back as it has them: on the same devices, or as NumPy.
 
     Raises:
-      ValueError: the state saved has other leaves, shapes or dtypes than the
-        template, so it is another configuration's.
+      records.TemplateError: a ValueError; the state saved has other leaves,
+        shapes or dtypes than the template: it is another configuration's.
       CheckpointError: there are steps, but not one is good.
     """
     self._drop_half_written()
     bad = {}
     for step in sorted(_steps(self.directory), reverse=True):
-      folder = self.directory / str(step)
       try:
-        record = _read_record(self._record(step))
-      except (OSError, ValueError, KeyError, TypeError) as error:
-        bad[step] = f"its record {self._record(step).name}: {error}"
+        tree = self._load(step, template)
+      except records.TemplateError:
+        raise
+      except Exception as error:  # whatever damage makes Orbax raise
+        bad[step] = f"{type(error).__name__}: {error}"
+        folder = self.directory / str(step)
+        logging.warning("checkpoint %s is bad: %s", folder, bad[step])
       else:
-        _check_template(folder, record, template)
-        try:
-          arrays = self._load(step, record)
-        except Exception as error:  # whatever damage makes Orbax raise
-          bad[step] = f"{type(error).__name__}: {error}"
-        else:
-          self._move_aside(bad)
-          return step, _place(arrays, template)
-      logging.warning("checkpoint %s is bad: %s", folder, bad[step])
+        self._move_aside(bad)
+        return step, tree
     if bad:
       reasons = "; ".join(f"step {step}: {why}" for step, why in bad.items())
       raise CheckpointError(
@@ -162,17 +159,20 @@ class Checkpoints:
       )
     return self._orbax
 
-  def _load(self, step, record):
+  def _load(self, step, template):
+    folder = self.directory / str(step)
+    record = records.read(self._record(step))
+    records.check_template(folder, record, _named(template))
+    # Files first: Orbax complains of a short one in threads of its own, too.
+    records.check_files(folder, record)
     like = {
         name: np.empty(leaf["shape"], leaf["dtype"])
-        for name, leaf in record.items()
+        for name, leaf in record.leaves.items()
     }
     args = _orbax().args.PyTreeRestore(like)
     arrays = self._manager().restore(step, args=args)
-    for name, leaf in record.items():
-      if _sha256(arrays[name]) != leaf["sha256"]:
-        raise ValueError(f"checksum of {name} differs: its data was altered")
-    return arrays
+    records.check_arrays(arrays, record)
+    return _place(arrays, template)
 
   def _drop_half_written(self):
     for path in self.directory.glob(f"*{_HALF_WRITTEN}*"):
@@ -217,44 +217,6 @@ def _data(name, leaf):
   return leaf
 
 
-def _sha256(array) -> str:
-  data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-  return hashlib.sha256(data).hexdigest()
-
-
-def _digest(leaves) -> str:
-  return hashlib.sha256(
-      json.dumps(leaves, sort_keys=True).encode()
-  ).hexdigest()
-
-
-def _write_record(path, arrays):
-  leaves = {
-      name: {
-          "dtype": str(array.dtype),
-          "shape": list(array.shape),
-          "sha256": _sha256(array),
-      }
-      for name, array in arrays.items()
-  }
-  record = {"version": _VERSION, "sha256": _digest(leaves), "leaves": leaves}
-  temporary = path.with_suffix(".json.tmp")
-  with open(temporary, "w", encoding="utf-8") as file:
-    json.dump(record, file, indent=1)
-    file.flush()
-    os.fsync(file.fileno())
-  temporary.replace(path)
-
-
-def _read_record(path) -> dict:
-  record = json.loads(path.read_text(encoding="utf-8"))
-  if record["version"] != _VERSION:
-    raise ValueError(f"version {record['version']} is not {_VERSION}")
-  if record["sha256"] != _digest(record["leaves"]):
-    raise ValueError("its checksum differs: it was altered")
-  return record["leaves"]
-
-
 def _steps(directory):
   if not directory.is_dir():
     return []
@@ -263,25 +225,6 @@ def _steps(directory):
       for path in directory.iterdir()
       if path.name.isdecimal() and path.is_dir()
   ]
-
-
-def _check_template(folder, record, template):
-  expected = {
-      name: (str(leaf.dtype), list(leaf.shape))
-      for name, leaf in _named(template)
-  }
-  for name in sorted({*record, *expected}):
-    found = record.get(name)
-    found = found and (found["dtype"], found["shape"])
-    if found != expected.get(name):
-      raise ValueError(
-          f"{folder} was saved with another configuration: {name} is"
-          f" {_describe(found)} there, expected {_describe(expected.get(name))}"
-      )
-
-
-def _describe(leaf):
-  return f"{leaf[0]}{leaf[1]}" if leaf else "absent"
 
 
 def _place(arrays, template):
@@ -296,18 +239,3 @@ def _place(arrays, template):
 
   leaves = [place(name, leaf) for name, leaf in _named(template)]
   return jax.tree.unflatten(jax.tree.structure(template), leaves)
-
-
-def _sync_tree(folder):
-  for root, _, files in os.walk(folder):
-    for name in files:
-      _sync(os.path.join(root, name))
-    _sync(root)
-
-
-def _sync(path):
-  descriptor = os.open(path, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)

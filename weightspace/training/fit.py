@@ -89,7 +89,8 @@ def fit(
 
   Raises:
     SystemExit: 143, after a SIGTERM.
-    ValueError: the checkpoint is of another model or beyond `steps`.
+    ValueError: the checkpoint is of another model or beyond `steps`, or the
+      score is missing from what `validate` returns.
   """
   progress = progress or progress_lib.Progress.silent()
   state = state_lib.init_state(params, optimizer)

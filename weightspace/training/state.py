@@ -11,8 +11,10 @@ from weightspace import keys
 from weightspace.training.optimizer import global_norm
 from weightspace.types import Key, Params
 
-# (params, key, data) -> (scalar, dict of scalars)
-Loss = Callable[[Params, Key, Any], tuple[jax.Array, dict[str, jax.Array]]]
+# (params, key, step, data) -> (scalar, dict of scalars)
+Loss = Callable[
+    [Params, Key, jax.Array, Any], tuple[jax.Array, dict[str, jax.Array]]
+]
 
 
 class TrainState(NamedTuple):
@@ -44,8 +46,9 @@ def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
   """One step of gradient descent as a pure function.
 
   Args:
-    loss: `(params, key, data) -> (scalar, metrics)`; what it samples, a batch
-      included, comes from its key.
+    loss: `(params, key, step, data) -> (scalar, metrics)`; the key is one of
+      this step alone, and what the loss samples comes from it; the step is for
+      loaders that go through the data in epochs.
     optimizer: an optax transformation.
 
   Returns:
@@ -61,7 +64,10 @@ def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
 
   def step(state, key, data):
     (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(
-        state.params, keys.derive(key, "train step", state.step), data
+        state.params,
+        keys.derive(key, "train step", state.step),
+        state.step,
+        data,
     )
     grad_norm = global_norm(grads)
     finite = jnp.isfinite(value) & jnp.isfinite(grad_norm)
