@@ -141,6 +141,13 @@ def test_a_missing_shard_is_named(path):
   assert any("00001 is missing" in problem for problem in zoo.verify(path))
 
 
+def test_a_deleted_shard_can_be_made_again(path):
+  shutil.rmtree(path / "shards" / "00001")
+  assert zoo.missing_shards(path) == [1]
+  zoo.write_shard(path, 1, arrays(1))
+  assert zoo.verify(path) == []
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "\xff", "{}", '{"a": 1}'])
 def test_a_zoo_json_that_is_none(path, content):
   (path / "zoo.json").write_bytes(content.encode("latin-1"))
@@ -248,3 +255,14 @@ def test_a_forged_zoo_json_is_refused(path, change, message):
   with pytest.raises(zoo.ZooError, match=message):
     zoo.open(path)
   assert zoo.verify(path)
+
+
+@pytest.mark.parametrize("entry", [{}, {"rows": 6, "files": {"a/b.npy": {}}}])
+def test_a_forged_shard_json_is_named(path, entry):
+  file = path / "shards" / "00001" / "shard.json"
+  file.write_text(files.seal(entry))
+  assert str(file) in zoo.verify(path)[0]
+  _edit(path, lambda d: d.update(finished=False, shards=[]))
+  assert str(file) in zoo.verify(path)[1]
+  with pytest.raises(zoo.ZooError, match="Delete the folder"):
+    zoo.finalize(path)

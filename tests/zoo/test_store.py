@@ -72,6 +72,16 @@ def test_a_finished_shard_is_never_overwritten(tmp_path):
   assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
 
 
+def test_a_folder_that_is_no_finished_shard_is_named(tmp_path):
+  zoo.create(tmp_path, SPEC)
+  folder = tmp_path / "shards" / "00000"
+  folder.mkdir(parents=True)
+  (folder / "weights.npy").write_bytes(b"")
+  assert zoo.missing_shards(tmp_path) == [0, 1, 2]
+  with pytest.raises(FileExistsError, match=r"00000 .* lacks shard\.json"):
+    zoo.write_shard(tmp_path, 0, arrays(0))
+
+
 def test_leftovers_are_ignored_and_cleaned_by_the_shards_writer(tmp_path):
   zoo.create(tmp_path, SPEC)
   killed = files.temporary(tmp_path / "shards" / "00001")

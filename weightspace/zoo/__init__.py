@@ -9,13 +9,14 @@ from as many processes as there are, then `finalize`. To read it:
 Training takes its rows from `splits`, its batches from `loader`.
 """
 
+from weightspace.zoo.integrity import verify
 from weightspace.zoo.manifest import (
     ZooError,
     num_shards,
     shard_networks,
     shard_rows,
 )
-from weightspace.zoo.reader import Zoo, open, verify
+from weightspace.zoo.reader import Zoo, open
 from weightspace.zoo.schema import SCHEMA_VERSION, ZooSpec
 from weightspace.zoo.store import (
     create,

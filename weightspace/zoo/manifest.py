@@ -1,4 +1,4 @@
-"""What the folder of a zoo holds: names, rows, shapes, records.
+"""What the folder of a zoo holds, and `zoo.json`, which says so.
 
     zoo.json                    schema version, spec, finished, shards, software
     shards/00000/shard.json     rows, and the record of each file
@@ -13,20 +13,15 @@ shards hold the same arrays, so a later schema can give each its own RNN.
 
 import importlib.metadata
 import platform
-import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from weightspace.rnn import make_rnn
 from weightspace.zoo import files
 from weightspace.zoo.schema import ZooSpec, check_version
 
 ZOO, SHARD, SHARDS = "zoo.json", "shard.json", "shards"
 PAYLOAD = ("weights", "sequences", "log_probs")  # all else is a column
 _KEYS = ("schema_version", "spec", "finished", "software", "shards")
-_FILE = re.compile(r"[A-Za-z0-9_]+\.npy")
 
 
 class ZooError(ValueError):
@@ -101,113 +96,3 @@ def read(path: Path) -> tuple[ZooSpec, dict[str, Any]]:
         f"{file} cannot be used: {error}. If it was damaged, restore it from"
         " a copy"
     ) from error
-
-
-def check_arrays(
-    spec: ZooSpec, index: int, found: dict[str, tuple[tuple, np.dtype]]
-) -> None:
-  """Checks names, shapes and dtypes of the arrays of a shard.
-
-  Args:
-    spec: of the zoo.
-    index: of the shard.
-    found: name of each array -> (shape, dtype).
-
-  Raises:
-    ValueError: naming the array, what was found and what was expected.
-  """
-  rows = shard_rows(spec, index)
-  size, outputs = make_rnn(spec.rnn).size, spec.rnn.outputs
-  expected = {
-      "weights": ((rows, size), "float32"),
-      "sequences": ((rows, spec.rollouts, ...), None),
-      "log_probs": ((rows, spec.rollouts, None, outputs), "float16"),
-      "net_id": ((rows,), "int32"),
-      "step": ((rows,), "int32"),
-      "task": ((rows, len(spec.task_names)), None),
-      "finite": ((rows,), "bool"),
-      **dict.fromkeys(spec.metric_names, ((rows,), "float32")),
-  }
-  missing = sorted(expected.keys() - found.keys())
-  if missing:
-    raise ValueError(
-        f"shard {index} lacks the arrays {', '.join(missing)}; it has"
-        f" {', '.join(sorted(found))}"
-    )
-  for name, (shape, dtype) in found.items():
-    wanted_shape, wanted_dtype = expected.get(name, ((rows, ...), None))
-    if not _FILE.fullmatch(f"{name}.npy"):
-      raise ValueError(
-          f"shard {index}: {name!r} cannot name an array; take letters,"
-          " digits and _"
-      )
-    if not _fits(shape, wanted_shape) or not _holds(dtype, wanted_dtype):
-      raise ValueError(
-          f"shard {index}: array {name!r} has shape {_show(shape)} and dtype"
-          f" {dtype}, expected {_show(wanted_shape)} and"
-          f" {wanted_dtype or 'numbers'}"
-      )
-
-
-def check_records(spec: ZooSpec, records: list[dict[str, Any]]) -> None:
-  """Checks the records of all shards against the spec and one another.
-
-  Raises:
-    ValueError: naming the shard and what is wrong with its record.
-  """
-  if len(records) != num_shards(spec):
-    raise ValueError(
-        f"it records {len(records)} shards, expected {num_shards(spec)}"
-    )
-  layouts = []
-  for index, record in enumerate(records):
-    try:
-      found = {}
-      for file, entry in record["files"].items():
-        if not _FILE.fullmatch(file):
-          raise ValueError(
-              f"shard {index}: {file!r} is not the plain name of an .npy file"
-          )
-        shape = tuple(int(n) for n in entry["shape"])
-        found[file[: -len(".npy")]] = shape, np.dtype(entry["dtype"])
-      rows = record["rows"]
-    except (KeyError, TypeError, AttributeError) as error:
-      raise ValueError(
-          f"shard {index}: its record is malformed ({error!r})"
-      ) from error
-    check_arrays(spec, index, found)
-    if rows != shard_rows(spec, index):
-      raise ValueError(
-          f"shard {index}: its record says {rows} rows, expected"
-          f" {shard_rows(spec, index)}"
-      )
-    layouts.append({k: (s[1:], str(d)) for k, (s, d) in found.items()})
-    for name in sorted(layouts[0].keys() | layouts[-1].keys()):
-      first, this = layouts[0].get(name), layouts[-1].get(name)
-      if first != this:
-        raise ValueError(
-            f"shard {index}: array {name!r} has rows of {this}, those of"
-            f" shard 0 are {first}; all shards must agree"
-        )
-
-
-def _fits(shape, wanted):
-  if wanted[-1] is ...:
-    wanted = wanted[:-1]
-    shape, rest = shape[: len(wanted)], shape[len(wanted) :]
-    if 0 in rest:
-      return False
-  return len(shape) == len(wanted) and all(
-      n > 0 and w in (None, n) for n, w in zip(shape, wanted)
-  )
-
-
-def _holds(dtype, wanted):
-  if wanted is None:
-    return dtype.kind in "biuf" and dtype.isnative
-  return dtype == np.dtype(wanted)
-
-
-def _show(shape):
-  symbols = {None: "any", ...: "..."}
-  return f"[{', '.join(str(symbols.get(n, n)) for n in shape)}]"

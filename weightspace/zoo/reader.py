@@ -3,7 +3,6 @@
 import functools
 import itertools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 from weightspace.rnn import RNN, make_rnn
 from weightspace.tasks import Rollouts
 from weightspace.types import Weights
-from weightspace.zoo import files, manifest, store
+from weightspace.zoo import files, integrity, manifest
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec
 
@@ -30,52 +29,16 @@ def open(path: str | os.PathLike) -> "Zoo":
   path = Path(path)
   spec, document = manifest.read(path)
   if not document["finished"]:
-    raise ZooError(_unfinished(path, spec))
-  _check_records(path, spec, document)
+    raise ZooError(integrity.unfinished(path, spec))
+  integrity.check_records(path, spec, document)
   for index, record in enumerate(document["shards"]):
-    for problem in _problems(path, index, record, checksums=False):
+    for problem in integrity.problems(path, index, record, checksums=False):
       raise ZooError(
-          f"{problem}. Delete the zoo and generate it again, or restore the"
-          " file from a copy"
+          f"{problem}. Restore it from a copy, or delete the folder"
+          f" {manifest.shard_folder(path, index)} and make it again with"
+          f" {integrity.command(path)}; then verify"
       )
   return Zoo(path, spec, document["shards"])
-
-
-def verify(path: str | os.PathLike) -> list[str]:
-  """Recomputes every checksum of a zoo.
-
-  Args:
-    path: of a zoo; of an unfinished one, the shards that are there.
-
-  Returns:
-    The problems found, each naming its file; empty when there are none.
-  """
-  path = Path(path)
-  try:
-    spec, document = manifest.read(path)
-    if document["finished"]:
-      _check_records(path, spec, document)
-  except ZooError as error:
-    return [str(error)]
-  found = [] if document["finished"] else [_unfinished(path, spec)]
-  for index in range(manifest.num_shards(spec)):
-    if not document["finished"] and not store.has_shard(path, index):
-      continue
-    record = document["shards"][index] if document["finished"] else None
-    try:
-      own = store.read_shard_record(path, index)
-      if record is not None and own != record:
-        folder = manifest.shard_folder(path, index)
-        found.append(
-            f"{folder / manifest.SHARD} is not the record that"
-            f" {manifest.ZOO} holds of this shard"
-        )
-      record = own if record is None else record
-    except ZooError as error:
-      found.append(str(error))
-    if record is not None:
-      found.extend(_problems(path, index, record, checksums=True))
-  return found
 
 
 class Zoo:
@@ -204,49 +167,3 @@ class Zoo:
 
 def _file(path, shard, name) -> Path:
   return manifest.shard_folder(path, shard) / f"{name}.npy"
-
-
-def _check_records(path, spec, document):
-  try:
-    manifest.check_records(spec, document["shards"])
-  except ValueError as error:
-    raise ZooError(f"{path / manifest.ZOO} cannot be used: {error}") from error
-
-
-def _unfinished(path, spec):
-  count = manifest.num_shards(spec)
-  there = count - len(store.missing_shards(path))
-  return (
-      f"{path} is unfinished: {there} of {count} shards are there; continue"
-      f" with `python -m zoo_gen.generate --zoo={path}` and the --config it"
-      " was begun with"
-  )
-
-
-def _problems(path, index, record, checksums) -> Iterator[str]:
-  folder = manifest.shard_folder(path, index)
-  if not folder.is_dir():
-    yield f"{folder} is missing: shard {index} of the zoo"
-    return
-  for name, entry in record["files"].items():
-    file = folder / name
-    if not file.is_file():
-      yield f"{file} is missing"
-      continue
-    size = file.stat().st_size
-    if size != entry["bytes"]:
-      yield f"{file} has {size} bytes, expected {entry['bytes']}"
-      continue
-    if checksums and files.sha256(file) != entry["sha256"]:
-      yield f"{file} was altered: its sha256 is not the recorded one"
-      continue
-    try:
-      array = files.map_array(file)
-    except (ValueError, OSError) as error:
-      yield f"{file} is not an .npy array of numbers ({error})"
-      continue
-    if list(array.shape) != entry["shape"] or array.dtype != entry["dtype"]:
-      yield (
-          f"{file} holds {list(array.shape)} {array.dtype}, expected"
-          f" {entry['shape']} {entry['dtype']}"
-      )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weightspace.zoo import arrays as layout
 from weightspace.zoo import files, manifest
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec, differences
@@ -64,16 +65,13 @@ def write_shard(
   path = Path(path)
   spec, _ = manifest.read(path)
   arrays = {name: np.asarray(array) for name, array in arrays.items()}
-  manifest.check_arrays(
+  layout.check(
       spec, index, {name: (a.shape, a.dtype) for name, a in arrays.items()}
   )
   _check_order(spec, index, arrays)
   folder = manifest.shard_folder(path, index)
-  taken = FileExistsError(
-      f"{folder} is there already; a finished shard is never overwritten"
-  )
   if folder.exists():
-    raise taken
+    raise _taken(folder)
   folder.parent.mkdir(exist_ok=True)
   scratch = files.temporary(folder)
   try:
@@ -82,7 +80,7 @@ def write_shard(
     scratch.rename(folder)  # refused where a shard that is not empty stands
   except OSError as error:
     if folder.exists():  # another process was given the same shard
-      raise taken from error
+      raise _taken(folder) from error
     raise
   finally:
     shutil.rmtree(scratch, ignore_errors=True)
@@ -122,10 +120,10 @@ def finalize(path: str | os.PathLike) -> None:
         f" {', '.join(map(str, missing))}; write them first"
     )
   records = [
-      read_shard_record(path, i) for i in range(manifest.num_shards(spec))
+      read_record(path, spec, i) for i in range(manifest.num_shards(spec))
   ]
   try:
-    manifest.check_records(spec, records)
+    layout.check_records(spec, records)
   except ValueError as error:
     raise ZooError(
         f"{path}: {error}. Delete the folder of that shard and generate it"
@@ -134,19 +132,36 @@ def finalize(path: str | os.PathLike) -> None:
   _write_zoo(path, spec, True, records, document["software"])
 
 
-def read_shard_record(path: Path, index: int) -> dict:
-  """What `shard.json` says of a shard.
+def read_record(path: Path, spec: ZooSpec, index: int) -> dict:
+  """What `shard.json` says of a shard: its rows and files.
 
   Raises:
-    ZooError: it is missing or altered.
+    ZooError: it is missing, altered, or not a shard of that spec.
   """
-  file = manifest.shard_folder(path, index) / manifest.SHARD
+  folder = manifest.shard_folder(path, index)
+  file = folder / manifest.SHARD
   try:
     document, text = files.parse(file)
     files.check_seal(document, text)
+    record = {name: document.get(name) for name in ("rows", "files")}
+    layout.check_record(spec, index, record)
   except (ValueError, OSError) as error:
-    raise ZooError(f"{file} cannot be used: {error}") from error
-  return {"rows": document["rows"], "files": document["files"]}
+    raise ZooError(
+        f"{file} cannot be used: {error}. Delete the folder {folder} and make"
+        " the shard again"
+    ) from error
+  return record
+
+
+def _taken(folder):
+  if (folder / manifest.SHARD).is_file():
+    return FileExistsError(
+        f"{folder} is there already; a finished shard is never overwritten"
+    )
+  return FileExistsError(
+      f"{folder} is there but is no finished shard: it lacks"
+      f" {manifest.SHARD}; delete that folder and run again"
+  )
 
 
 def _write_zoo(path, spec, finished, records, software):

@@ -1,0 +1,111 @@
+"""Whether a zoo is whole: its manifest, files, sizes, shapes and checksums."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from weightspace.zoo import arrays, files, manifest, store
+from weightspace.zoo.manifest import ZooError
+from weightspace.zoo.schema import ZooSpec
+
+
+def verify(path: str | os.PathLike) -> list[str]:
+  """Recomputes every checksum of a zoo.
+
+  Args:
+    path: of a zoo; of an unfinished one, the shards that are there.
+
+  Returns:
+    The problems found, each naming its file; empty when there are none.
+  """
+  path = Path(path)
+  try:
+    spec, document = manifest.read(path)
+    if document["finished"]:
+      check_records(path, spec, document)
+  except ZooError as error:
+    return [str(error)]
+  found = [] if document["finished"] else [unfinished(path, spec)]
+  for index in range(manifest.num_shards(spec)):
+    if not document["finished"] and not store.has_shard(path, index):
+      continue
+    record = document["shards"][index] if document["finished"] else None
+    try:
+      own = store.read_record(path, spec, index)
+      if record is not None and own != record:
+        folder = manifest.shard_folder(path, index)
+        found.append(
+            f"{folder / manifest.SHARD} is not the record that"
+            f" {manifest.ZOO} holds of this shard"
+        )
+      record = own if record is None else record
+    except ZooError as error:
+      found.append(str(error))
+    if record is not None:
+      found.extend(problems(path, index, record, checksums=True))
+  return found
+
+
+def check_records(path: Path, spec: ZooSpec, document: dict) -> None:
+  """ZooError when what `zoo.json` records is not a zoo of that spec."""
+  try:
+    arrays.check_records(spec, document["shards"])
+  except ValueError as error:
+    raise ZooError(f"{path / manifest.ZOO} cannot be used: {error}") from error
+
+
+def unfinished(path: Path, spec: ZooSpec) -> str:
+  """Says how much of a zoo is there and how to continue."""
+  count = manifest.num_shards(spec)
+  there = count - len(store.missing_shards(path))
+  return (
+      f"{path} is unfinished: {there} of {count} shards are there; continue"
+      f" with {command(path)}"
+  )
+
+
+def command(path: Path) -> str:
+  """What makes the shards of a zoo that are missing."""
+  return (
+      f"`python -m zoo_gen.generate --zoo={path}` and the --config it was"
+      " begun with"
+  )
+
+
+def problems(
+    path: Path, index: int, record: dict, *, checksums: bool
+) -> Iterator[str]:
+  """What is wrong with the files of a shard, each problem naming its file.
+
+  Args:
+    path: of the zoo.
+    index: of the shard.
+    record: what the zoo says of it.
+    checksums: whether to read every byte, or sizes and headers only.
+  """
+  folder = manifest.shard_folder(path, index)
+  if not folder.is_dir():
+    yield f"{folder} is missing: shard {index} of the zoo"
+    return
+  for name, entry in record["files"].items():
+    file = folder / name
+    if not file.is_file():
+      yield f"{file} is missing"
+      continue
+    size = file.stat().st_size
+    if size != entry["bytes"]:
+      yield f"{file} has {size} bytes, expected {entry['bytes']}"
+      continue
+    if checksums and files.sha256(file) != entry["sha256"]:
+      yield f"{file} was altered: its sha256 is not the recorded one"
+      continue
+    try:
+      array = files.map_array(file)
+    except (ValueError, OSError) as error:
+      yield f"{file} is not an .npy array of numbers ({error})"
+      continue
+    if list(array.shape) != entry["shape"] or array.dtype != entry["dtype"]:
+      yield (
+          f"{file} holds {list(array.shape)} {array.dtype}, expected"
+          f" {entry['shape']} {entry['dtype']}"
+      )
