@@ -35,7 +35,7 @@ def loss(params, key, step, data):
 
 
 def validate(params):
-  return {"loss": loss(params, keys.derive(KEY, "validation"), DATA)[0]}
+  return {"loss": loss(params, keys.derive(KEY, "validation"), 0, DATA)[0]}
 
 
 class Killed(Exception):
