@@ -1,0 +1,69 @@
+"""Plug-ins are found by their files."""
+
+import pytest
+
+from weightspace import cells, plugins
+
+SOURCE = "NAME = __name__"
+
+
+def test_names_are_those_of_the_files():
+  found = plugins.names("weightspace.cells")
+  assert {"elman", "gru", "lstm"} <= set(found)
+  assert list(found) == sorted(found)
+
+
+def test_a_new_file_is_a_plugin(plant):
+  plant("weightspace.cells", "minimal", SOURCE)
+  assert "minimal" in cells.names()
+  module = plugins.load("weightspace.cells", "minimal")
+  assert module.NAME == "weightspace.cells.minimal"
+
+
+def test_a_planted_plugin_is_gone_afterwards():
+  assert "minimal" not in cells.names()
+
+
+def test_modules_with_an_underscore_are_no_plugins(plant):
+  plant("weightspace.cells", "_shared", SOURCE)
+  assert "_shared" not in plugins.names("weightspace.cells")
+  with pytest.raises(ValueError, match="no plug-in '_shared'"):
+    plugins.load("weightspace.cells", "_shared")
+
+
+def test_an_unknown_name_is_refused_naming_the_nearest():
+  with pytest.raises(ValueError) as error:
+    plugins.load("weightspace.cells", "lstn")
+  assert "weightspace.cells has no plug-in 'lstn'" in str(error.value)
+  assert "did you mean 'lstm'?" in str(error.value)
+  assert "elman, gru, lstm" in str(error.value)
+
+
+def test_nothing_is_named_when_nothing_is_near():
+  with pytest.raises(ValueError) as error:
+    plugins.load("weightspace.cells", "transformer")
+  assert "did you mean" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "lstm.State", "..rnn", "lstm ", "LSTM"])
+def test_only_names_of_files_are_accepted(name):
+  with pytest.raises(ValueError, match="no plug-in"):
+    plugins.load("weightspace.cells", name)
+
+
+def test_an_error_inside_a_plugin_is_not_hidden(plant):
+  plant("weightspace.cells", "faulty", "import a_module_that_is_not_there")
+  with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
+    plugins.load("weightspace.cells", "faulty")
+
+
+@pytest.mark.parametrize(
+    "name, known, expected",
+    [
+        ("legnth", ("length", "width"), ", did you mean 'length'?"),
+        ("length", (), ""),
+        ("zzz", ("length",), ""),
+    ],
+)
+def test_nearest(name, known, expected):
+  assert plugins.nearest(name, known) == expected
