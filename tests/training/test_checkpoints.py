@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -97,12 +98,27 @@ def test_leaves_come_back_as_the_template_has_them(folder):
 def test_a_flipped_bit_is_seen_said_and_got_round(folder, caplog):
   flip_a_bit(data_file(folder, 20), state(20)["params"]["w"])
   restored(folder, 10)
-  assert f"{folder / '20'} is bad" in caplog.text
-  assert "checksum of params/w differs" in caplog.text
+  assert f"{folder / '20'} is bad: BadZipFile" in caplog.text
+  assert "params/w" in caplog.text
   assert (folder / "bad-20").is_dir()
   with Checkpoints(folder) as checkpoints:
     checkpoints.save(20, state(20))
   restored(folder, 20)
+
+
+def test_arrays_other_than_those_saved_are_seen(folder, caplog):
+  path = data_file(folder, 20)
+  with np.load(path) as archive:
+    arrays = dict(archive)
+  size = path.stat().st_size
+  arrays["params/w"][3, 5] += 1
+  with zipfile.ZipFile(path, "w") as archive:
+    for name, array in arrays.items():
+      with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, array)
+  assert path.stat().st_size == size
+  restored(folder, 10)
+  assert "checksum of params/w differs" in caplog.text
 
 
 def _half_written(folder):
@@ -129,7 +145,7 @@ def _empty(folder):
 
 
 def _metadata_cut(folder):
-  (path,) = (folder / "20").rglob("_METADATA")
+  (path,) = (folder / "20").glob("_CHECKPOINT_METADATA")
   path.write_text(path.read_text()[:50])
   return folder / "20", 10
 

@@ -1,12 +1,12 @@
-"""Checkpoints: Orbax keeps the arrays, we keep their checksums.
+"""Checkpoints: Orbax keeps the steps, we keep checksums of their arrays.
 
 A folder of checkpoints holds, for each step kept,
 
-  120/         the arrays, as Orbax writes them
+  120/         what Orbax writes; the arrays are in one `.npz` file
   120.json     its record: what `weightspace.training.records` describes
   bad-100/     a step that failed its checks and was moved aside, if any
 
-Orbax notices a file that is missing or short, but not a bit that flipped in
+Orbax notices a step that is half-written, but not a bit that flipped in its
 data; the checksums do. A step is good when its record, its files and its
 arrays agree.
 """
@@ -72,7 +72,7 @@ class Checkpoints:
     record = records.Record(records.describe(arrays), {})
     records.write(self._record(step), record)
     manager = self._manager()
-    args = _orbax().args.PyTreeSave(arrays)
+    args = _handler().NpzSave(arrays)
     manager.save(step, args=args, force=True)
     record = record._replace(files=records.sync(self.directory / str(step)))
     records.write(self._record(step), record)
@@ -137,25 +137,22 @@ class Checkpoints:
   def _manager(self):
     if self._orbax is None:
       ocp = _orbax()
-      options = {}
-      if jax.process_count() > 1:
-        here = jax.process_index()
-        options["multiprocessing_options"] = ocp.options.MultiprocessingOptions(
-            primary_host=here,
-            active_processes={here},
-            barrier_sync_key_prefix=f"process{here}",
-        )
-        options["create"] = False
+      here = jax.process_index()
       # Not asynchronous: arrays may be donated to the next step right away.
-      # Not compressed: weights hardly shrink, and it takes twice as long.
+      options = ocp.CheckpointManagerOptions(
+          max_to_keep=self._keep,
+          create=False,
+          enable_async_checkpointing=False,
+          multiprocessing_options=ocp.options.MultiprocessingOptions(
+              primary_host=here,
+              active_processes={here},
+              barrier_sync_key_prefix=f"process{here}",
+          ),
+      )
       self._orbax = ocp.CheckpointManager(
           self.directory,
-          item_handlers=ocp.PyTreeCheckpointHandler(use_compression=False),
-          options=ocp.CheckpointManagerOptions(
-              max_to_keep=self._keep,
-              enable_async_checkpointing=False,
-              **options,
-          ),
+          item_handlers=_handler().NpzHandler(),
+          options=options,
       )
     return self._orbax
 
@@ -163,13 +160,10 @@ class Checkpoints:
     folder = self.directory / str(step)
     record = records.read(self._record(step))
     records.check_template(folder, record, _named(template))
-    # Files first: Orbax complains of a short one in threads of its own, too.
     records.check_files(folder, record)
-    like = {
-        name: np.empty(leaf["shape"], leaf["dtype"])
-        for name, leaf in record.leaves.items()
-    }
-    args = _orbax().args.PyTreeRestore(like)
+    args = _handler().NpzRestore(
+        {name: leaf["dtype"] for name, leaf in record.leaves.items()}
+    )
     arrays = self._manager().restore(step, args=args)
     records.check_arrays(arrays, record)
     return _place(arrays, template)
@@ -195,6 +189,12 @@ def _orbax():
   import orbax.checkpoint  # half a second
 
   return orbax.checkpoint
+
+
+def _handler():
+  from weightspace.training import npz_handler
+
+  return npz_handler
 
 
 def _named(tree):
