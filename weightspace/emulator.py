@@ -75,6 +75,5 @@ def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
 
 
 def _linear(key, rows, columns):
-  """LeCun's initialisation of a matrix [rows, columns]; no bias is needed,
-  for the layer above has one."""
+  """LeCun's initialisation of a matrix; the layer above has the bias."""
   return jax.random.normal(key, (rows, columns)) * jnp.float32(rows) ** -0.5

@@ -7,8 +7,10 @@ Killed at any moment and run again, it goes on and ends in the same bits. Any
 field of the config can be set: --config.networks=64 --config.rnn.cell=gru.
 """
 
-from absl import app, flags, logging
+from absl import flags
 from ml_collections import config_flags
+
+from zoo_gen import launch
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "What to make: FILE.py:SIZE, see zoo_gen/configs."
@@ -23,28 +25,19 @@ _MAX_SEGMENT = flags.DEFINE_integer(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
   """Launches `zoo_gen.shards.generate`."""
-  if len(argv) > 1:
-    raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
-  from weightspace import parallel
   from weightspace.training.progress import Progress
   from zoo_gen import shards
 
-  logging.set_verbosity(logging.WARNING)  # jax is chatty about backends
-  parallel.use_all_cores()
-  try:
-    shards.generate(
-        _ZOO.value,
-        shards.plan(_CONFIG.value.to_dict()),
-        progress=Progress(),
-        group=_GROUP.value,
-        max_segment=_MAX_SEGMENT.value,
-    )
-  except (ValueError, OSError) as error:
-    raise SystemExit(f"zoo_gen.generate: {error}") from error
+  shards.generate(
+      _ZOO.value,
+      shards.plan(_CONFIG.value.to_dict()),
+      progress=Progress(),
+      group=_GROUP.value,
+      max_segment=_MAX_SEGMENT.value,
+  )
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "zoo"])
-  app.run(main)
+  launch.run(main, required=("config", "zoo"))

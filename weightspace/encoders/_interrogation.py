@@ -48,8 +48,9 @@ class Config:
 
   def __post_init__(self):
     for name in ("parallel", "length", "hidden", "layers", "decoder", "code"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name} must be at least 1, got {self.__dict__[name]}")
+      value = getattr(self, name)
+      if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
     if self.low >= self.high:
       raise ValueError(f"low={self.low} must be below high={self.high}")
 

@@ -17,7 +17,7 @@ class MLP(nn.Module):
   sizes: Sequence[int]
 
   @nn.compact
-  def __call__(self, x):  # noqa: D102
+  def __call__(self, x):
     for size in self.sizes[:-1]:
       x = nn.relu(nn.Dense(size)(x))
     return nn.Dense(self.sizes[-1])(x)
@@ -50,7 +50,8 @@ def init_core(key: Key, hidden: int, layers: int) -> tuple[Layer, ...]:
 def core_state(hidden: int, layers: int):
   """The state a core begins in."""
   cell = cells.load("lstm")
-  return tuple(cell.initial_state((hidden,), jnp.float32) for _ in range(layers))
+  start = cell.initial_state((hidden,), jnp.float32)
+  return (start,) * layers
 
 
 def core_step(core: tuple[Layer, ...], state, x: jax.Array):
