@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace.keys import derive
-from weightspace.rnn import RNN
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
 from weightspace.types import Key, Weights
 
@@ -138,11 +137,18 @@ def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
 
 
 def sample_strings(
-    key: Key, rnn: RNN, weights: Weights, count: int, length: int
+    key: Key, rnn, weights: Weights, count: int, length: int
 ) -> tuple[jax.Array, jax.Array]:
   """Lets a network write: each symbol is drawn from its own distribution.
 
   It goes on after EOS, to the end of the sequence.
+
+  Args:
+    key: for all draws.
+    rnn: an `RNN`; task families come before it in the order of imports.
+    weights: of one network.
+    count: strings, K.
+    length: symbols of a string with BOS, T + 1.
 
   Returns:
     tokens [K, T + 1] int32, log-probabilities [T, K, V] float32.
