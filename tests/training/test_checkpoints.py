@@ -28,6 +28,7 @@ def state(step):
       "optimizer": optax.adam(0.1).init(params),
       "step": jnp.int32(step),
       "good": np.asarray([True, False]),
+      "empty": np.zeros((0, 3), np.float32),
   }
 
 

@@ -34,8 +34,8 @@ class Checkpoints:
   """The newest good states of one run, in one folder.
 
   A process of several uses a folder of its own; nothing here waits for other
-  processes. States are pytrees of arrays that each process holds whole, none
-  of them empty. PRNG keys are refused: derive them from the step.
+  processes. States are pytrees of arrays that each process holds whole. PRNG
+  keys are refused: derive them from the step.
   """
 
   def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
@@ -101,7 +101,7 @@ class Checkpoints:
     bad = {}
     for step in sorted(_steps(self.directory), reverse=True):
       try:
-        tree = self._load(step, template)
+        arrays = self._load(step, template)
       except records.TemplateError:
         raise
       except Exception as error:  # whatever damage makes Orbax raise
@@ -110,7 +110,7 @@ class Checkpoints:
         logging.warning("checkpoint %s is bad: %s", folder, bad[step])
       else:
         self._move_aside(bad)
-        return step, tree
+        return step, _place(arrays, template)
     if bad:
       reasons = "; ".join(f"step {step}: {why}" for step, why in bad.items())
       raise CheckpointError(
@@ -166,7 +166,7 @@ class Checkpoints:
     )
     arrays = self._manager().restore(step, args=args)
     records.check_arrays(arrays, record)
-    return _place(arrays, template)
+    return arrays
 
   def _drop_half_written(self):
     for path in self.directory.glob(f"*{_HALF_WRITTEN}*"):
