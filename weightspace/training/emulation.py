@@ -5,10 +5,8 @@
 The emulator is thrown away afterwards; the encoder is what is kept.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,20 +21,12 @@ from weightspace import (
     parallel,
     plugins,
     symmetry,
-    tasks,
-    zoo,
 )
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
-from weightspace.training import workdir as workdir_lib
-from weightspace.training.checkpoints import Checkpoints
-from weightspace.training.fit import fit
-from weightspace.training.metrics import MetricsLog
-from weightspace.training.optimizer import OptimizerConfig, make_optimizer
-from weightspace.training.progress import Progress
 from weightspace.types import Params
-from weightspace.zoo import loader, splits
+from weightspace.zoo import loader
 from weightspace.zoo.loader import Data
 
 
@@ -93,24 +83,6 @@ class Model(NamedTuple):
   encoder: encoders.Encoder
   emulator: emulator.Emulator
   init: Callable
-
-
-class Pretrained(NamedTuple):
-  """What emulation leaves.
-
-  Attributes:
-    encoder: functions.
-    emulator: functions.
-    params: {"encoder", "emulator"}, those of the best validation score.
-    step: of that score.
-    history: metrics of the run, a dict a line.
-  """
-
-  encoder: encoders.Encoder
-  emulator: emulator.Emulator
-  params: Params
-  step: int
-  history: list[dict[str, Any]]
 
 
 def make_model(
@@ -245,15 +217,20 @@ def make_validate(
     rnn: the shape of the networks.
     family: what they do.
     config: how to train.
-    data: the rows, with the sequences to measure on.
+    data: the rows; their first `validation_sequences` are measured on.
     mesh: where rows are spread over its axis.
     names: of the divergences to measure; by default the one of the config.
 
   Returns:
-    (params) -> {"loss": mean over rows of the config's divergence, and the
-    mean of each of `names`}, and under "rows" the config's, [R].
+    (params) -> {name: mean over the sequences of each row, [R] float32}.
   """
   names = names or (config.divergence,)
+  kept = slice(0, config.validation_sequences)
+  data = data._replace(
+      sequences=data.sequences[:, kept],
+      log_probs=data.log_probs[:, kept],
+      columns={},
+  )
   size = len(data.vectors)
   devices = mesh.size if mesh is not None else 1
   rows_at_once = devices * max(1, config.batch // devices)
@@ -268,7 +245,7 @@ def make_validate(
     spec = PartitionSpec(None, mesh.axis_names[0])
     return jax.device_put(leaf, NamedSharding(mesh, spec))
 
-  batches = jax.tree.map(batched, data._replace(columns={}))
+  batches = jax.tree.map(batched, data)
 
   @jax.jit
   def measure(params, batches):
@@ -286,157 +263,15 @@ def make_validate(
               ),
               axis=-1,
           )
-          for name in {*names, config.divergence}
+          for name in names
       }
 
     return jax.lax.map(one, batches)
 
   def validate(params):
-    found = {
+    return {
         name: np.asarray(values).reshape(-1)[:size]
         for name, values in measure(params, batches).items()
     }
-    rows = found[config.divergence]
-    means = {name: float(np.mean(found[name])) for name in names}
-    return {"loss": float(np.mean(rows)), **means, "rows": rows}
 
   return validate
-
-
-class Split(NamedTuple):
-  """The rows of a zoo by what they are for; diverged networks are left out."""
-
-  train: np.ndarray
-  validation: np.ndarray
-  ood: np.ndarray
-  diverged: int  # rows left out
-
-
-def split_rows(source: zoo.Zoo, family: TaskFamily, seed: int) -> Split:
-  """Splits by distinct task; the most novel tasks are OOD."""
-  task = source.columns["task"]
-  novelty = np.asarray(jax.vmap(family.novelty)(jnp.asarray(task)))
-  found = splits.by_task(task, novelty, seed=seed)
-  finite = source.columns["finite"]
-  kept = (rows[finite[rows]] for rows in found)
-  return Split(*kept, diverged=int(np.sum(~finite)))
-
-
-def pretrain(
-    source: zoo.Zoo,
-    config: Mapping[str, Any],
-    folder: str | os.PathLike,
-    *,
-    progress: Progress,
-    mesh: Mesh | None = None,
-    tensorboard: bool = False,
-) -> Pretrained:
-  """Trains an encoder of a zoo's networks by emulation; resumes.
-
-  Args:
-    source: the zoo.
-    config: "encoder", "emulator", "optimizer" and "emulation", see
-      `experiments/configs/emulation.py`.
-    folder: of the run: its config, metrics and checkpoints.
-    progress: where to show how far it is.
-    mesh: to spread each batch over; by default one device does it all.
-    tensorboard: whether to write TensorBoard's files too.
-
-  Raises:
-    FileExistsError: the folder belongs to a run of another config.
-    ValueError: a field that is not there, with the nearest name.
-  """
-  settings = plugins.configure(Config, config["emulation"], "emulation")
-  optimizer = plugins.configure(
-      OptimizerConfig, config["optimizer"], "optimizer"
-  )
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  model = make_model(source.rnn, family, config)
-  folder = workdir_lib.claim(
-      folder, {"zoo": source.spec.to_json(), **config}
-  )
-  split = split_rows(source, family, settings.split_seed)
-  validation = loader.load(source, split.validation)
-  kept = slice(0, settings.validation_sequences)
-  validation = validation._replace(
-      sequences=validation.sequences[:, kept],
-      log_probs=validation.log_probs[:, kept],
-  )
-  validate = make_validate(
-      model, source.rnn, family, settings, validation, mesh
-  )
-  key = jax.random.key(settings.seed)
-  with (
-      Checkpoints(folder / "checkpoints") as checkpoints,
-      MetricsLog(
-          folder / "metrics.jsonl", tensorboard=tensorboard
-      ) as metrics,
-  ):
-    result = fit(
-        make_loss(model, source.rnn, family, settings, mesh),
-        make_optimizer(optimizer),
-        jax.jit(model.init)(derive(key, "init")),
-        loader.load(source, split.train)._replace(columns={}),
-        key=derive(key, "fit"),
-        steps=settings.steps,
-        chunk=min(100, settings.validate_every),
-        validate=lambda params: {"loss": validate(params)["loss"]},
-        validate_every=settings.validate_every,
-        checkpoints=checkpoints,
-        checkpoint_every=settings.checkpoint_every,
-        metrics=metrics,
-        progress=progress,
-        mesh=mesh,
-        name=f"pretrain {config['encoder']['name']}",
-    )
-  return Pretrained(
-      model.encoder,
-      model.emulator,
-      jax.device_get(result.state.best_params),
-      int(result.state.best_step),
-      result.history,
-  )
-
-
-def load(source: zoo.Zoo, folder: str | os.PathLike) -> tuple[Pretrained, dict]:
-  """The encoder that `pretrain` left in a folder, and its config.
-
-  Raises:
-    FileNotFoundError: there is no finished run.
-    ValueError: it was trained on networks of another shape.
-  """
-  folder = Path(folder)
-  config = workdir_lib.read(folder)
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  if config["zoo"]["rnn"] != source.spec.to_json()["rnn"]:
-    raise ValueError(
-        f"{folder} encodes networks of the shape {config['zoo']['rnn']}, those"
-        f" of the zoo have {source.spec.to_json()['rnn']}"
-    )
-  from weightspace.training.state import init_state
-
-  model = make_model(source.rnn, family, config)
-  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
-  template = jax.eval_shape(
-      lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
-  )
-  with Checkpoints(folder / "checkpoints") as checkpoints:
-    restored = checkpoints.restore(template)
-  if restored is None or restored[0] < config["emulation"]["steps"]:
-    raise FileNotFoundError(
-        f"{folder} holds no finished run; continue it with"
-        f" python -m experiments.pretrain --workdir={folder}"
-    )
-  state = restored[1]
-  from weightspace.training.metrics import read
-
-  return (
-      Pretrained(
-          model.encoder,
-          model.emulator,
-          jax.device_get(state.best_params),
-          int(state.best_step),
-          read(folder / "metrics.jsonl"),
-      ),
-      config,
-  )

@@ -7,7 +7,12 @@ the 15 % most novel ones are out of distribution (OOD).
 import zlib
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from weightspace.tasks import TaskFamily
+from weightspace.zoo.reader import Zoo
 
 
 class Splits(NamedTuple):
@@ -145,3 +150,18 @@ def _rows(of_row, chosen):
 
 def _generator(seed, purpose):
   return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
+
+
+def of_zoo(source: Zoo, family: TaskFamily, *, seed: int) -> Splits:
+  """`by_task` of a zoo's rows, without those of diverged networks.
+
+  Args:
+    source: the zoo.
+    family: its task family, which says how novel a task is.
+    seed: of the shuffle.
+  """
+  task = source.columns["task"]
+  novelty = np.asarray(jax.vmap(family.novelty)(jnp.asarray(task)))
+  found = by_task(task, novelty, seed=seed)
+  finite = source.columns["finite"]
+  return Splits(*(rows[finite[rows]] for rows in found))

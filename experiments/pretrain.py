@@ -1,0 +1,46 @@
+"""Trains an encoder of a zoo's networks by emulation.
+
+    python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
+        --config=experiments/configs/emulation.py:interactive,small
+
+Any field of the config can be set: --config.encoder.length=42. Killed and run
+again, it goes on. The folder then holds config.json, metrics.jsonl and the
+checkpoints that experiments.predict reads.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from zoo_gen import launch
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "What to train: FILE.py:ENCODER,SIZE."
+)
+_ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo to learn from.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run.")
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", False, "Write metrics for TensorBoard too."
+)
+
+
+def main() -> None:
+  """Launches `weightspace.training.pretrain.pretrain`."""
+  from weightspace import parallel, zoo
+  from weightspace.training.pretrain import pretrain
+  from weightspace.training.progress import Progress
+
+  found = pretrain(
+      zoo.open(_ZOO.value),
+      _CONFIG.value.to_dict(),
+      _WORKDIR.value,
+      progress=Progress(),
+      mesh=parallel.mesh(parallel.DATA),
+      tensorboard=_TENSORBOARD.value,
+  )
+  losses = [h for h in found.history if "validation/loss" in h]
+  best = min(h["validation/loss"] for h in losses)
+  print(f"best validation loss {best:.4f} at step {found.step}")
+
+
+if __name__ == "__main__":
+  launch.run(main, required=("config", "zoo", "workdir"))

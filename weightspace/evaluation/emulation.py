@@ -1,0 +1,66 @@
+"""How well the networks of a split are emulated, with intervals over tasks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from weightspace import plugins, tasks, zoo
+from weightspace.evaluation import bootstrap
+from weightspace.training import emulation
+from weightspace.training.pretrain import Pretrained
+from weightspace.zoo import loader
+
+DIVERGENCES = ("total_variation", "reverse_kl")
+
+
+def row_losses(
+    source: zoo.Zoo,
+    pretrained: Pretrained,
+    config: Mapping[str, Any],
+    rows: np.ndarray,
+    *,
+    names: tuple[str, ...] = DIVERGENCES,
+    mesh: Mesh | None = None,
+) -> dict[str, np.ndarray]:
+  """The mean divergence of the emulation of each row.
+
+  Args:
+    source: the zoo.
+    pretrained: encoder and emulator.
+    config: what they were trained with.
+    rows: row numbers, [n].
+    names: of divergences.
+    mesh: where rows are spread.
+
+  Returns:
+    {name: [n] float32}.
+  """
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  measure = emulation.make_validate(
+      emulation.Model(pretrained.encoder, pretrained.emulator, None),
+      source.rnn,
+      family,
+      plugins.configure(emulation.Config, config["emulation"], "emulation"),
+      loader.load(source, rows),
+      mesh,
+      names,
+  )
+  return measure(pretrained.params)
+
+
+def gain(
+    losses: np.ndarray, baseline: np.ndarray, tasks_of_rows: np.ndarray
+) -> bootstrap.Estimate:
+  """The share of the baseline's loss that is gone: 1 - loss / baseline.
+
+  Args:
+    losses: [n].
+    baseline: [n], of the same rows.
+    tasks_of_rows: [n, D].
+  """
+  return bootstrap.interval(
+      lambda rows: 1.0 - float(np.mean(losses[rows]) / np.mean(baseline[rows])),
+      tasks_of_rows,
+  )

@@ -1,0 +1,159 @@
+"""Pretraining: emulation run on a zoo, into a folder, and back from it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from weightspace import plugins, tasks, zoo
+from weightspace.emulator import Emulator
+from weightspace.encoders import Encoder
+from weightspace.keys import derive
+from weightspace.training import emulation, workdir
+from weightspace.training.checkpoints import Checkpoints
+from weightspace.training.fit import fit
+from weightspace.training.metrics import MetricsLog, read
+from weightspace.training.optimizer import OptimizerConfig, make_optimizer
+from weightspace.training.progress import Progress
+from weightspace.training.state import init_state
+from weightspace.types import Params
+from weightspace.zoo import loader, splits
+
+
+class Pretrained(NamedTuple):
+  """What emulation leaves.
+
+  Attributes:
+    encoder: functions.
+    emulator: functions.
+    params: {"encoder", "emulator"}, those of the best validation score.
+    step: of that score.
+    history: metrics of the run, a dict a line.
+  """
+
+  encoder: Encoder
+  emulator: Emulator
+  params: Params
+  step: int
+  history: list[dict[str, Any]]
+
+
+def pretrain(
+    source: zoo.Zoo,
+    config: Mapping[str, Any],
+    folder: str | os.PathLike,
+    *,
+    progress: Progress,
+    mesh: Mesh | None = None,
+    tensorboard: bool = False,
+) -> Pretrained:
+  """Trains an encoder of a zoo's networks by emulation; resumes.
+
+  Args:
+    source: the zoo.
+    config: "encoder", "emulator", "optimizer" and "emulation", see
+      `experiments/configs/emulation.py`.
+    folder: of the run: its config, metrics and checkpoints.
+    progress: where to show how far it is.
+    mesh: to spread each batch over; by default one device does it all.
+    tensorboard: whether to write TensorBoard's files too.
+
+  Raises:
+    FileExistsError: the folder belongs to a run of another config.
+    ValueError: a field that is not there, with the nearest name.
+  """
+  settings = plugins.configure(emulation.Config, config["emulation"], "emulation")
+  optimizer = plugins.configure(
+      OptimizerConfig, config["optimizer"], "optimizer"
+  )
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  model = emulation.make_model(source.rnn, family, config)
+  folder = workdir.claim(
+      folder, {"zoo": source.spec.to_json(), **config}
+  )
+  split = splits.of_zoo(source, family, seed=settings.split_seed)
+  validate = emulation.make_validate(
+      model,
+      source.rnn,
+      family,
+      settings,
+      loader.load(source, split.validation),
+      mesh,
+  )
+  key = jax.random.key(settings.seed)
+  with (
+      Checkpoints(folder / "checkpoints") as checkpoints,
+      MetricsLog(
+          folder / "metrics.jsonl", tensorboard=tensorboard
+      ) as metrics,
+  ):
+    result = fit(
+        emulation.make_loss(model, source.rnn, family, settings, mesh),
+        make_optimizer(optimizer),
+        jax.jit(model.init)(derive(key, "init")),
+        loader.load(source, split.train)._replace(columns={}),
+        key=derive(key, "fit"),
+        steps=settings.steps,
+        chunk=min(100, settings.validate_every),
+        validate=lambda params: {
+            "loss": np.mean(validate(params)[settings.divergence])
+        },
+        validate_every=settings.validate_every,
+        checkpoints=checkpoints,
+        checkpoint_every=settings.checkpoint_every,
+        metrics=metrics,
+        progress=progress,
+        mesh=mesh,
+        name=f"pretrain {config['encoder']['name']}",
+    )
+  return Pretrained(
+      model.encoder,
+      model.emulator,
+      jax.device_get(result.state.best_params),
+      int(result.state.best_step),
+      result.history,
+  )
+
+
+def load(source: zoo.Zoo, folder: str | os.PathLike) -> tuple[Pretrained, dict]:
+  """The encoder that `pretrain` left in a folder, and its config.
+
+  Raises:
+    FileNotFoundError: there is no finished run.
+    ValueError: it was trained on networks of another shape.
+  """
+  folder = Path(folder)
+  config = workdir.read(folder)
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  if config["zoo"]["rnn"] != source.spec.to_json()["rnn"]:
+    raise ValueError(
+        f"{folder} encodes networks of the shape {config['zoo']['rnn']}, those"
+        f" of the zoo have {source.spec.to_json()['rnn']}"
+    )
+  model = emulation.make_model(source.rnn, family, config)
+  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
+  template = jax.eval_shape(
+      lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
+  )
+  with Checkpoints(folder / "checkpoints") as checkpoints:
+    restored = checkpoints.restore(template)
+  if restored is None or restored[0] < config["emulation"]["steps"]:
+    raise FileNotFoundError(
+        f"{folder} holds no finished run; continue it with"
+        f" python -m experiments.pretrain --workdir={folder}"
+    )
+  state = restored[1]
+  return (
+      Pretrained(
+          model.encoder,
+          model.emulator,
+          jax.device_get(state.best_params),
+          int(state.best_step),
+          read(folder / "metrics.jsonl"),
+      ),
+      config,
+  )
