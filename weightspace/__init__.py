@@ -1,0 +1,23 @@
+"""Learn what recurrent networks do from their weights.
+
+Submodules are imported when they are first used, so that this is quick:
+
+    import weightspace
+    zoo = weightspace.zoo.open("/path/to/zoo")
+"""
+
+import importlib
+import pkgutil
+
+__version__ = "0.1.0"
+_SUBMODULES = frozenset(m.name for m in pkgutil.iter_modules(__path__))
+
+
+def __getattr__(name: str):
+  if name not in _SUBMODULES:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__():
+  return sorted({*globals(), *_SUBMODULES})

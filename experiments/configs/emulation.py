@@ -5,14 +5,15 @@
 
 Encoders are the modules of `weightspace.encoders`. Sizes:
 
-tiny   seconds on 2 cores, for trying things out.
-small  minutes on 2 cores.
-paper  as in the paper: 100,000 steps, for an accelerator.
+tiny        seconds on 2 cores, for trying things out.
+quickstart  about a minute on 2 cores.
+small       some minutes on 2 cores.
+paper       as in the paper: 100,000 steps, for an accelerator.
 """
 
 from ml_collections import ConfigDict
 
-SIZES = ("tiny", "small", "paper")
+SIZES = ("tiny", "quickstart", "small", "paper")
 
 
 def get_config(what: str = "interactive,small") -> ConfigDict:

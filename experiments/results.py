@@ -1,0 +1,343 @@
+"""The numbers of a study: a zoo, encoders of it, and what their codes tell.
+
+One JSON file holds every number that a report shows.
+"""
+
+import json
+import math
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from weightspace import properties, tasks, zoo
+from weightspace.evaluation import codes as codes_lib
+from weightspace.evaluation import emulation, prediction
+from weightspace.training.pretrain import Pretrained
+from weightspace.training.progress import Progress
+from weightspace.zoo import splits
+
+BASELINE = "constant"
+# Validation emulation loss (total variation) of the paper's table of formal
+# languages: mean over 15 seeds and 95 % interval
+PAPER = {
+    "statistics": (0.051, 0.050, 0.053),
+    "interactive": (0.015, 0.008, 0.022),
+}
+SHOWN_ROWS = 1500  # of the pictures of codes
+
+
+class Study:
+  """Encoders of one zoo and the numbers about them."""
+
+  def __init__(
+      self,
+      source: zoo.Zoo,
+      encoders: Mapping[str, tuple[Pretrained, Mapping[str, Any]]],
+      config: Mapping[str, Any],
+      mesh=None,
+  ):
+    """Takes what there is to study.
+
+    Args:
+      source: the zoo.
+      encoders: by name, each with the config it was trained with; all with
+        the same split.
+      config: fields of `prediction.Config`.
+      mesh: where rows are spread.
+    """
+    self.source, self.encoders, self.mesh = source, encoders, mesh
+    self.family = tasks.make(source.spec.family, source.spec.family_config)
+    self.prediction = prediction.Config(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    )
+    seeds = {c["emulation"]["split_seed"] for _, c in encoders.values()}
+    if len(seeds) != 1:
+      raise ValueError(f"encoders were trained on different splits: {seeds}")
+    self.split = splits.of_zoo(source, self.family, seed=seeds.pop())
+    self.columns = source.columns
+    every = np.arange(len(source))
+    vectors = np.nan_to_num(source.vectors(every))
+    self.codes = {
+        name: codes_lib.encode(
+            pretrained.encoder,
+            source.rnn,
+            pretrained.params["encoder"],
+            vectors,
+        )
+        for name, (pretrained, _) in encoders.items()
+    }
+
+  def results(self, *, progress: Progress) -> dict[str, Any]:
+    """All of it, as JSON values."""
+    return {
+        "commit": _commit(),
+        "software": software(),
+        "zoo": self._zoo(),
+        "splits": {
+            name: {
+                "tasks": len(np.unique(self.columns["task"][rows], axis=0)),
+                "rows": len(rows),
+            }
+            for name, rows in self.split._asdict().items()
+        },
+        "emulation": self._emulation(progress),
+        "prediction": self._prediction(progress),
+        **self._codes(),
+        "transcripts": self._transcripts(),
+    }
+
+  def _zoo(self):
+    spec, columns = self.source.spec, self.columns
+    steps = list(spec.snapshot_steps)
+    finite = columns["finite"]
+
+    def curve(name):
+      values = [columns[name][(columns["step"] == s) & finite] for s in steps]
+      return {
+          "median": [float(np.median(v)) for v in values],
+          "mean": [float(np.mean(v)) for v in values],
+          "low": [float(np.quantile(v, 0.1)) for v in values],
+          "high": [float(np.quantile(v, 0.9)) for v in values],
+      }
+
+    final = columns["accuracy"][(columns["step"] == steps[-1]) & finite]
+    return {
+        "family": spec.family,
+        "cell": spec.rnn.cell,
+        "hidden": list(spec.rnn.hidden),
+        "parameters": self.source.rnn.size,
+        "networks": spec.num_networks,
+        "tasks": len(np.unique(columns["task"], axis=0)),
+        "rows": len(self.source),
+        "diverged": int(np.sum(~finite)),
+        "steps": steps,
+        "curves": {name: curve(name) for name in spec.metric_names},
+        "final_accuracy": [float(a) for a in final],
+    }
+
+  def _emulation(self, progress):
+    parts = {"validation": self.split.validation, "ood": self.split.ood}
+    losses: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    total = len(self.encoders) * len(parts)
+    with progress.stage("measure emulation", total=total, unit="splits") as bar:
+      for name, (pretrained, config) in self.encoders.items():
+        losses[name] = {}
+        for part, rows in parts.items():
+          losses[name][part] = emulation.row_losses(
+              self.source, pretrained, config, rows, mesh=self.mesh
+          )
+          bar.advance()
+    found = {}
+    for name, (pretrained, config) in self.encoders.items():
+      found[name] = _training(pretrained, config)
+      for part, rows in parts.items():
+        row_tasks = self.columns["task"][rows]
+        found[name][part] = {
+            divergence: emulation.bootstrap.mean(values, row_tasks)._asdict()
+            for divergence, values in losses[name][part].items()
+        }
+        if BASELINE in losses and name != BASELINE:
+          divergence = config["emulation"]["divergence"]
+          found[name].setdefault("gain", {})[part] = emulation.gain(
+              losses[name][part][divergence],
+              losses[BASELINE][part][divergence],
+              row_tasks,
+          )._asdict()
+    (divergence, *_) = {
+        c["emulation"]["divergence"] for _, c in self.encoders.values()
+    }
+    return {
+        "divergence": divergence,
+        "encoders": found,
+        "paper": {k: list(v) for k, v in PAPER.items() if k in found},
+    }
+
+  def _prediction(self, progress):
+    rows = prediction.make_rows(
+        self.split, self.columns["task"], self.prediction.seed
+    )
+    found = {
+        name: prediction.predict(
+            codes,
+            self.columns,
+            rows,
+            self.family.spec,
+            self.prediction,
+            progress=progress,
+            name=name,
+        )
+        for name, codes in self.codes.items()
+    }
+    report: dict[str, Any] = {"encoders": found}
+    last = list(self.encoders)[-1]
+    if "accuracy" in self.prediction.properties:
+      report["scatter"] = {
+          "encoder": last,
+          "predicted": np.ravel(
+              found[last]["accuracy"]["strict"]["predictions"]
+          ).tolist(),
+          "actual": self.columns["accuracy"][rows.test].tolist(),
+      }
+    for by_property in found.values():
+      for protocols in by_property.values():
+        for report_of in protocols.values():
+          del report_of["predictions"]
+    return report
+
+  def _codes(self):
+    everything = np.concatenate(self.split)
+    part_of = np.repeat(
+        self.split._fields, [len(rows) for rows in self.split]
+    )
+    generator = np.random.default_rng(0)
+    count = min(SHOWN_ROWS, len(everything))
+    chosen = np.sort(
+        generator.choice(len(everything), count, replace=False)
+    )
+    rows, part_of = everything[chosen], part_of[chosen]
+    pictures = {}
+    for name, codes in self.codes.items():
+      if name == BASELINE:
+        continue
+      points, share = codes_lib.pca(codes[rows])
+      pictures[name] = {
+          "pca": np.round(points, 4).tolist(),
+          "explained": [float(s) for s in share],
+      }
+    return {
+        "codes": pictures,
+        "rows": {
+            "net_id": self.columns["net_id"][rows].tolist(),
+            "step": self.columns["step"][rows].tolist(),
+            "task": self.columns["task"][rows].tolist(),
+            "language": [
+                self.family.describe(t) for t in self.columns["task"][rows]
+            ],
+            "accuracy": self.columns["accuracy"][rows].tolist(),
+            "split": part_of.tolist(),
+        },
+    }
+
+  def _transcripts(self):
+    """Interrogations of a held-out network that does its task well."""
+    rows = self.split.validation
+    last = self.columns["step"][rows] == self.source.spec.snapshot_steps[-1]
+    rows = rows[last]
+    if not len(rows):
+      return []
+    row = rows[np.argmax(self.columns["accuracy"][rows])]
+    weights = jax.tree.map(lambda a: a[0], self.source.weights([row]))
+    sample = self.source.rollouts([row]).sequences[0, 0]
+    symbols = self.family.spec.symbols
+    found = []
+    for name, (pretrained, _) in self.encoders.items():
+      if pretrained.encoder.transcript is None:
+        continue
+      seen = jax.jit(pretrained.encoder.transcript)(
+          pretrained.params["encoder"], weights
+      )
+      found.append({
+          "encoder": name,
+          "net_id": int(self.columns["net_id"][row]),
+          "step": int(self.columns["step"][row]),
+          "language": self.family.describe(self.columns["task"][row]),
+          "accuracy": float(self.columns["accuracy"][row]),
+          "symbols": list(symbols),
+          "probes": np.round(np.asarray(seen.probes), 4).tolist(),
+          "answers": np.round(jax.nn.softmax(seen.answers), 4).tolist(),
+          "sample": " ".join(symbols[t] for t in sample) if symbols else "",
+      })
+    return found
+
+
+def _training(pretrained, config):
+  history = pretrained.history
+  validated = [h for h in history if "validation/loss" in h]
+  trained = [h for h in history if "loss" in h]
+  leaves = jax.tree.leaves(pretrained.params["encoder"])
+  return {
+      "parameters": sum(int(np.size(leaf)) for leaf in leaves),
+      "steps": config["emulation"]["steps"],
+      "best_step": pretrained.step,
+      "curve": {
+          "step": [h["step"] for h in trained],
+          "train": [h["loss"] for h in trained],
+      },
+      "validation_curve": {
+          "step": [h["step"] for h in validated],
+          "loss": [h["validation/loss"] for h in validated],
+      },
+  }
+
+
+def summary(found: Mapping[str, Any]) -> dict[str, Any]:
+  """What to print of results: headline numbers only."""
+  brief: dict[str, Any] = {}
+  for name, entry in found["emulation"]["encoders"].items():
+    divergence = found["emulation"]["divergence"]
+    brief[name] = {
+        f"emulation {part}": _show(entry[part][divergence])
+        for part in ("validation", "ood")
+    }
+    for property_name, protocols in found["prediction"]["encoders"][
+        name
+    ].items():
+      headline = properties.load(property_name).headline
+      for protocol, report in protocols.items():
+        title = f"{property_name}, {headline}, OOD test, {protocol} protocol"
+        brief[name][title] = _show(report["test"][headline])
+  return brief
+
+
+def _show(estimate):
+  return "{value:.3f} ({low:.3f}, {high:.3f})".format(**estimate)
+
+
+def software() -> dict[str, str]:
+  """Versions of what computes."""
+  import platform
+  from importlib import metadata
+
+  packages = ("jax", "jaxlib", "flax", "optax", "numpy")
+  found = {name: metadata.version(name) for name in packages}
+  return {"python": platform.python_version(), **found}
+
+
+def _commit() -> str | None:
+  """The commit of the source that runs, if it is a git checkout."""
+  try:
+    return subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    ).stdout.strip()
+  except (OSError, subprocess.SubprocessError):
+    return None
+
+
+def write(path: str | os.PathLike, found: Mapping[str, Any]) -> None:
+  """Writes results as JSON, atomically; what is not finite becomes null."""
+  path = Path(path)
+  temporary = path.with_suffix(f".{os.getpid()}.tmp")
+  temporary.write_text(
+      json.dumps(_finite(found), indent=1, allow_nan=False) + "\n"
+  )
+  temporary.replace(path)
+
+
+def _finite(value):
+  if isinstance(value, Mapping):
+    return {k: _finite(v) for k, v in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite(v) for v in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
