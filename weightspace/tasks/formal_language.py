@@ -110,6 +110,7 @@ def is_member_by_counts(task: jax.Array, tokens: jax.Array) -> jax.Array:
   Returns:
     [...] bool.
   """
+  task, tokens = jnp.asarray(task), jnp.asarray(tokens)
   counts, is_end, _ = _counts_and_end(tokens)
   n = counts - shifts(task).astype(counts.dtype)
   return jnp.any(is_end, axis=-1) & jnp.all(n == n[..., :1], axis=-1)
@@ -125,6 +126,7 @@ def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
   Returns:
     [...] bool.
   """
+  tokens = jnp.asarray(tokens)
   _, is_end, before = _counts_and_end(tokens)
   string = tokens[..., 1:]
   letters_only = jnp.all(~before | (string < len(LETTERS)), axis=-1)
