@@ -1,0 +1,61 @@
+"""Codes of many networks, and their principal components."""
+
+import jax
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from weightspace import encoders
+from weightspace.evaluation import codes
+from weightspace.rnn import RNNSpec, make_rnn
+
+RNN = make_rnn(RNNSpec("elman", (3,), 2, 2))
+
+
+@pytest.mark.parametrize("size, batch", [(1, 4), (4, 4), (7, 3), (3, 9)])
+def test_each_network_gets_its_own_code(size, batch):
+  encoder = encoders.make(
+      "statistics", {"hidden": 4, "layers": 1, "code": 3}, RNN, "token"
+  )
+  params = encoder.init(jax.random.key(0))
+  vectors = np.random.default_rng(0).standard_normal(
+      (size, RNN.size), np.float32
+  )
+  found = codes.encode(encoder, RNN, params, vectors, batch=batch)
+  assert found.shape == (size, 3)
+  assert found.dtype == np.float32
+  alone = jax.jit(lambda v: encoder.apply(params, RNN.unflatten(v)))
+  for code, vector in zip(found, vectors):
+    np.testing.assert_allclose(code, alone(vector), rtol=1e-5, atol=1e-6)
+
+
+def cloud():
+  random = np.random.default_rng(0)
+  return random.standard_normal((50, 4)) @ random.standard_normal((4, 4)) + 3
+
+
+def test_pca_is_sklearns_up_to_signs():
+  points = cloud()
+  coordinates, share = codes.pca(points, components=3)
+  reference = PCA(3)
+  expected = reference.fit_transform(points)
+  np.testing.assert_allclose(np.abs(coordinates), np.abs(expected), rtol=1e-6)
+  np.testing.assert_allclose(share, reference.explained_variance_ratio_)
+
+
+def test_pca_does_not_flip():
+  points = cloud()
+  first = codes.pca(points)[0]
+  centre = points.mean(axis=0)
+  mirrored = codes.pca(2 * centre - points)[0]
+  np.testing.assert_allclose(mirrored, -first, rtol=1e-6)
+  shuffled = np.random.default_rng(1).permutation(len(points))
+  np.testing.assert_allclose(
+      codes.pca(points[shuffled])[0], first[shuffled], rtol=1e-6
+  )
+
+
+def test_pca_of_codes_that_are_all_alike():
+  coordinates, share = codes.pca(np.ones((5, 3), np.float32))
+  np.testing.assert_array_equal(coordinates, 0)
+  np.testing.assert_array_equal(share, 0)
