@@ -1,0 +1,59 @@
+"""Makes a page of what a run found: figures, tables, and words around them.
+
+    python -m experiments.report --workdir=DIR
+
+Reads DIR/results.json, writes DIR/report/index.html and prints where it is.
+"""
+
+import json
+import pathlib
+
+from absl import flags
+
+from zoo_gen import launch
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of a run, with its results.json."
+)
+_OUT = flags.DEFINE_string(
+    "out", None, "Folder for the page; WORKDIR/report if not given."
+)
+
+
+def read(path: pathlib.Path) -> dict:
+  """Reads results.
+
+  Raises:
+    ValueError: there are none, or they are damaged, and what to do.
+  """
+  try:
+    results = json.loads(path.read_text(encoding="utf-8"))
+  except (FileNotFoundError, NotADirectoryError):
+    raise ValueError(
+        f"{path} does not exist: run python -m experiments.quickstart"
+        f" --workdir={path.parent}, or give another --workdir"
+    ) from None
+  except ValueError as error:  # not JSON, or not text at all
+    raise ValueError(
+        f"{path} is not valid JSON ({error}): delete it and run again what"
+        " wrote it"
+    ) from None
+  return results
+
+
+def main() -> None:
+  """Launches `weightspace.report.page.write`."""
+  from weightspace.report import page
+
+  workdir = pathlib.Path(_WORKDIR.value)
+  path = workdir / "results.json"
+  results = read(path)
+  try:
+    written = page.write(results, _OUT.value or workdir / "report")
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  print(written)
+
+
+if __name__ == "__main__":
+  launch.run(main, required=("workdir",))

@@ -1,0 +1,80 @@
+"""What a report needs of the results, checked before anything is drawn."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_INTERVAL = {"value": None, "low": None, "high": None}
+_BAND = {"median": None, "low": None, "high": None}
+_EACH = "*"  # every key that is there, at least one
+
+# Every section may be missing. A section that is there must have these keys;
+# what is not listed is drawn where it is there.
+REQUIRED: dict[str, Any] = {
+    "zoo": {
+        "cell": None,
+        "hidden": None,
+        "parameters": None,
+        "networks": None,
+        "tasks": None,
+        "rows": None,
+        "steps": None,
+        "curves": {"accuracy": _BAND, "loss": _BAND},
+        "final_accuracy": None,
+    },
+    "splits": {_EACH: {"tasks": None, "rows": None}},
+    "emulation": {
+        "divergence": None,
+        "encoders": {_EACH: {"validation": {_EACH: _INTERVAL}}},
+    },
+    "prediction": {"encoders": {_EACH: {_EACH: {_EACH: {"test": None}}}}},
+    "codes": {_EACH: {"pca": None, "explained": None}},
+    "rows": {"task": None, "step": None, "accuracy": None, "split": None},
+}
+_TRANSCRIPT = {"symbols": None, "probes": None, "answers": None}
+
+
+def check(results: Mapping[str, Any]) -> None:
+  """Refuses results that a report cannot be made of.
+
+  Raises:
+    ValueError: something that is needed is missing, and what.
+  """
+  if not isinstance(results, Mapping):
+    kind = type(results).__name__
+    raise ValueError(f"results must be a mapping, got {kind}")
+  for name, required in REQUIRED.items():
+    if name in results:
+      _check(results[name], required, f"results[{name!r}]")
+  for i, transcript in enumerate(results.get("transcripts", ())):
+    _check(transcript, _TRANSCRIPT, f"results['transcripts'][{i}]")
+  if "codes" in results:
+    if "rows" not in results:
+      raise ValueError("results['codes'] cannot be drawn: no results['rows']")
+    _same_length(results)
+  if not set(results) & {*REQUIRED, "transcripts"}:
+    sections = ", ".join([*REQUIRED, "transcripts"])
+    raise ValueError(f"results have nothing to report: none of {sections}")
+
+
+def _check(value, required, where):
+  if required is None:
+    return
+  if not isinstance(value, Mapping):
+    raise ValueError(f"{where} must be a mapping of {', '.join(required)}")
+  if _EACH in required:
+    if not value:
+      raise ValueError(f"{where} is empty")
+    required = dict.fromkeys(value, required[_EACH])
+  for name, inner in required.items():
+    if name not in value:
+      raise ValueError(f"{where} lacks {name!r}")
+    _check(value[name], inner, f"{where}[{name!r}]")
+
+
+def _same_length(results):
+  rows, codes = results["rows"], results["codes"]
+  sizes = {f"rows.{k}": len(v) for k, v in rows.items()}
+  sizes |= {f"codes.{k}.pca": len(v["pca"]) for k, v in codes.items()}
+  if len(set(sizes.values())) > 1:
+    listed = ", ".join(f"{k} {n}" for k, n in sizes.items())
+    raise ValueError(f"results about rows differ in length: {listed}")

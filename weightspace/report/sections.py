@@ -1,0 +1,467 @@
+"""The sections of the page: what is said, in which order, with what to see."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from weightspace.report import figures, tables, text
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
+
+_CELLS = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
+_LANGUAGES = 6**3  # that there are; guessing finds one
+
+
+class Hover(NamedTuple):
+  """What to say where somebody points at a picture."""
+
+  points: np.ndarray  # [R, 2] in data coordinates
+  words: list[str]
+
+
+class Picture(NamedTuple):
+  """A figure, its file's name, what it shows, and how to read it (HTML)."""
+
+  name: str
+  figure: "Figure"
+  alt: str
+  caption: str
+  hover: Hover | None = None
+
+
+class Tabled(NamedTuple):
+  """A table, how to read it (HTML), and the CSV file's name, if any."""
+
+  table: tables.Table
+  caption: str
+  name: str = ""
+
+
+class Section(NamedTuple):
+  """A title and what stands under it: HTML, pictures and tables."""
+
+  title: str
+  blocks: list[str | Picture | Tabled]
+
+
+def make(results: Mapping[str, Any]) -> Iterator[Section]:
+  """The sections that the results have something for, in order."""
+  if "zoo" in results:
+    yield _zoo(results)
+  if "emulation" in results:
+    yield _emulation(results)
+  if "codes" in results:
+    yield _codes(results)
+  if "prediction" in results:
+    yield _prediction(results)
+  if results.get("transcripts"):
+    yield _transcripts(results)
+  if "note" in results:
+    yield Section(
+        "What it takes to get the paper’s numbers",
+        [f"<p>{text.escape(results['note'])}</p>"],
+    )
+  made = _made(results)
+  if made:
+    yield Section("How this page was made", made)
+
+
+def summary(results: Mapping[str, Any]) -> str:
+  """What happened in a few sentences and a few numbers."""
+  said, facts = [], []
+  zoo, emulation = results.get("zoo"), results.get("emulation")
+  if zoo:
+    said.append(
+        f"{text.count(zoo['networks'])} small recurrent networks"
+        f" ({_network(zoo)}) were each trained on one of"
+        f" {text.count(zoo['tasks'])} formal languages."
+    )
+    facts.append((
+        text.percent(_median(zoo["final_accuracy"])),
+        "strict accuracy of the median network at the end of its training",
+    ))
+  if emulation:
+    said.append(
+        "Encoders then learned to sum up the weights of a network in a short"
+        " vector, its code. A code is good if another network, the emulator,"
+        " can imitate the network from the code alone."
+    )
+    gains = _gains(emulation)
+    if gains:
+      name, gain = gains[0]
+      said.append(_verdict(gains))
+      facts.append((
+          text.percent(gain["value"]),
+          f"of the emulation loss removed by {text.encoder(name)} on held-out"
+          f" languages (95 % interval {_between(gain)})",
+      ))
+  told = _told(results)
+  if told:
+    name, estimate = told
+    facts.append((
+        text.percent(estimate["value"]),
+        f"of the counts of held-out languages read off the codes of"
+        f" {text.encoder(name)} (95 % interval {_between(estimate)}; blind"
+        " guessing: 17 %)",
+    ))
+  lead = f'<p class="lead">{" ".join(said)}</p>' if said else ""
+  listed = "".join(
+      f"<div><dt>{text.escape(words)}</dt><dd>{text.escape(value)}</dd></div>"
+      for value, words in facts
+  )
+  return lead + (f'\n<dl class="facts">{listed}</dl>' if facts else "")
+
+
+def _network(zoo):
+  hidden = zoo["hidden"]
+  layers = f"{len(hidden)} layer{'s' if len(hidden) > 1 else ''}"
+  widths = "×".join(map(str, sorted(set(hidden))))
+  cell = _CELLS.get(zoo["cell"], zoo["cell"])
+  return text.escape(
+      f"{cell}, {layers} of {widths} units,"
+      f" {text.count(zoo['parameters'])} weights"
+  )
+
+
+def _gains(emulation):
+  """What each encoder gains on held-out languages, the best first."""
+  gains = [
+      (name, one["gain"]["ood"])
+      for name, one in emulation["encoders"].items()
+      if "ood" in one.get("gain", {})
+  ]
+  return sorted(gains, key=lambda item: -item[1]["value"])
+
+
+def _verdict(gains):
+  name, best = gains[0]
+  encoder = text.escape(text.encoder(name))
+  if best["low"] <= 0:
+    return (
+        f"On languages that were held out, codes of {encoder} do not clearly"
+        " beat a code that is the same for all networks."
+    )
+  others = "".join(
+      f", those of {text.escape(text.encoder(other))}"
+      f" {text.percent(gain['value'])}"
+      for other, gain in gains[1:]
+  )
+  return (
+      f"On languages that were held out, codes of {encoder} remove"
+      f" <b>{text.percent(best['value'])}</b> of the loss that is left when"
+      f" every network gets the same code{others}."
+  )
+
+
+def _told(results):
+  """The best per-count accuracy on held-out languages, heads never saw any."""
+  found = {}
+  for name, by_property in results.get("prediction", {"encoders": {}})[
+      "encoders"
+  ].items():
+    strict = by_property.get("task", {}).get("strict", {}).get("test", {})
+    if "per_count_accuracy" in strict:
+      found[name] = strict["per_count_accuracy"]
+  if not found:
+    return None
+  return max(found.items(), key=lambda item: item[1]["value"])
+
+
+def _between(estimate):
+  low, high = text.percent(estimate["low"]), text.percent(estimate["high"])
+  return f"{low} to {high}"
+
+
+def _median(values):
+  known = [v for v in values if text.is_number(v)]
+  return float(np.median(known)) if known else None
+
+
+def _zoo(results):
+  zoo = results["zoo"]
+  example = text.language_html("a^n b^(n+1) c^n d^(n-2)")
+  blocks: list[Any] = [
+      f"<p>A language is a rule, such as <span class='language'>{example}"
+      "</span>: some <i>a</i>, one more <i>b</i>, as many <i>c</i> as <i>a</i>,"
+      " two fewer <i>d</i>. Languages differ in the three numbers"
+      " <i>m<sub>b</sub></i>, <i>m<sub>c</sub></i>, <i>m<sub>d</sub></i> that"
+      " are added to <i>n</i>, here +1, 0 and −2. A network reads strings of"
+      " its language and predicts each next symbol. Its weights are kept at"
+      f" {len(zoo['steps'])} points of its training, which makes"
+      f" {text.count(zoo['rows'])} snapshots to learn from.</p>",
+      Picture(
+          "zoo",
+          figures.zoo(results),
+          "Accuracy and loss of the networks during training, and a histogram"
+          " of their final accuracy.",
+          "<b>How the networks learned.</b> Lines are medians over all"
+          " networks, bands hold the middle 80 %. To measure accuracy, strings"
+          " are sampled from the network: <i>strict</i> accuracy is the share"
+          " with the right symbols in the right order, ended once;"
+          " <i>counts only</i> ignores the order. Right: the final networks."
+          + _diverged(zoo),
+      ),
+  ]
+  if "splits" in results:
+    blocks.append(
+        Tabled(
+            tables.splits(results),
+            "No language is in two splits. The most unusual languages are"
+            " held out (OOD, out of distribution), so that a test on them asks"
+            " for more than filling gaps.",
+        )
+    )
+  return Section("The networks", blocks)
+
+
+def _diverged(zoo):
+  diverged = zoo.get("diverged")
+  if diverged is None:
+    return ""
+  if diverged == 0:
+    return " None of them diverged."
+  return f" {text.count(diverged)} diverged, and are kept and marked."
+
+
+def _emulation(results):
+  found = results["emulation"]
+  names = text.ordered(found["encoders"])
+  known = [text.escape(text.encoder(name)) for name in names]
+  divergence = text.escape(text.divergence(found["divergence"]))
+  blocks: list[Any] = [
+      "<p>Encoder and emulator are trained together. The encoder turns the"
+      " weights of a network into a code; the emulator sees the code and the"
+      " strings which the network wrote, and must give the probabilities that"
+      f" the network gave at every step. The loss is the {divergence} between"
+      " the two"
+      + (
+          ": 0 if they are the same, 1 if they have nothing in common"
+          if found["divergence"] == "total_variation"
+          else ""
+      )
+      + ".</p>",
+      "<p>The <i>constant code</i> is the baseline: the same vector for every"
+      " network, so its emulator can only learn what networks do on average."
+      " <i>Layer-wise statistics</i> look at the weights: means, spreads and"
+      " quantiles. <i>Interactive probing</i> never looks at them: it runs the"
+      " network and chooses what to ask next from the answers so far.</p>",
+  ]
+  if any(
+      "curve" in one or "validation_curve" in one
+      for one in found["encoders"].values()
+  ):
+    blocks.append(
+        Picture(
+            "emulation-training",
+            figures.emulation_curves(results),
+            f"Emulation loss during training of {', '.join(known)}.",
+            "<b>Learning to emulate.</b> The further a line lies below that of"
+            " the constant code, the more the codes tell of each network. The"
+            " first steps, where losses are much higher, are cut off.",
+        )
+    )
+  blocks += [
+      Picture(
+          "emulation",
+          figures.emulation_losses(results),
+          f"Emulation loss of {', '.join(known)} with 95 % intervals; the"
+          " numbers are in the table below.",
+          "<b>How well the emulator imitates.</b> Bars are 95 % intervals,"
+          " from drawing whole languages with replacement; they say nothing of"
+          " other random seeds. "
+          + (
+              "The paper’s values, on grey, are for larger networks and much"
+              " longer training, with intervals over 15 seeds: they show"
+              " where this leads, not what to expect of this run."
+              if found.get("paper")
+              else ""
+          ),
+      ),
+      Tabled(
+          tables.emulation(results),
+          "<b>Emulation in numbers,</b> with 95 % intervals below. Less loss"
+          " is better. <i>Loss removed</i> is the share of the constant code’s"
+          " loss that an encoder does away with: at 0 % it is no better than"
+          " the constant code, at 100 % emulation is perfect."
+          + _paper_note(found),
+          "emulation",
+      ),
+  ]
+  return Section("Codes from emulation", blocks)
+
+
+def _paper_note(found):
+  if not found.get("paper"):
+    return ""
+  return (
+      " The paper’s column is its total variation distance for 1000 networks"
+      " of two layers of 32 units, after 100,000 steps."
+  )
+
+
+def _codes(results):
+  rows = results["rows"]
+  languages = rows.get("language", rows["task"])
+  words = [
+      f"{text.language_plain(language)}\naccuracy {text.percent(accuracy)},"
+      f" step {step}\n{text.SPLITS.get(split, split)}"
+      for language, accuracy, step, split in zip(
+          languages, rows["accuracy"], rows["step"], rows["split"]
+      )
+  ]
+  blocks: list[Any] = [
+      "<p>Each point is the code of one snapshot, seen along the two"
+      " directions in which codes differ most (principal components). The six"
+      " panels show the same points. Nobody told the encoder which language a"
+      " network was trained on, or how well it does: colours that keep"
+      " together were found by learning to emulate.</p>"
+  ]
+  for encoder in text.ordered(results["codes"])[::-1]:
+    name = text.escape(text.encoder(encoder))
+    points = np.asarray(results["codes"][encoder]["pca"], float)
+    blocks.append(
+        Picture(
+            f"codes-{_file_name(encoder)}",
+            figures.codes(results, encoder),
+            f"Principal components of the codes of {text.encoder(encoder)},"
+            " coloured by language, accuracy, training step and split.",
+            f"<b>Codes of {name}.</b> Faint points are languages of training"
+            " and validation; outlined ones are held out. Networks early in"
+            " training have no language yet and lie together.",
+            Hover(points.reshape(-1, 2), words),
+        )
+    )
+  return Section("What the codes look like", blocks)
+
+
+def _prediction(results):
+  blocks: list[Any] = [
+      "<p>With the encoders frozen, small heads are trained to tell from a"
+      " code alone which language its network was trained on, as three"
+      " choices among six, and its strict accuracy. When to stop is decided on"
+      " validation languages; the test is looked at once.</p>",
+      Tabled(
+          tables.prediction(results),
+          "<b>Properties from codes,</b> with 95 % intervals below, over"
+          " languages. Both times the test is the half of the OOD languages"
+          " that no head saw. Blind guessing gets 17 % of the counts and"
+          f" {100 / _LANGUAGES:.1f} % of the languages right; snapshots from"
+          " before training, which have no language yet, are among those to be"
+          " told. R² is 0 for always predicting the mean, 1 is perfect;"
+          " Kendall’s τ is 1 if the order is right.",
+          "prediction",
+      ),
+  ]
+  if "scatter" in results["prediction"]:
+    name = results["prediction"]["scatter"].get("encoder", "")
+    blocks.append(
+        Picture(
+            "accuracy",
+            figures.accuracy(results),
+            "Predicted against actual accuracy of networks of held-out"
+            " languages, and a histogram of the error.",
+            "<b>Accuracy, read off the codes of"
+            f" {text.escape(text.encoder(name))}.</b> Each point is a snapshot"
+            " of a network whose language was held out. On the line, the"
+            " prediction is right.",
+        )
+    )
+  return Section("What the codes tell", blocks)
+
+
+def _transcripts(results):
+  blocks: list[Any] = [
+      "<p>This is how interactive probing gets to know a network. At each step"
+      " the encoder asks: it feeds the network a mixture of symbols, which it"
+      " decodes from all answers so far. The network answers with"
+      " probabilities of the next symbol. After the last step, what was heard"
+      " is written down as the code.</p>"
+  ]
+  for i, found in enumerate(results["transcripts"]):
+    parallel = len(found["probes"][0])
+    shown = figures.SHOWN_SEQUENCES
+    blocks.append(
+        Picture(
+            f"interrogation-{i + 1}",
+            figures.transcript(found),
+            _read_out(found),
+            f"{_subject(found)} A column is a step; the darker a cell,"
+            " the larger the symbol’s share of the question or the"
+            " probability of the answer. The largest is written in."
+            + (
+                f" {shown} of {parallel} parallel sequences are shown."
+                if parallel > shown
+                else ""
+            ),
+        )
+    )
+  return Section("An interrogation, word for word", blocks)
+
+
+def _subject(found):
+  said = "A network"
+  if "language" in found:
+    language = text.language_html(found["language"])
+    said += f' for <span class="language">{language}</span>'
+  if "step" in found:
+    said += f" after {text.count(found['step'])} steps"
+  if "accuracy" in found:
+    said += f", {text.percent(found['accuracy'])} strict accuracy"
+  said = f"<b>{said}.</b>"
+  if found.get("sample"):
+    said += f" A string it wrote: <code>{text.escape(found['sample'])}</code>."
+  return said
+
+
+def _read_out(found):
+  """The likeliest symbols of the first sequence, for who cannot see them."""
+  symbols = found["symbols"]
+
+  def spell(steps):
+    best = [int(np.argmax(np.asarray(step[0], float))) for step in steps]
+    return " ".join(str(symbols[b]) if b < len(symbols) else "?" for b in best)
+
+  return (
+      f"Interrogation. Asked: {spell(found['probes'])}. Answered:"
+      f" {spell(found['answers'])}."
+  )
+
+
+def _made(results):
+  facts = []
+  if "command" in results:
+    facts.append(("command", _code(results["command"])))
+  if results.get("commit"):
+    facts.append(("commit", _code(str(results["commit"])[:12])))
+  if "seed" in results:
+    facts.append(("seed", text.escape(results["seed"])))
+  if results.get("seconds"):
+    times = [
+        f"{text.escape(name)} {text.duration(seconds)}"
+        for name, seconds in results["seconds"].items()
+    ]
+    facts.append(("time", ", ".join(times)))
+  if results.get("software"):
+    versions = [f"{name} {v}" for name, v in results["software"].items()]
+    facts.append(("software", text.escape(", ".join(versions))))
+  if not facts:
+    return []
+  rows = "".join(
+      f'<tr><th scope="row">{name}</th><td>{value}</td></tr>'
+      for name, value in facts
+  )
+  return [
+      f'<div class="table made"><table><tbody>{rows}</tbody></table></div>',
+      "<p>All figures of this page lie beside it in <code>figures/</code> as"
+      " PNG and SVG, its tables in <code>tables/</code> as CSV.</p>",
+  ]
+
+
+def _code(words):
+  return f"<code>{text.escape(words)}</code>"
+
+
+def _file_name(name):
+  return "".join(c if c.isalnum() else "-" for c in name)

@@ -1,0 +1,132 @@
+"""How all figures look, and how they are made and saved.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; markers and
+line styles say the same in grey. Nothing here touches matplotlib's global
+state beyond the function that is drawing.
+"""
+
+import contextlib
+import functools
+import io
+import pathlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+  from matplotlib.figure import Figure
+
+INK, GREY, FAINT = "#222222", "#6b6b6b", "#c9c9c9"
+BLUE, ORANGE = "#0072b2", "#d55e00"
+SEQUENTIAL = "cividis"  # monotone in grey, the same to colour-blind readers
+WIDTH = 9.6  # inches; the page shows them as 60 rem
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 9.5,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "text.color": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+    "mathtext.default": "regular",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",  # looks the same wherever it is opened
+    "svg.hashsalt": "weightspace",  # same results, same file
+}
+
+
+class Look(NamedTuple):
+  """How an encoder is drawn, in every figure."""
+
+  colour: str
+  line: Any
+  marker: str
+
+
+_LOOKS = {
+    "constant": Look(GREY, (0, (4, 2)), "D"),
+    "statistics": Look(ORANGE, (0, (6, 1.5, 1.5, 1.5)), "s"),
+    "interactive": Look(BLUE, "-", "o"),
+    "noninteractive": Look("#56b4e9", (0, (1.5, 1)), "^"),
+    "flat": Look("#e69f00", (0, (3, 1)), "v"),
+    "transformer": Look("#cc79a7", (0, (5, 1, 1, 1, 1, 1)), "P"),
+    "dws": Look("#009e73", (0, (8, 2)), "X"),
+}
+
+
+def look(encoder: str) -> Look:
+  """How to draw this encoder; unknown ones are black."""
+  return _LOOKS.get(encoder, Look("black", "-", "h"))
+
+
+def require_matplotlib() -> None:
+  """Says what to install where matplotlib is missing.
+
+  Raises:
+    ImportError: it is.
+  """
+  try:
+    import matplotlib  # noqa: F401
+  except ImportError as error:
+    raise ImportError(
+        "figures need matplotlib: pip install 'weightspace[report]'"
+    ) from error
+
+
+@contextlib.contextmanager
+def _settings():
+  require_matplotlib()
+  import matplotlib
+
+  with matplotlib.rc_context(_RC):
+    yield
+
+
+def styled(draw: Callable[..., "Figure"]) -> Callable[..., "Figure"]:
+  """A figure function that draws in the house style."""
+
+  @functools.wraps(draw)
+  def wrapped(*args, **kwargs):
+    with _settings():
+      return draw(*args, **kwargs)
+
+  return wrapped
+
+
+def new(height: float) -> "Figure":
+  """An empty figure as wide as the page, `height` inches high."""
+  from matplotlib.backends.backend_agg import FigureCanvasAgg
+  from matplotlib.figure import Figure
+
+  figure = Figure(figsize=(WIDTH, height), layout="constrained")
+  figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+  FigureCanvasAgg(figure)
+  return figure
+
+
+def save(figure: "Figure", folder: pathlib.Path, name: str) -> bytes:
+  """Writes NAME.png and NAME.svg; returns the SVG."""
+  with _settings():
+    picture = io.BytesIO()
+    figure.savefig(
+        picture, format="svg", dpi=200, metadata={"Date": None}
+    )
+    figure.savefig(folder / f"{name}.png", dpi=200)
+  (folder / f"{name}.svg").write_bytes(picture.getvalue())
+  return picture.getvalue()

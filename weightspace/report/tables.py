@@ -1,0 +1,241 @@
+"""Tables of results, as HTML for readers and as CSV for programs."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from weightspace.report import text
+
+_MEASURES = {
+    "per_count_accuracy": ("share of counts right", text.precise_percent),
+    "all_right": ("all three counts right", text.precise_percent),
+    "mse": ("mean squared error", text.number),
+    "r2": ("R²", text.number),
+    "kendall_tau": ("Kendall’s τ", text.number),
+}
+_PARTS = ("validation", "ood")
+_PROPERTIES = {"task": "language", "accuracy": "accuracy"}
+_PROTOCOLS = {
+    "strict": "heads saw no OOD language",
+    "paper": "heads saw half of them",
+}
+
+
+class Cell(NamedTuple):
+  """One value: a string, a number, or an estimate with its interval."""
+
+  value: Any
+  write: Callable[[Any], str] = str
+
+
+class Table(NamedTuple):
+  """A table: rows begin with `labels` cells that name them.
+
+  Attributes:
+    head: titles of the columns, for readers.
+    keys: names of the columns, for programs.
+    rows: of cells, as many as there are titles.
+    labels: how many cells of a row say what it is about.
+    groups: (title, number of columns) above the titles; empty for none.
+  """
+
+  head: tuple[str, ...]
+  keys: tuple[str, ...]
+  rows: list[list[Cell]]
+  labels: int = 1
+  groups: tuple[tuple[str, int], ...] = ()
+
+
+def emulation(results: Mapping[str, Any]) -> Table:
+  """How well each encoder's codes let an emulator imitate networks."""
+  found = results["emulation"]
+  encoders, paper = found["encoders"], found.get("paper", {})
+  names = text.ordered(encoders)
+  others = {d for n in names for d in encoders[n]["validation"]}
+  divergences = [found["divergence"], *sorted(others - {found["divergence"]})]
+  rows = []
+  for name in names:
+    one = encoders[name]
+    row = [
+        Cell(name, text.encoder),
+        Cell(one.get("parameters"), text.count),
+        *(
+            Cell(one.get(split, {}).get(divergence), text.number)
+            for divergence in divergences
+            for split in _PARTS
+        ),
+        *(
+            Cell(one.get("gain", {}).get(split), text.precise_percent)
+            for split in _PARTS
+        ),
+    ]
+    if paper:
+      row.append(Cell(_estimate(paper.get(name)), text.number))
+    rows.append(row)
+  parts = tuple(text.SPLITS[split] for split in _PARTS)
+  return Table(
+      head=(
+          "encoder", "parameters", *parts * (len(divergences) + 1),
+          *(["validation"] if paper else []),
+      ),
+      keys=(
+          "encoder", "parameters",
+          *(f"{d}_{split}" for d in [*divergences, "gain"] for split in _PARTS),
+          *(["paper_validation"] if paper else []),
+      ),
+      rows=rows,
+      groups=(
+          ("", 2), *((text.divergence(d), 2) for d in divergences),
+          ("loss removed", 2), *([("the paper", 1)] if paper else []),
+      ),
+  )  # fmt: skip
+
+
+def prediction(results: Mapping[str, Any]) -> Table:
+  """What heads tell from frozen codes: a row a measure and encoder."""
+  measures: dict[tuple[str, str], list[str]] = {}
+  protocols: list[str] = []
+  found = results["prediction"]["encoders"]
+  for name in text.ordered(found):
+    for property_, by_protocol in found[name].items():
+      for protocol, parts in by_protocol.items():
+        protocols += [protocol] if protocol not in protocols else []
+        for measure in parts["test"]:
+          listed = measures.setdefault((property_, measure), [])
+          listed += [name] if name not in listed else []
+  rows = []
+  for (property_, measure), names in measures.items():
+    write = _MEASURES.get(measure, ("", text.number))[1]
+    for name in names:
+      parts = [found[name][property_].get(p, {}) for p in protocols]
+      rows.append([
+          Cell(property_, lambda p: _PROPERTIES.get(p, p)),
+          Cell(measure, lambda m: _MEASURES.get(m, (m,))[0]),
+          Cell(name, text.encoder),
+          *(
+              Cell(part.get(split, {}).get(measure), write)
+              for part in parts
+              for split in ("validation", "test")
+          ),
+      ])
+  return Table(
+      head=(
+          "property", "measure", "codes of",
+          *("validation", "test") * len(protocols),
+      ),
+      keys=(
+          "property", "measure", "encoder",
+          *(f"{p}_{split}" for p in protocols for split in
+            ("validation", "test")),
+      ),
+      rows=rows,
+      labels=3,
+      groups=(("", 3), *((_PROTOCOLS.get(p, p), 2) for p in protocols)),
+  )  # fmt: skip
+
+
+def splits(results: Mapping[str, Any]) -> Table:
+  """How languages, and with them networks, were divided."""
+  rows = [
+      [
+          Cell(name, lambda n: text.SPLITS.get(n, n)),
+          Cell(one["tasks"], text.count),
+          Cell(one["rows"], text.count),
+      ]
+      for name, one in results["splits"].items()
+  ]
+  return Table(
+      ("split", "languages", "snapshots"), ("split", "tasks", "rows"), rows
+  )
+
+
+def to_html(table: Table) -> str:
+  """The table as HTML; a label that repeats the row above it is left out."""
+  lines = ["<table>", "<thead>"]
+  if table.groups:
+    spans = "".join(
+        f'<th colspan="{n}" scope="colgroup">{text.escape(title)}</th>'
+        if title else f'<td colspan="{n}"></td>'
+        for title, n in table.groups
+    )  # fmt: skip
+    lines.append(f'<tr class="groups">{spans}</tr>')
+  head = "".join(
+      f'<th scope="col"{_kind(i, table)}>{text.escape(title)}</th>'
+      for i, title in enumerate(table.head)
+  )
+  lines += [f"<tr>{head}</tr>", "</thead>", "<tbody>"]
+  above: list[Any] = []
+  for row in table.rows:
+    labels = [cell.value for cell in row[: table.labels]]
+    same = _same(labels, above)
+    starts = ' class="starts"' if above and same < table.labels - 1 else ""
+    cells = [
+        f'<th scope="row">{"" if i < same else _html(cell)}</th>'
+        for i, cell in enumerate(row[: table.labels])
+    ]
+    cells += [
+        f'<td class="number">{_html(cell)}</td>' for cell in row[table.labels :]
+    ]
+    lines.append(f"<tr{starts}>{''.join(cells)}</tr>")
+    above = labels
+  return "\n".join([*lines, "</tbody>", "</table>"])
+
+
+def to_csv(table: Table) -> str:
+  """The table as CSV: exact numbers, K, K_low and K_high for intervals."""
+  wide = [
+      any(isinstance(row[i].value, Mapping) for row in table.rows)
+      for i in range(len(table.keys))
+  ]
+  out = io.StringIO()
+  writer = csv.writer(out, lineterminator="\n")
+  writer.writerow([
+      column
+      for key, three in zip(table.keys, wide)
+      for column in ([key, f"{key}_low", f"{key}_high"] if three else [key])
+  ])
+  for row in table.rows:
+    fields: list[Any] = []
+    for cell, three in zip(row, wide):
+      fields += _plain(cell.value, three)
+    writer.writerow(fields)
+  return out.getvalue()
+
+
+def _estimate(triple):
+  return None if triple is None else dict(zip(("value", "low", "high"), triple))
+
+
+def _kind(i, table):
+  return "" if i < table.labels else ' class="number"'
+
+
+def _same(labels, above):
+  """How many labels, from the left, are those of the row above."""
+  same = 0
+  for label, other in zip(labels, above):
+    if label != other:
+      break
+    same += 1
+  return same
+
+
+def _html(cell):
+  value, write = cell
+  if not isinstance(value, Mapping):
+    return "–" if value is None else text.escape(write(value))
+  shown = text.escape(write(value.get("value")))
+  low, high = value.get("low"), value.get("high")
+  if not (text.is_number(low) and text.is_number(high)):
+    return shown
+  between = text.escape(f"{write(low)} to {write(high)}")
+  return f'{shown}<span class="interval">{between}</span>'
+
+
+def _plain(value, three):
+  if not three:
+    return [value]
+  if isinstance(value, Mapping):
+    return [value.get(k) for k in ("value", "low", "high")]
+  return [value, None, None]

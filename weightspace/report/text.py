@@ -1,0 +1,132 @@
+"""How names, numbers and languages are written."""
+
+import html
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# In the order of the paper's tables, the baseline first.
+ENCODERS = {
+    "constant": "constant code",
+    "statistics": "layer-wise statistics",
+    "flat": "flattened weights",
+    "transformer": "parameter transformer",
+    "dws": "DWSNet",
+    "noninteractive": "non-interactive probing",
+    "interactive": "interactive probing",
+}
+DIVERGENCES = {
+    "total_variation": "total variation distance",
+    "reverse_kl": "reverse KL divergence [nats]",
+    "kl": "KL divergence [nats]",
+    "js": "Jensen–Shannon divergence [nats]",
+    "cross_entropy": "cross-entropy [nats]",
+}
+SPLITS = {
+    "train": "training",
+    "validation": "validation",
+    "ood": "held out",
+}
+_SUPERSCRIPT = str.maketrans("0123456789+-−()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ⁿ")
+_POWER = re.compile(r"([a-z])\^(\([^()]*\)|[a-z0-9]+)")
+
+
+def encoder(name: str) -> str:
+  """What an encoder is called in a sentence."""
+  return ENCODERS.get(name, name.replace("_", " "))
+
+
+def ordered(encoders: Mapping[str, Any]) -> list[str]:
+  """Names of encoders in the paper's order, unknown ones last."""
+  known = list(ENCODERS)
+  return sorted(
+      encoders, key=lambda n: known.index(n) if n in known else len(known)
+  )
+
+
+def divergence(name: str) -> str:
+  """What a divergence is called on an axis or in a sentence."""
+  return DIVERGENCES.get(name, name.replace("_", " "))
+
+
+def escape(value: Any) -> str:
+  """Text as it may stand in HTML, in an attribute too."""
+  return html.escape(str(value), quote=True)
+
+
+def is_number(value: Any) -> bool:
+  """Whether it is a finite number; JSON has NaN and null for the others."""
+  return (
+      isinstance(value, (int, float))
+      and not isinstance(value, bool)
+      and math.isfinite(value)
+  )
+
+
+def number(value: Any, digits: int = 3) -> str:
+  """A number with `digits` decimals, a dash where there is none."""
+  return _minus(f"{value:.{digits}f}") if is_number(value) else "–"
+
+
+def percent(value: Any, digits: int = 0) -> str:
+  """A share as a percentage with `digits` decimals."""
+  if not is_number(value):
+    return "–"
+  return _minus(f"{100 * value:.{digits}f}") + "\N{NO-BREAK SPACE}%"
+
+
+def precise_percent(value: Any) -> str:
+  """A share as a percentage with one decimal."""
+  return percent(value, 1)
+
+
+def count(value: Any) -> str:
+  """A whole number with thousands apart."""
+  return f"{value:,.0f}" if is_number(value) else "–"
+
+
+def duration(seconds: Any) -> str:
+  """Seconds as people say them."""
+  if not is_number(seconds):
+    return "–"
+  if seconds < 60:
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+  minutes, rest = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def interval(estimate: Any, write=number) -> str:
+  """A value with its 95 % interval; a bare number stays bare."""
+  if not isinstance(estimate, Mapping):
+    return write(estimate)
+  low, high = estimate.get("low"), estimate.get("high")
+  if not (is_number(low) and is_number(high)):
+    return write(estimate.get("value"))
+  return f"{write(estimate['value'])} ({write(low)} to {write(high)})"
+
+
+def language_html(name: Any) -> str:
+  """a^n b^(n+1) as HTML with superscripts, the rest escaped."""
+
+  def power(match):
+    exponent = _minus(match[2].strip("()")).replace("n", "<i>n</i>", 1)
+    return f"<i>{match[1]}</i><sup>{exponent}</sup>"
+
+  return _POWER.sub(power, escape(name)).replace("</sup> <i>", "</sup><i>")
+
+
+def language_plain(name: Any) -> str:
+  """a^n b^(n+1) as plain text: aⁿbⁿ⁺¹."""
+
+  def power(match):
+    return match[1] + match[2].strip("()").translate(_SUPERSCRIPT)
+
+  if not _POWER.search(str(name)):
+    return str(name)
+  return _POWER.sub(power, str(name)).replace(" ", "")
+
+
+def _minus(digits):
+  return digits.replace("-", "−")
