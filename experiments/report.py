@@ -43,8 +43,12 @@ def read(path: pathlib.Path) -> dict:
 
 def main() -> None:
   """Launches `weightspace.report.page.write`."""
-  from weightspace.report import page
+  from weightspace.report import page, style
 
+  try:
+    style.require_matplotlib()
+  except ImportError as error:
+    raise ValueError(str(error)) from error
   workdir = pathlib.Path(_WORKDIR.value)
   path = workdir / "results.json"
   results = read(path)

@@ -246,9 +246,9 @@ def _size(xy):
 def _by_split(axes, xy, splits):
   splits = np.asarray(splits)
   for name, colour, marker, size, alpha in (
-      ("train", style.GREY, "o", 7, 0.3),
-      ("validation", style.ORANGE, "s", 11, 0.7),
-      ("ood", style.BLUE, "o", 15, 1),
+      ("train", style.GREY, "o", 7, 0.25),
+      ("validation", style.ORANGE, "s", 11, 0.8),
+      ("ood", style.INK, "^", 14, 1),
   ):
     axes.scatter(
         *xy[splits == name].T, s=size * _size(xy), color=colour, alpha=alpha,

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from weightspace.report import schema, sections, style, tables, text
 
 
@@ -130,6 +132,7 @@ def _points(figure, hover):
       "points": [
           [round(float(x), 4), round(1 - float(y), 4), words]
           for (x, y), words in zip(places, hover.words)
+          if np.isfinite([x, y]).all()  # JSON for browsers knows no NaN
       ],
   }
   # "<" cannot end the script element this stands in

@@ -7,8 +7,8 @@ _INTERVAL = {"value": None, "low": None, "high": None}
 _BAND = {"median": None, "low": None, "high": None}
 _EACH = "*"  # every key that is there, at least one
 
-# Every section may be missing. A section that is there must have these keys;
-# what is not listed is drawn where it is there.
+# Every section may be missing. One that is there must have these keys, those
+# with a question mark only if they are there; others are not looked at here.
 REQUIRED: dict[str, Any] = {
     "zoo": {
         "cell": None,
@@ -18,15 +18,32 @@ REQUIRED: dict[str, Any] = {
         "tasks": None,
         "rows": None,
         "steps": None,
-        "curves": {"accuracy": _BAND, "loss": _BAND},
+        "curves": {
+            "accuracy": _BAND,
+            "accuracy_counts?": _BAND,
+            "loss": _BAND,
+        },
         "final_accuracy": None,
     },
     "splits": {_EACH: {"tasks": None, "rows": None}},
     "emulation": {
         "divergence": None,
-        "encoders": {_EACH: {"validation": {_EACH: _INTERVAL}}},
+        "encoders": {
+            _EACH: {
+                "curve?": {"step": None, "train": None},
+                "validation_curve?": {"step": None, "loss": None},
+                "validation": {_EACH: _INTERVAL},
+                "ood?": {_EACH: _INTERVAL},
+                "gain?": {_EACH: _INTERVAL},
+            }
+        },
     },
-    "prediction": {"encoders": {_EACH: {_EACH: {_EACH: {"test": None}}}}},
+    "prediction": {
+        "encoders": {
+            _EACH: {_EACH: {_EACH: {"test": {_EACH: None}}}},
+        },
+        "scatter?": {"encoder": None, "predicted": None, "actual": None},
+    },
     "codes": {_EACH: {"pca": None, "explained": None}},
     "rows": {"task": None, "step": None, "accuracy": None, "split": None},
 }
@@ -60,15 +77,18 @@ def _check(value, required, where):
   if required is None:
     return
   if not isinstance(value, Mapping):
-    raise ValueError(f"{where} must be a mapping of {', '.join(required)}")
+    kind = type(value).__name__
+    raise ValueError(f"{where} must be a mapping, got {kind}")
   if _EACH in required:
     if not value:
       raise ValueError(f"{where} is empty")
     required = dict.fromkeys(value, required[_EACH])
   for name, inner in required.items():
-    if name not in value:
+    optional, name = name.endswith("?"), name.removesuffix("?")
+    if name in value:
+      _check(value[name], inner, f"{where}[{name!r}]")
+    elif not optional:
       raise ValueError(f"{where} lacks {name!r}")
-    _check(value[name], inner, f"{where}[{name!r}]")
 
 
 def _same_length(results):

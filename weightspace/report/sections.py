@@ -13,6 +13,16 @@ if TYPE_CHECKING:
 _CELLS = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
 _LANGUAGES = 6**3  # that there are; guessing finds one
 
+_LANGUAGE = (
+    "A language is a rule, such as <span class='language'>"
+    + text.language_html("a^n b^(n+1) c^n d^(n-2)")
+    + "</span>: some <i>a</i>, one more <i>b</i>, as many <i>c</i> as"
+    " <i>a</i>, two fewer <i>d</i>. Languages differ in the three numbers"
+    " <i>m<sub>b</sub></i>, <i>m<sub>c</sub></i>, <i>m<sub>d</sub></i> that"
+    " are added to <i>n</i>, here +1, 0 and −2. A network reads strings of"
+    " its language and predicts each next symbol."
+)
+
 
 class Hover(NamedTuple):
   """What to say where somebody points at a picture."""
@@ -94,21 +104,22 @@ def summary(results: Mapping[str, Any]) -> str:
       said.append(_verdict(gains))
       facts.append((
           text.percent(gain["value"]),
-          f"of the emulation loss removed by {text.encoder(name)} on held-out"
-          f" languages (95 % interval {_between(gain)})",
+          "of the emulation loss removed by"
+          f" {text.escape(text.encoder(name))} on held-out languages (95 %"
+          f" interval {_between(gain)})",
       ))
   told = _told(results)
   if told:
     name, estimate = told
     facts.append((
         text.percent(estimate["value"]),
-        f"of the counts of held-out languages read off the codes of"
-        f" {text.encoder(name)} (95 % interval {_between(estimate)}; blind"
-        " guessing: 17 %)",
+        "of the counts of held-out languages read off the codes of"
+        f" {text.escape(text.encoder(name))} (95 % interval"
+        f" {_between(estimate)}; blind guessing: 17 %)",
     ))
   lead = f'<p class="lead">{" ".join(said)}</p>' if said else ""
   listed = "".join(
-      f"<div><dt>{text.escape(words)}</dt><dd>{text.escape(value)}</dd></div>"
+      f"<div><dt>{words}</dt><dd>{text.escape(value)}</dd></div>"
       for value, words in facts
   )
   return lead + (f'\n<dl class="facts">{listed}</dl>' if facts else "")
@@ -117,7 +128,7 @@ def summary(results: Mapping[str, Any]) -> str:
 def _network(zoo):
   hidden = zoo["hidden"]
   layers = f"{len(hidden)} layer{'s' if len(hidden) > 1 else ''}"
-  widths = "×".join(map(str, sorted(set(hidden))))
+  widths = " and ".join(map(str, dict.fromkeys(hidden)))
   cell = _CELLS.get(zoo["cell"], zoo["cell"])
   return text.escape(
       f"{cell}, {layers} of {widths} units,"
@@ -170,8 +181,8 @@ def _told(results):
 
 
 def _between(estimate):
-  low, high = text.percent(estimate["low"]), text.percent(estimate["high"])
-  return f"{low} to {high}"
+  ends = text.between(estimate["low"], estimate["high"], text.percent)
+  return f'<span class="whole">{ends}</span>'
 
 
 def _median(values):
@@ -181,15 +192,9 @@ def _median(values):
 
 def _zoo(results):
   zoo = results["zoo"]
-  example = text.language_html("a^n b^(n+1) c^n d^(n-2)")
   blocks: list[Any] = [
-      f"<p>A language is a rule, such as <span class='language'>{example}"
-      "</span>: some <i>a</i>, one more <i>b</i>, as many <i>c</i> as <i>a</i>,"
-      " two fewer <i>d</i>. Languages differ in the three numbers"
-      " <i>m<sub>b</sub></i>, <i>m<sub>c</sub></i>, <i>m<sub>d</sub></i> that"
-      " are added to <i>n</i>, here +1, 0 and −2. A network reads strings of"
-      " its language and predicts each next symbol. Its weights are kept at"
-      f" {len(zoo['steps'])} points of its training, which makes"
+      f"<p>{_LANGUAGE if _is_formal(zoo) else ''} A network’s weights are kept"
+      f" at {len(zoo['steps'])} points of its training, which makes"
       f" {text.count(zoo['rows'])} snapshots to learn from.</p>",
       Picture(
           "zoo",
@@ -214,6 +219,10 @@ def _zoo(results):
         )
     )
   return Section("The networks", blocks)
+
+
+def _is_formal(zoo):
+  return zoo.get("family", "formal_language") == "formal_language"
 
 
 def _diverged(zoo):

@@ -229,7 +229,7 @@ def _html(cell):
   low, high = value.get("low"), value.get("high")
   if not (text.is_number(low) and text.is_number(high)):
     return shown
-  between = text.escape(f"{write(low)} to {write(high)}")
+  between = text.escape(text.between(low, high, write))
   return f'{shown}<span class="interval">{between}</span>'
 
 

@@ -97,14 +97,15 @@ def duration(seconds: Any) -> str:
   return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def interval(estimate: Any, write=number) -> str:
-  """A value with its 95 % interval; a bare number stays bare."""
-  if not isinstance(estimate, Mapping):
-    return write(estimate)
-  low, high = estimate.get("low"), estimate.get("high")
-  if not (is_number(low) and is_number(high)):
-    return write(estimate.get("value"))
-  return f"{write(estimate['value'])} ({write(low)} to {write(high)})"
+def between(low: float, high: float, write=number) -> str:
+  """The ends of an interval, the unit once: 33.0–37.6 %, −0.1 to 0.2."""
+  first, last = write(low), write(high)
+  if low < 0:
+    return f"{first} to {last}"
+  unit = "\N{NO-BREAK SPACE}%"
+  if last.endswith(unit):
+    first = first.removesuffix(unit)
+  return f"{first}–{last}"
 
 
 def language_html(name: Any) -> str:
