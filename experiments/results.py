@@ -122,16 +122,15 @@ class Study:
 
   def _emulation(self, progress):
     parts = {"validation": self.split.validation, "ood": self.split.ood}
-    losses: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    total = len(self.encoders) * len(parts)
-    with progress.stage("measure emulation", total=total, unit="splits") as bar:
+    losses = {}
+    with progress.stage(
+        "measure emulation", total=len(self.encoders), unit="encoders"
+    ) as stage:
       for name, (pretrained, config) in self.encoders.items():
-        losses[name] = {}
-        for part, rows in parts.items():
-          losses[name][part] = emulation.row_losses(
-              self.source, pretrained, config, rows, mesh=self.mesh
-          )
-          bar.advance()
+        losses[name] = emulation.row_losses(
+            self.source, pretrained, config, parts, mesh=self.mesh
+        )
+        stage.advance()
     found = {}
     for name, (pretrained, config) in self.encoders.items():
       found[name] = _training(pretrained, config)

@@ -9,7 +9,12 @@ tiny        seconds on 2 cores, for trying things out.
 quickstart  about a minute on 2 cores.
 small       some minutes on 2 cores.
 paper       as in the paper: 100,000 steps, for an accelerator.
+
+Fields and their defaults are those of the dataclasses that the config is for;
+`--helpfull` lists them.
 """
+
+import dataclasses
 
 from ml_collections import ConfigDict
 
@@ -18,54 +23,67 @@ SIZES = ("tiny", "quickstart", "small", "paper")
 
 def get_config(what: str = "interactive,small") -> ConfigDict:
   """The config of an encoder, of one of `SIZES`."""
+  from weightspace import emulator, encoders, plugins
+  from weightspace.training import emulation, optimizer
+
   name, _, size = what.partition(",")
   size = size or "small"
   if size not in SIZES:
     raise ValueError(f"no size {size!r}; there are: {', '.join(SIZES)}")
-  if name not in ENCODERS:
-    raise ValueError(f"no encoder {name!r}; there are: {', '.join(ENCODERS)}")
+  encoder = plugins.load(encoders.__name__, name).Config
   config = ConfigDict()
-  config.encoder = ConfigDict({"name": name, **ENCODERS[name][size]})
-  config.emulator = ConfigDict()  # weightspace.emulator.Config
-  config.emulator.cell = "lstm"
-  config.emulator.hidden = {"tiny": 32, "small": 128, "paper": 256}[size]
-  config.emulator.layers = 2
-  config.optimizer = ConfigDict()  # weightspace.training.optimizer
-  config.optimizer.learning_rate = 1e-4 if size == "paper" else 3e-3
-  config.optimizer.weight_decay = 0.01
-  config.optimizer.clip = 0.1  # largest gradient norm of each module
-  config.optimizer.warmup_steps = 0 if size == "paper" else 50
-  config.emulation = ConfigDict()  # weightspace.training.emulation.Config
-  config.emulation.divergence = "total_variation"
-  config.emulation.steps = {"tiny": 200, "small": 5000, "paper": 100_000}[size]
-  # A small model is annealed; the paper keeps the learning rate
-  config.optimizer.decay_steps = 0 if size == "paper" else (
-      config.emulation.steps
-  )
-  config.emulation.batch = 64  # networks a step
-  config.emulation.sequences = 1  # rollouts of each
-  config.emulation.mask_padding = True  # leave out what follows EOS
-  config.emulation.augment = "permutation"  # for encoders not invariant
-  config.emulation.validate_every = {"tiny": 100, "small": 500}.get(size, 1000)
-  config.emulation.validation_sequences = 4
-  config.emulation.checkpoint_every = config.emulation.validate_every
-  config.emulation.split_seed = 0
-  config.emulation.seed = 0
+  config.encoder = ConfigDict({"name": name, **_fields(encoder)})
+  config.encoder.update(ENCODERS.get(name, {}).get(size, {}))
+  config.emulator = ConfigDict(_fields(emulator.Config))
+  config.optimizer = ConfigDict(_fields(optimizer.OptimizerConfig))
+  config.emulation = ConfigDict(_fields(emulation.Config))
+  if size != "paper":
+    for part, fields in TRAINING[size].items():
+      config[part].update(fields)
+    # A short run is annealed; the paper keeps the learning rate
+    config.optimizer.decay_steps = config.emulation.steps
   return config
 
 
-_INTERROGATION = {
-    "tiny": {"length": 8, "hidden": 32, "layers": 1, "decoder": 32},
-    "small": {"length": 22, "hidden": 128, "layers": 2, "decoder": 128},
-    "paper": {"length": 22, "hidden": 256, "layers": 2, "decoder": 128},
-}
-# Fields of each encoder's Config that differ from its defaults
+def _fields(dataclass):
+  return dataclasses.asdict(dataclass())
+
+
+# What differs from the defaults of each Config, which are the paper's
 ENCODERS = {
-    "constant": {"tiny": {}, "small": {}, "paper": {}},
-    "interactive": _INTERROGATION,
+    "interactive": {
+        "tiny": {"length": 8, "hidden": 32, "layers": 1, "decoder": 32},
+        "quickstart": {
+            "parallel": 4, "hidden": 64, "layers": 1, "decoder": 64,
+        },
+        "small": {"parallel": 4, "hidden": 128},
+    },
     "statistics": {
         "tiny": {"hidden": 64, "layers": 1},
-        "small": {"hidden": 256, "layers": 3},
-        "paper": {"hidden": 768, "layers": 3},
+        "quickstart": {"hidden": 256},
+        "small": {"hidden": 256},
     },
 }
+TRAINING = {
+    "tiny": {
+        "emulator": {"hidden": 32, "layers": 1},
+        "optimizer": {"learning_rate": 3e-3, "warmup_steps": 20},
+        "emulation": {
+            "steps": 200, "validate_every": 100, "checkpoint_every": 100,
+        },
+    },
+    "quickstart": {
+        "emulator": {"hidden": 64},
+        "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
+        "emulation": {
+            "steps": 2000, "validate_every": 250, "checkpoint_every": 500,
+        },
+    },
+    "small": {
+        "emulator": {"hidden": 128},
+        "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
+        "emulation": {
+            "steps": 5000, "validate_every": 500, "checkpoint_every": 500,
+        },
+    },
+}  # fmt: skip

@@ -19,35 +19,36 @@ def row_losses(
     source: zoo.Zoo,
     pretrained: Pretrained,
     config: Mapping[str, Any],
-    rows: np.ndarray,
+    parts: Mapping[str, np.ndarray],
     *,
     names: tuple[str, ...] = DIVERGENCES,
     mesh: Mesh | None = None,
-) -> dict[str, np.ndarray]:
+) -> dict[str, dict[str, np.ndarray]]:
   """The mean divergence of the emulation of each row.
 
   Args:
     source: the zoo.
     pretrained: encoder and emulator.
     config: what they were trained with.
-    rows: row numbers, [n].
+    parts: row numbers of each part of the zoo, [n] each.
     names: of divergences.
     mesh: where rows are spread.
 
   Returns:
-    {name: [n] float32}.
+    {part: {name: [n] float32}}.
   """
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  measure = emulation.make_validate(
+  measure = emulation.make_measure(
       emulation.Model(pretrained.encoder, pretrained.emulator, None),
       source.rnn,
-      family,
+      tasks.make(source.spec.family, source.spec.family_config),
       plugins.configure(emulation.Config, config["emulation"], "emulation"),
-      loader.load(source, rows),
       mesh,
       names,
   )
-  return measure(pretrained.params)
+  return {
+      part: measure(pretrained.params, loader.load(source, rows))
+      for part, rows in parts.items()
+  }
 
 
 def gain(

@@ -1,5 +1,6 @@
 """Properties from frozen codes: heads, selection on validation, one test."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -102,74 +103,106 @@ def predict(
   """
   found: dict[str, Any] = {}
   total = len(config.properties) * len(PROTOCOLS) * config.steps
+  trains = {
+      "strict": rows.train,
+      "paper": np.concatenate([rows.train, rows.ood_train]),
+  }
   with progress.stage(f"predict from {name}", total=total) as stage:
     for property_name in config.properties:
-      property_ = properties.load(property_name)
-      targets = property_.target(columns, spec)
+      predictor = _make_predictor(
+          property_name, spec, codes.shape[-1], config
+      )
       found[property_name] = {}
       for protocol in PROTOCOLS:
-        train = rows.train
-        if protocol == "paper":
-          train = np.concatenate([train, rows.ood_train])
-        found[property_name][protocol] = _one(
-            property_, targets, codes, columns["task"], train, rows, spec,
-            config,
-        )  # fmt: skip
+        found[property_name][protocol] = predictor(
+            codes, columns, trains[protocol], rows
+        )
         stage.advance(config.steps)
   return found
 
 
-def _one(property_, targets, codes, tasks, train, rows, spec, config):
+class _Data(NamedTuple):
+  codes: jax.Array  # [R, Z] of all rows of the zoo
+  targets: jax.Array  # [R, n]
+  train: jax.Array  # [R] rows to train on, the first `count` of these
+  count: jax.Array  # [] int32
+
+
+@functools.lru_cache(maxsize=16)
+def _make_predictor(property_name, spec, code, config):
+  """Compiled once for all encoders and protocols of a zoo."""
+  property_ = properties.load(property_name)
   head = heads.make(
-      heads.Config(config.hidden, config.layers), property_, spec,
-      codes.shape[-1],
-  )  # fmt: skip
-  x, y = _standardised(targets, train, property_.kind)
-  key = jax.random.key(config.seed)
-
-  def loss(params, key, step, data):
-    codes, targets = data
-    picked = jax.random.randint(
-        derive(key, "rows"), (config.batch,), 0, len(codes)
-    )
-    outputs = head.apply(params["head"], codes[picked])
-    return jnp.mean(head.loss(outputs, targets[picked])), {}
-
-  apply = jax.jit(lambda params, codes: head.apply(params["head"], codes))
-  validation_targets = jnp.asarray(x(targets[rows.validation]))
-
-  @jax.jit
-  def validation_loss(params):
-    outputs = head.apply(params["head"], jnp.asarray(codes[rows.validation]))
-    return {"loss": jnp.mean(head.loss(outputs, validation_targets))}
-
-  result = fit(
-      loss,
-      make_optimizer(OptimizerConfig(
+      heads.Config(config.hidden, config.layers), property_, spec, code
+  )
+  optimizer = make_optimizer(
+      OptimizerConfig(
           learning_rate=config.learning_rate,
           weight_decay=config.weight_decay,
           clip=1.0,
           decay_steps=config.steps,
-      )),
-      {"head": head.init(derive(key, "init"))},
-      (jnp.asarray(codes[train]), jnp.asarray(x(targets[train]))),
-      key=derive(key, "fit"),
-      steps=config.steps,
-      chunk=config.validate_every,
-      validate=validation_loss,
-      validate_every=config.validate_every,
+      )
   )
-  report: dict[str, Any] = {"step": int(result.state.best_step)}
-  for part, chosen in (("validation", rows.validation), ("test", rows.test)):
-    outputs = y(np.asarray(apply(result.state.best_params, codes[chosen])))
-    report[part] = _estimates(
-        property_, outputs, targets[chosen], tasks[chosen], config.resamples
+  apply = jax.jit(lambda params, codes: head.apply(params["head"], codes))
+
+  def loss(params, key, step, data):
+    picked = jax.random.randint(
+        derive(key, "rows"), (config.batch,), 0, data.count
     )
-  report["predictions"] = outputs.tolist()
-  return report
+    picked = data.train[picked]
+    outputs = head.apply(params["head"], data.codes[picked])
+    return jnp.mean(head.loss(outputs, data.targets[picked])), {}
+
+  @jax.jit
+  def row_losses(params, codes, targets):
+    return head.loss(head.apply(params["head"], codes), targets)
+
+  def predictor(codes, columns, train, rows):
+    targets = property_.target(columns, spec)
+    scale, unscale = _scaling(targets, train, property_.kind)
+    data = _Data(
+        jnp.asarray(codes),
+        jnp.asarray(scale(targets)),
+        jnp.asarray(np.resize(train, len(codes)).astype(np.int32)),
+        jnp.int32(len(train)),
+    )
+
+    def validate(params):
+      losses = np.asarray(row_losses(params, data.codes, data.targets))
+      return {"loss": np.mean(losses[rows.validation])}
+
+    key = jax.random.key(config.seed)
+    result = fit(
+        loss,
+        optimizer,
+        {"head": head.init(derive(key, "init"))},
+        data,
+        key=derive(key, "fit"),
+        steps=config.steps,
+        chunk=config.validate_every,
+        validate=validate,
+        validate_every=config.validate_every,
+    )
+    outputs = unscale(np.asarray(apply(result.state.best_params, data.codes)))
+    report: dict[str, Any] = {"step": int(result.state.best_step)}
+    for part, chosen in (
+        ("validation", rows.validation),
+        ("test", rows.test),
+    ):
+      report[part] = _estimates(
+          property_,
+          outputs[chosen],
+          targets[chosen],
+          columns["task"][chosen],
+          config.resamples,
+      )
+    report["predictions"] = outputs[rows.test].tolist()
+    return report
+
+  return predictor
 
 
-def _standardised(targets, train, kind):
+def _scaling(targets, train, kind):
   """Functions to and from what a head is trained on."""
   if kind == "classification":
     return (lambda a: a), (lambda a: a)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from weightspace import (
     divergences,
@@ -201,77 +201,70 @@ def make_loss(
   return loss
 
 
-def make_validate(
+def make_measure(
     model: Model,
     rnn: RNN,
     family: TaskFamily,
     config: Config,
-    data: Data,
     mesh: Mesh | None = None,
     names: tuple[str, ...] | None = None,
 ) -> Callable:
-  """A function that measures emulation on all rows of a split.
+  """A function that measures emulation, row by row.
 
   Args:
     model: encoder and emulator.
     rnn: the shape of the networks.
     family: what they do.
-    config: how to train.
-    data: the rows; their first `validation_sequences` are measured on.
+    config: how they are trained; the first `validation_sequences` of each row
+      are measured on.
     mesh: where rows are spread over its axis.
     names: of the divergences to measure; by default the one of the config.
 
   Returns:
-    (params) -> {name: mean over the sequences of each row, [R] float32}.
+    (params, data) -> {name: mean over the sequences of each row, [R] float32}.
+    All calls share one compilation, whatever the number of rows.
   """
   names = names or (config.divergence,)
-  kept = slice(0, config.validation_sequences)
-  data = data._replace(
-      sequences=data.sequences[:, kept],
-      log_probs=data.log_probs[:, kept],
-      columns={},
-  )
-  size = len(data.vectors)
   devices = mesh.size if mesh is not None else 1
-  rows_at_once = devices * max(1, config.batch // devices)
-  padded = -(-size // rows_at_once) * rows_at_once
-  # In batches [batches, rows at once, ...]; the last one repeats rows
-  order = np.arange(padded) % size
-
-  def batched(leaf):
-    leaf = leaf[order].reshape(-1, rows_at_once, *leaf.shape[1:])
-    if mesh is None:
-      return jnp.asarray(leaf)
-    spec = PartitionSpec(None, mesh.axis_names[0])
-    return jax.device_put(leaf, NamedSharding(mesh, spec))
-
-  batches = jax.tree.map(batched, data)
+  at_once = devices * max(1, config.batch // devices)
 
   @jax.jit
-  def measure(params, batches):
-    def one(batch):
-      codes = jax.vmap(
-          lambda v: model.encoder.apply(params["encoder"], rnn.unflatten(v))
-      )(batch.vectors)
-      emulation, original, mask = emulate(model, family, params, codes, batch)
-      if not config.mask_padding:
-        mask = jnp.ones_like(mask)
-      return {
-          name: jnp.mean(
-              sequence_means(
-                  divergences.load(name)(original, emulation), mask
-              ),
-              axis=-1,
-          )
-          for name in names
-      }
-
-    return jax.lax.map(one, batches)
-
-  def validate(params):
+  def measure_batch(params, batch):
+    codes = jax.vmap(
+        lambda v: model.encoder.apply(params["encoder"], rnn.unflatten(v))
+    )(batch.vectors)
+    emulation, original, mask = emulate(model, family, params, codes, batch)
+    if not config.mask_padding:
+      mask = jnp.ones_like(mask)
+    losses = {n: divergences.load(n)(original, emulation) for n in names}
     return {
-        name: np.asarray(values).reshape(-1)[:size]
-        for name, values in measure(params, batches).items()
+        name: jnp.mean(sequence_means(loss, mask), axis=-1)
+        for name, loss in losses.items()
     }
 
-  return validate
+  def place(leaf):
+    if mesh is None:
+      return jnp.asarray(leaf)
+    return jax.device_put(leaf, parallel.split(mesh))
+
+  def measure(params, data):
+    size = len(data.vectors)
+    kept = slice(0, config.validation_sequences)
+    data = data._replace(
+        sequences=data.sequences[:, kept],
+        log_probs=data.log_probs[:, kept],
+        columns={},
+    )
+    # The last batch is filled up with rows from the beginning
+    order = np.arange(-(-size // at_once) * at_once) % size
+    batches = [
+        jax.tree.map(lambda leaf, rows=rows: place(leaf[rows]), data)
+        for rows in order.reshape(-1, at_once)
+    ]
+    found = [measure_batch(params, batch) for batch in batches]
+    return {
+        name: np.concatenate([batch[name] for batch in found])[:size]
+        for name in names
+    }
+
+  return measure

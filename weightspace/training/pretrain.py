@@ -76,14 +76,8 @@ def pretrain(
       folder, {"zoo": source.spec.to_json(), **config}
   )
   split = splits.of_zoo(source, family, seed=settings.split_seed)
-  validate = emulation.make_validate(
-      model,
-      source.rnn,
-      family,
-      settings,
-      loader.load(source, split.validation),
-      mesh,
-  )
+  measure = emulation.make_measure(model, source.rnn, family, settings, mesh)
+  validation = loader.load(source, split.validation)
   key = jax.random.key(settings.seed)
   with (
       Checkpoints(folder / "checkpoints") as checkpoints,
@@ -100,7 +94,7 @@ def pretrain(
         steps=settings.steps,
         chunk=min(100, settings.validate_every),
         validate=lambda params: {
-            "loss": np.mean(validate(params)[settings.divergence])
+            "loss": np.mean(measure(params, validation)[settings.divergence])
         },
         validate_every=settings.validate_every,
         checkpoints=checkpoints,
@@ -119,7 +113,9 @@ def pretrain(
   )
 
 
-def load(source: zoo.Zoo, folder: str | os.PathLike) -> tuple[Pretrained, dict]:
+def load(
+    source: zoo.Zoo, folder: str | os.PathLike
+) -> tuple[Pretrained, dict[str, Any]]:
   """The encoder that `pretrain` left in a folder, and its config.
 
   Raises:
