@@ -267,8 +267,8 @@ def _emulation(results):
             figures.emulation_curves(results),
             f"Emulation loss during training of {', '.join(known)}.",
             "<b>Learning to emulate.</b> The further a line lies below that of"
-            " the constant code, the more the codes tell of each network. The"
-            " first steps, where losses are much higher, are cut off.",
+            " the constant code, the more the codes tell of each network."
+            " Higher losses, of the first steps, are cut off.",
         )
     )
   blocks += [
@@ -337,8 +337,8 @@ def _codes(results):
             f"Principal components of the codes of {text.encoder(encoder)},"
             " coloured by language, accuracy, training step and split.",
             f"<b>Codes of {name}.</b> Faint points are languages of training"
-            " and validation; outlined ones are held out. Networks early in"
-            " training have no language yet and lie together.",
+            " and validation; outlined ones are held out. Networks from before"
+            " training, step 0, have no language yet.",
             Hover(points.reshape(-1, 2), words),
         )
     )
