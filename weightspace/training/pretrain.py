@@ -66,7 +66,9 @@ def pretrain(
     FileExistsError: the folder belongs to a run of another config.
     ValueError: a field that is not there, with the nearest name.
   """
-  settings = plugins.configure(emulation.Config, config["emulation"], "emulation")
+  settings = plugins.configure(
+      emulation.Config, config["emulation"], "emulation"
+  )
   optimizer = plugins.configure(
       OptimizerConfig, config["optimizer"], "optimizer"
   )
