@@ -1,0 +1,238 @@
+"""The Property contract."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+
+from weightspace import heads, properties, tasks
+from weightspace.properties import Property
+
+SPEC = tasks.make("formal_language", {}).spec
+ROWS = 40
+
+
+def columns(seed=0):
+  """Columns of a zoo, with every number that a property may want."""
+  generator = np.random.default_rng(seed)
+  low, high = SPEC.classes
+  return {
+      "task": generator.integers(low, high + 1, (ROWS, 3)).astype(np.int32),
+      "step": generator.choice(np.array([0, 10, 20], np.int32), ROWS),
+      "net_id": np.arange(ROWS, dtype=np.int32),
+      "weight_decay": generator.random(ROWS).astype(np.float32),
+      "finite": np.ones(ROWS, bool),
+      **{
+          name: generator.random(ROWS).astype(np.float32)
+          for name in (*SPEC.metric_names, "train_loss", "eval_loss")
+      },
+  }
+
+
+def perfect(property_, targets):
+  """Outputs of a head that is always right."""
+  if property_.kind == "regression":
+    return targets
+  classes = property_.shape(SPEC)[-1]
+  return 9 * np.eye(classes, dtype=np.float32)[targets]
+
+
+def check_shapes(property_):
+  """Targets are what a head of that shape can be trained on."""
+  assert isinstance(property_, Property)
+  assert property_.kind in ("regression", "classification")
+  shape, targets = property_.shape(SPEC), property_.target(columns(), SPEC)
+  assert len(shape) == (1 if property_.kind == "regression" else 2)
+  assert targets.shape == (ROWS, shape[0])
+  if property_.kind == "regression":
+    assert targets.dtype == np.float32
+    assert np.all(np.isfinite(targets))
+  else:
+    assert targets.dtype == np.int32
+    assert np.all((targets >= 0) & (targets < shape[-1]))
+
+
+def check_target(property_):
+  """The target of a row depends on that row only, and on something there."""
+  data = columns()
+  targets = property_.target(data, SPEC)
+  order = np.random.default_rng(1).permutation(ROWS)
+  shuffled = {name: column[order] for name, column in data.items()}
+  found = property_.target(shuffled, SPEC)
+  np.testing.assert_array_equal(found, targets[order])
+  assert len(np.unique(targets, axis=0)) > 1
+
+
+def check_metrics(property_):
+  """Floats, by name; perfect at the truth, worse elsewhere."""
+  targets = property_.target(columns(), SPEC)
+  right = perfect(property_, targets)
+  best = property_.metrics(right, targets)
+  assert property_.headline in best
+  for name, value in best.items():
+    assert type(value) is float
+    np.testing.assert_allclose(value, 0 if name == "mse" else 1, atol=1e-6)
+  wrong = property_.metrics(np.roll(right, 1, axis=0), targets)
+  assert wrong.keys() == best.keys()
+  for name, value in wrong.items():
+    assert (value > 1e-3) if name == "mse" else (value < 0.9)
+  order = np.random.default_rng(1).permutation(ROWS)
+  again = property_.metrics(right[order][::-1], targets[order][::-1])
+  for name, value in best.items():
+    np.testing.assert_allclose(again[name], value, atol=1e-6)
+
+
+def check_head(property_):
+  """A head for it learns: its loss falls towards the targets."""
+  targets = property_.target(columns(), SPEC)
+  head = heads.make(heads.Config(8, 1), property_, SPEC, code=4)
+  params = jax.jit(head.init)(jax.random.key(0))
+  codes = np.random.default_rng(0).standard_normal((ROWS, 4), np.float32)
+  outputs = jax.jit(head.apply)(params, codes)
+  assert outputs.shape == (ROWS, *property_.shape(SPEC))
+  assert outputs.dtype == jnp.float32
+  loss = head.loss(outputs, jnp.asarray(targets))
+  assert loss.shape == (ROWS,)
+  best = head.loss(
+      jnp.asarray(perfect(property_, targets)), jnp.asarray(targets)
+  )
+  assert np.all(best < 0.01)
+  assert np.mean(loss) > np.mean(best)
+  gradient = jax.jit(
+      jax.grad(lambda p: jnp.mean(head.loss(head.apply(p, codes), targets)))
+  )(params)
+  for leaf in jax.tree.leaves(gradient):
+    assert np.all(np.isfinite(leaf))
+    assert np.any(leaf)
+
+
+CHECKS = (check_shapes, check_target, check_metrics, check_head)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", properties.names())
+def test_contract(name, check):
+  check(properties.load(name))
+
+
+ACCURACY, TASK = properties.load("accuracy"), properties.load("task")
+
+
+def _target(property_, change):
+  return property_._replace(
+      target=lambda columns, spec: change(property_.target(columns, spec))
+  )
+
+
+def _metrics(property_, change):
+  return property_._replace(
+      metrics=lambda outputs, targets: change(
+          property_.metrics(outputs, targets)
+      )
+  )
+
+
+BROKEN = {
+    "float64": (_target(ACCURACY, lambda t: t.astype(float)), check_shapes),
+    "int64": (_target(TASK, lambda t: t.astype(int)), check_shapes),
+    "no axis of numbers": (_target(ACCURACY, lambda t: t[:, 0]), check_shapes),
+    "classes from -3": (_target(TASK, lambda t: t - 3), check_shapes),
+    "another kind": (ACCURACY._replace(kind="ranking"), check_shapes),
+    "too few classes": (TASK._replace(shape=lambda s: (3, 5)), check_shapes),
+    "depends on other rows": (
+        _target(ACCURACY, lambda t: np.cumsum(t, axis=0)),
+        check_target,
+    ),
+    "always the same": (_target(TASK, lambda t: 0 * t), check_target),
+    "no such headline": (ACCURACY._replace(headline="mae"), check_metrics),
+    "an array": (
+        _metrics(ACCURACY, lambda m: {"r2": np.float32(m["r2"])}),
+        check_metrics,
+    ),
+    "lower is better": (
+        _metrics(TASK, lambda m: {k: 1 - v for k, v in m.items()}),
+        check_metrics,
+    ),
+    "blind": (
+        _metrics(TASK, lambda m: dict.fromkeys(m, 1.0)),
+        check_metrics,
+    ),
+    "shape is that of another head": (
+        ACCURACY._replace(shape=lambda spec: (2,)),
+        check_shapes,
+    ),
+    "not a number": (_target(ACCURACY, lambda t: t * np.nan), check_head),
+}
+
+
+@pytest.mark.parametrize("broken, check", BROKEN.values(), ids=BROKEN)
+def test_contract_rejects(broken, check):
+  with pytest.raises(AssertionError):
+    check(broken)
+
+
+def test_every_check_rejects_something():
+  assert {check for _, check in BROKEN.values()} == set(CHECKS)
+
+
+def test_regression_metrics_are_sklearns_and_scipys():
+  generator = np.random.default_rng(0)
+  targets = generator.integers(0, 8, (60, 1)).astype(np.float32)  # with ties
+  outputs = targets + generator.standard_normal((60, 1)).astype(np.float32)
+  found = ACCURACY.metrics(outputs, targets)
+  np.testing.assert_allclose(
+      found["mse"], sklearn.metrics.mean_squared_error(targets, outputs),
+      rtol=1e-5,
+  )  # fmt: skip
+  np.testing.assert_allclose(
+      found["r2"], sklearn.metrics.r2_score(targets, outputs), rtol=1e-5
+  )
+  np.testing.assert_allclose(found["kendall_tau"], tau_b(outputs, targets))
+  expected = scipy.stats.kendalltau(outputs, targets).statistic
+  np.testing.assert_allclose(found["kendall_tau"], expected)
+
+
+def tau_b(x, y):
+  """Kendall's tau from its definition: over all pairs."""
+  i, j = np.triu_indices(len(x), 1)
+  a, b = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])
+  return np.sum(a * b) / np.sqrt(np.sum(a != 0) * np.sum(b != 0))
+
+
+def test_regression_metrics_where_nothing_varies():
+  ones, ramp = np.ones((5, 1), np.float32), np.arange(5.0)[:, None]
+  found = ACCURACY.metrics(ones, ramp)
+  assert found["kendall_tau"] == 0
+  assert found["r2"] < 0
+  mean = ACCURACY.metrics(np.full((5, 1), 2.0), ramp)
+  np.testing.assert_allclose(mean["r2"], 0, atol=1e-6)
+  assert np.isnan(ACCURACY.metrics(ramp, ones)["r2"])
+
+
+def test_task_metrics():
+  targets = np.array([[0, 1, 2], [5, 5, 5], [1, 1, 1], [0, 0, 0]], np.int32)
+  guesses = np.array([[0, 1, 2], [5, 5, 4], [0, 0, 0], [0, 0, 0]])
+  outputs = np.eye(6)[guesses]
+  found = TASK.metrics(outputs, targets)
+  assert found["per_count_accuracy"] == sklearn.metrics.accuracy_score(
+      targets.ravel(), guesses.ravel()
+  )
+  assert found == {"per_count_accuracy": 8 / 12, "all_right": 0.5}
+
+
+def test_the_classes_of_a_task_are_its_shifts():
+  found = TASK.target({"task": np.array([[-3, 0, 2]])}, SPEC)
+  np.testing.assert_array_equal(found, [[0, 3, 5]])
+  assert TASK.shape(SPEC) == (3, 6)
+
+
+def test_tasks_that_are_not_integers_cannot_be_classified():
+  with pytest.raises(ValueError, match="not integers"):
+    TASK.shape(tasks.TaskSpec(1, 1, 1, "real", ("angle",), ("accuracy",)))
+
+
+def test_an_unknown_property_is_refused_naming_the_nearest():
+  with pytest.raises(ValueError, match="did you mean 'accuracy'"):
+    properties.load("acuracy")
