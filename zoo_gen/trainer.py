@@ -91,6 +91,58 @@ class Trainer(NamedTuple):
   snapshot: Callable
 
 
+def make_traits(
+    recipe: Recipe, family: TaskFamily, *, seed: int
+) -> Callable:
+  """What tells a network from others: (net_id) -> (task [D], weight decay)."""
+
+  def traits(net_id):
+    key = derive(jax.random.key(seed), "traits", net_id)
+    choices = jnp.asarray(recipe.weight_decays)
+    decay = jax.random.choice(derive(key, "weight decay"), choices)
+    return family.sample_task(derive(key, "task")), decay
+
+  return traits
+
+
+def make_row(
+    recipe: Recipe, family: TaskFamily, rnn: RNN, *, seed: int, rollouts: int
+) -> Callable:
+  """A row of a zoo: what it keeps of one network at one step.
+
+  Args:
+    recipe: how it is trained.
+    family: what on.
+    rnn: its shape.
+    seed: of the zoo.
+    rollouts: K, sequences to keep.
+
+  Returns:
+    (vector [P], net_id, step) -> dict of arrays by name.
+  """
+  traits = make_traits(recipe, family, seed=seed)
+
+  def row(vector, net_id, step):
+    task, decay = traits(net_id)
+    weights = rnn.unflatten(vector)
+    key = derive(jax.random.key(seed), "snapshot", net_id, step)
+    seen = family.rollouts(
+        derive(key, "rollouts"), task, rnn, weights, rollouts
+    )
+    return {
+        "weights": vector,
+        "sequences": seen.sequences,
+        "log_probs": seen.log_probs,
+        "net_id": net_id,
+        "task": task,
+        "weight_decay": decay,
+        "finite": jnp.all(jnp.isfinite(vector)),
+        **family.performance(derive(key, "performance"), task, rnn, weights),
+    }
+
+  return row
+
+
 def make_trainer(
     recipe: Recipe,
     family: TaskFamily,
@@ -115,12 +167,8 @@ def make_trainer(
   """
   root = jax.random.key(seed)
   axis = PartitionSpec(mesh.axis_names[0])
-
-  def traits(net_id):
-    key = derive(root, "traits", net_id)
-    choices = jnp.asarray(recipe.weight_decays)
-    decay = jax.random.choice(derive(key, "weight decay"), choices)
-    return family.sample_task(derive(key, "task")), decay
+  traits = make_traits(recipe, family, seed=seed)
+  row = make_row(recipe, family, rnn, seed=seed, rollouts=rollouts)
 
   def optimizer(weight_decay):
     half = max(recipe.steps // 2, 1)
@@ -163,24 +211,6 @@ def make_trainer(
 
     return jax.lax.fori_loop(start, stop, step, state)
 
-  def snapshot_one(state, net_id, step):
-    task, decay = traits(net_id)
-    weights = rnn.unflatten(state.vectors)
-    key = derive(root, "snapshot", net_id, step)
-    seen = family.rollouts(
-        derive(key, "rollouts"), task, rnn, weights, rollouts
-    )
-    return {
-        "weights": state.vectors,
-        "sequences": seen.sequences,
-        "log_probs": seen.log_probs,
-        "net_id": net_id,
-        "task": task,
-        "weight_decay": decay,
-        "finite": jnp.all(jnp.isfinite(state.vectors)),
-        **family.performance(derive(key, "performance"), task, rnn, weights),
-    }
-
   def over_networks(f, num_shared, donate=()):
     """`f` of one network -> of N, the last `num_shared` arguments shared."""
 
@@ -211,5 +241,7 @@ def make_trainer(
       round_up=lambda count: math.ceil(count / unit) * unit,
       init=over_networks(init_one, 0),
       segment=over_networks(segment_one, 2, donate=(0,)),
-      snapshot=over_networks(snapshot_one, 1),
+      snapshot=over_networks(
+          lambda state, net_id, step: row(state.vectors, net_id, step), 1
+      ),
   )
