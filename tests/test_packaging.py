@@ -86,6 +86,16 @@ def test_constraints_fit_the_bounds():
         assert version in requirement.specifier, requirement
 
 
+def test_files_that_are_not_python_are_packaged():
+  config = configparser.ConfigParser()
+  config.read(ROOT / "setup.cfg")
+  patterns = config["options.package_data"]["*"].split(", ")
+  for package in OURS:
+    for path in (ROOT / package).rglob("*.*"):
+      if path.suffix not in (".py", ".pyc"):
+        assert any(path.match(pattern) for pattern in patterns), path
+
+
 def test_licence_is_in_the_metadata():
   assert "Apache License" in (ROOT / "LICENSE").read_text()
   assert "2026 The weightspace authors" in (ROOT / "LICENSE").read_text()
