@@ -56,27 +56,32 @@ def configs(size: str, seed: int):
   return zoo_config.to_dict(), encoders, heads.to_dict()
 
 
-def main() -> None:
-  """Zoo, encoders, heads, report."""
-  import time
-  from pathlib import Path
+def run(folder, size: str, seed: int, progress):
+  """Zoo, encoders, heads, report.
 
-  from absl import logging
+  Args:
+    folder: for all of it.
+    size: "full" or "tiny".
+    seed: of everything that is random.
+    progress: a `weightspace.training.progress.Progress`.
+
+  Returns:
+    The results and the path of the page.
+  """
+  import time
 
   from experiments import results
   from weightspace import parallel, zoo
-  from weightspace.report import page
+  from weightspace.report import page, style
   from weightspace.training import pretrain, workdir
-  from weightspace.training.progress import Progress
   from zoo_gen import shards
 
-  logging.set_verbosity(logging.WARNING)
-  progress, seconds = Progress(), {}
-  zoo_config, encoders, heads = configs(_SIZE.value, _SEED.value)
+  style.require_matplotlib()  # rather now than at the end
+  zoo_config, encoders, heads = configs(size, seed)
   folder = workdir.claim(
-      _WORKDIR.value,
-      {"zoo": zoo_config, "encoders": encoders, "prediction": heads},
+      folder, {"zoo": zoo_config, "encoders": encoders, "prediction": heads}
   )
+  seconds = {}
   clock = time.monotonic()
 
   def lap(stage):
@@ -102,21 +107,27 @@ def main() -> None:
   lap("evaluate")
   found = {
       "title": "What recurrent networks do, read from their weights",
-      "command": f"python -m experiments.quickstart --seed={_SEED.value}",
-      "seed": _SEED.value,
+      "command": f"python -m experiments.quickstart --seed={seed}",
+      "seed": seed,
       "note": NOTE,
       "seconds": seconds,
       **found,
   }
   results.write(folder / "results.json", found)
-  index = page.write(found, Path(folder) / "report")
-  lap("report")
+  return found, page.write(found, folder / "report")
+
+
+def main() -> None:
+  """Runs it and prints the headline numbers."""
+  from experiments import results
+  from weightspace.training.progress import Progress
+
+  found, index = run(_WORKDIR.value, _SIZE.value, _SEED.value, Progress())
   for name, numbers in results.summary(found).items():
     print(name)
     for title, value in numbers.items():
       print(f"  {title}: {value}")
-  total = sum(seconds.values())
-  print(f"{total:.0f} s in all. Open {index}")
+  print(f"{sum(found['seconds'].values()):.0f} s in all. Open {index}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""The quickstart gives the same numbers again, whole or in two parts."""
+
+import json
+
+import pytest
+
+from experiments import quickstart
+from weightspace.training.progress import Progress
+
+pytest.importorskip("matplotlib")
+
+
+class Killed(Exception):
+  pass
+
+
+class KilledAt(Progress):
+  """A progress that kills the run when a stage begins."""
+
+  def __init__(self, name):
+    super().__init__(live=False)
+    self._display = Progress.silent()._display
+    self._name = name
+
+  def stage(self, name, **kwargs):
+    if name == self._name:
+      raise Killed(name)
+    return super().stage(name, **kwargs)
+
+
+@pytest.mark.timeout(400)
+def test_the_same_numbers_whole_or_in_two_parts(tmp_path):
+  whole, index = quickstart.run(
+      tmp_path / "whole", "tiny", 0, Progress.silent()
+  )
+  with pytest.raises(Killed):
+    quickstart.run(
+        tmp_path / "parts", "tiny", 0, KilledAt("pretrain interactive")
+    )
+  parts, _ = quickstart.run(tmp_path / "parts", "tiny", 0, Progress.silent())
+  assert index.exists()
+  del whole["seconds"], parts["seconds"]
+  assert parts == whole
+  written = json.loads((tmp_path / "parts" / "results.json").read_text())
+  assert written["rows"] == whole["rows"]
+  with pytest.raises(FileExistsError, match="seed is 0 there, 1 asked for"):
+    quickstart.run(tmp_path / "whole", "tiny", 1, Progress.silent())
