@@ -53,3 +53,11 @@ def plant(monkeypatch, tmp_path):
   for module, name in planted:
     sys.modules.pop(f"{module.__name__}.{name}", None)
     vars(module).pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def tiny_zoo(tmp_path_factory):
+  """The folder of a tiny real zoo; nobody may change it."""
+  from tests import tiny_zoo
+
+  return tiny_zoo.generate(tmp_path_factory.mktemp("tiny") / "zoo")

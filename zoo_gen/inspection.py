@@ -1,0 +1,247 @@
+"""Whether a zoo is what it says: its rows computed once more.
+
+Checksums tell whether a zoo is the one that was written; this tells whether
+what was written is true. A shard's weights, task and keys determine all else
+in it, so any row can be checked by itself.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace import plugins, tasks, zoo
+from weightspace.training.progress import Progress
+from zoo_gen.trainer import Recipe, make_row
+
+# Another order of the sums of a matrix product changes a logit's last bits,
+# and with them, once in some thousand strings, a symbol that is drawn.
+LOG_PROB_TOLERANCE = {"rtol": 1e-2, "atol": 1e-2}
+METRIC_TOLERANCE = {"rtol": 1e-2, "atol": 5e-3}
+IMPOSSIBLE = -20.0  # a uniform float32 never gets below 2^-24, about exp(-16.6)
+_ROWS_AT_ONCE = 8
+_BYTES_AT_ONCE = 2**26
+
+
+class Report(NamedTuple):
+  """What was looked at and what is wrong.
+
+  Attributes:
+    summary: (what, how much) in words.
+    problems: a line each, naming the file or row.
+  """
+
+  summary: list[tuple[str, str]]
+  problems: list[str]
+
+
+def inspect(
+    path: str | os.PathLike,
+    *,
+    sample: int = 64,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+  """Recomputes checksums, and everything that a sample of rows holds.
+
+  Args:
+    path: of a zoo.
+    sample: rows to recompute, at most.
+    seed: of their choice.
+    progress: silent by default.
+
+  Raises:
+    ZooError: there is no zoo that can be opened.
+    ValueError: the zoo was not trained by `zoo_gen.trainer`.
+  """
+  progress = progress or Progress.silent()
+  with progress.stage("checksums", total=1) as stage:
+    problems = zoo.verify(path)
+    stage.advance()
+  try:
+    source = zoo.open(path)
+  except zoo.ZooError:
+    if len(problems) < 2:
+      raise
+    return Report([], problems)
+  chosen = np.sort(
+      np.random.default_rng(seed).choice(
+          len(source), min(sample, len(source)), replace=False
+      )
+  )
+  problems += _task_problems(source)
+  problems += _weight_problems(source, progress)
+  problems += _sample_problems(source, chosen, progress)
+  columns, spec = source.columns, source.spec
+  last = columns["step"] == spec.snapshot_steps[-1]
+  finite = columns["finite"]
+  summary = [
+      ("networks", f"{spec.num_networks} of {spec.rnn.cell} {spec.rnn.hidden}"),
+      ("rows", f"{len(source)}, snapshots at steps {spec.snapshot_steps}"),
+      ("distinct tasks", f"{len(np.unique(columns['task'], axis=0))}"),
+      ("diverged", f"{np.sum(~finite)} rows"),
+      *(
+          (f"final {name}", _quartiles(columns[name][last & finite]))
+          for name in spec.metric_names
+      ),
+      ("recomputed", f"{len(chosen)} rows, {spec.rollouts} rollouts each"),
+      ("problems", f"{len(problems)}"),
+  ]
+  return Report(summary, problems)
+
+
+def _quartiles(values):
+  if not len(values):
+    return "no finite network"
+  low, middle, high = np.nanquantile(values, (0.25, 0.5, 0.75))
+  return f"median {middle:.4f}, quartiles {low:.4f} to {high:.4f}"
+
+
+def _name(source, row):
+  columns = source.columns
+  return (
+      f"row {row} (network {columns['net_id'][row]}, step"
+      f" {columns['step'][row]})"
+  )
+
+
+def _family(source):
+  return tasks.make(source.spec.family, source.spec.family_config)
+
+
+def _task_problems(source) -> Iterator[str]:
+  classes = _family(source).spec.classes
+  if classes is None:
+    return
+  task = source.columns["task"]
+  outside = np.any((task < classes[0]) | (task > classes[1]), axis=1)
+  for row in np.flatnonzero(outside):
+    yield (
+        f"{_name(source, row)}: its task {task[row].tolist()} is outside"
+        f" {list(classes)}"
+    )
+
+
+def _weight_problems(source, progress) -> list[str]:
+  """NaN and duplicates, all rows; keeps 16 bytes of each network."""
+  found, digests, owners = [], [], []
+  step, finite = source.columns["step"], source.columns["finite"]
+  final = source.spec.snapshot_steps[-1]
+  rows_at_once = max(1, _BYTES_AT_ONCE // (4 * source.rnn.size))
+  with progress.stage("weights", total=len(source), unit="rows") as stage:
+    for start in range(0, len(source), rows_at_once):
+      rows = np.arange(start, min(start + rows_at_once, len(source)))
+      vectors = source.vectors(rows)
+      sound = np.all(np.isfinite(vectors), axis=1)
+      for row in rows[sound != finite[rows]]:
+        found.append(
+            f"{_name(source, row)}: marked finite={bool(finite[row])}, but its"
+            f" weights are {'not ' if finite[row] else ''}all finite"
+        )
+      for i in np.flatnonzero(sound & (step[rows] == final)):
+        digest = hashlib.blake2b(vectors[i].tobytes(), digest_size=16).digest()
+        digests.append(digest)
+        owners.append(rows[i])
+      stage.advance(len(rows))
+  keys = np.array(digests, "V16").view([("high", "<u8"), ("low", "<u8")])
+  _, first, of_row = np.unique(keys, return_index=True, return_inverse=True)
+  for i in np.flatnonzero(first[of_row] != np.arange(len(keys))):
+    found.append(
+        f"{_name(source, owners[i])}: the same weights as"
+        f" {_name(source, owners[first[of_row[i]]])}"
+    )
+  return found
+
+
+def _sample_problems(source, chosen, progress) -> list[str]:
+  """What the chosen rows say, beside what their weights make of it."""
+  spec, rnn, family = source.spec, source.rnn, _family(source)
+  recipe = plugins.configure(
+      Recipe,
+      {**spec.trainer, "snapshot_steps": spec.snapshot_steps},
+      "the zoo's training recipe",
+  )
+  make = make_row(recipe, family, rnn, seed=spec.seed, rollouts=1)
+
+  @jax.jit
+  @jax.vmap
+  def recompute(vector, net_id, step, task, sequences):
+    inputs = family.encode(task, sequences)
+    replay = jax.nn.log_softmax(rnn.unroll(rnn.unflatten(vector), inputs))
+    fresh = make(vector, net_id, step)
+    names = {"task", "weight_decay", *spec.metric_names} & fresh.keys()
+    return jnp.swapaxes(replay, 0, 1), {name: fresh[name] for name in names}
+
+  found = []
+  columns = source.columns
+  with progress.stage("recompute", total=len(chosen), unit="rows") as stage:
+    for start in range(0, len(chosen), _ROWS_AT_ONCE):
+      # The last ones are repeated, so that one compilation serves all
+      places = np.minimum(start + np.arange(_ROWS_AT_ONCE), len(chosen) - 1)
+      rows = chosen[places]
+      seen = source.rollouts(rows)
+      replay, fresh = jax.device_get(recompute(
+          source.vectors(rows),
+          columns["net_id"][rows],
+          columns["step"][rows],
+          columns["task"][rows],
+          seen.sequences,
+      ))
+      count = min(_ROWS_AT_ONCE, len(chosen) - start)
+      for i, row in enumerate(rows[:count]):
+        stored = {n: columns[n][row] for n in fresh if n in columns}
+        lines = [
+            *_column_problems(stored, {n: a[i] for n, a in fresh.items()}),
+            *_rollout_problems(
+                family.spec, seen.sequences[i], seen.log_probs[i], replay[i]
+            ),
+        ]
+        found += [f"{_name(source, row)}: {line}" for line in lines]
+      stage.advance(count)
+  return found
+
+
+def _column_problems(stored, fresh) -> Iterator[str]:
+  for name, value in stored.items():
+    tolerance = {} if name == "task" else METRIC_TOLERANCE
+    if not np.allclose(value, fresh[name], equal_nan=True, **tolerance):
+      yield f"{name} is {value} there, {fresh[name]} computed anew"
+
+
+def _rollout_problems(spec, sequences, log_probs, replay) -> Iterator[str]:
+  stored = log_probs.astype(np.float32)
+  # What float16 cannot hold is -inf there
+  replay = np.where(replay < -65000, -np.inf, replay)
+  same = np.isclose(stored, replay, equal_nan=True, **LOG_PROB_TOLERANCE)
+  wrong = np.flatnonzero(~np.all(same, axis=(1, 2)))
+  if len(wrong):
+    yield (
+        f"log_probs of rollouts {_list(wrong)} are not what the network says"
+        " on these sequences"
+    )
+  if spec.kind != "token":
+    return
+  outside = np.any((sequences < 0) | (sequences >= spec.inputs), axis=1)
+  if np.any(outside):
+    yield (
+        f"sequences {_list(np.flatnonzero(outside))} hold what is no token: not"
+        f" in [0, {spec.inputs})"
+    )
+    return
+  drawn = sequences[:, 1:, None].astype(np.int64)
+  chances = np.take_along_axis(replay, drawn, axis=2)
+  impossible = np.flatnonzero(np.any(chances[..., 0] < IMPOSSIBLE, axis=1))
+  if len(impossible):
+    yield (
+        f"sequences {_list(impossible)} hold symbols that the network would"
+        " never draw"
+    )
+
+
+def _list(numbers, most=8):
+  text = ", ".join(map(str, numbers[:most]))
+  return text + (", ..." if len(numbers) > most else "")
