@@ -4,6 +4,7 @@ A launcher imports nothing heavy at its top, so that its --help is quick.
 """
 
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
@@ -35,15 +36,21 @@ def run(main: Callable[[], int | None], required: Sequence[str] = ()) -> None:
     except (ValueError, OSError) as error:
       sys.exit(f"error: {error}")
 
+  app.run(launch, flags_parser=_parse)
+
+
+def _parse(args):
   try:
-    app.run(launch)
+    return app.parse_flags_with_usage(args)
   except (AttributeError, KeyError) as error:
     # How config_flags refuses a field that the config does not have
-    if "Did you mean" not in str(error):
+    if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1][0]:
       raise
     sys.exit(f"error: no such config field: {_plain(error)}")
 
 
 def _plain(error):
-  text = str(error).strip("'\"").replace("\\'", "'")
-  return " ".join(text.replace("\\n", " ").split())
+  text = str(error)  # a repr: in quotes, with escapes
+  if text[:1] in ("'", '"') and text[:1] == text[-1:]:
+    text = text[1:-1]
+  return " ".join(text.replace("\\'", "'").replace("\\n", " ").split())
