@@ -28,6 +28,7 @@ def get_config(size: str = "small") -> ConfigDict:
   config.task.always_fit = True  # False: the paper's recipe, EOS may not fit
   config.task.mask_padding = False  # True: do not train on what follows EOS
   config.task.eval_strings = 1000  # sampled to measure accuracy
+  config.task.eval_batch = 128  # strings of the language to measure the loss
   config.rnn = ConfigDict()
   config.rnn.cell = "lstm"  # a module in weightspace.cells
   config.rnn.hidden = (32, 32)  # hidden units of each layer
