@@ -50,6 +50,9 @@ class Checkpoints:
     self.directory = Path(directory).absolute()
     self._keep = keep
     self._orbax = None
+    # Now, not at the first save: Orbax imports parts of JAX that add to what
+    # its caches are keyed by, and all that was compiled would be compiled anew
+    _orbax()
 
   def save(self, step: int, tree: Any) -> None:
     """Saves `tree` as `step`, then drops steps beyond `keep`.
