@@ -1,0 +1,119 @@
+"""Heads find what codes hold, and no OOD task leaks into their training."""
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from weightspace import tasks
+from weightspace.evaluation import prediction
+from weightspace.training.progress import Progress
+from weightspace.zoo import splits
+
+SPEC = tasks.make("formal_language", {"shift_min": -1, "shift_max": 1}).spec
+CONFIG = prediction.Config(
+    steps=150, batch=64, learning_rate=0.01, hidden=16, layers=1,
+    validate_every=50, resamples=30,
+)  # fmt: skip
+
+
+def columns(generator):
+  task = np.array(np.meshgrid(*[[-1, 0, 1]] * 3)).reshape(3, -1).T
+  task = np.repeat(task.astype(np.int32), 6, axis=0)
+  accuracy = generator.random(len(task)).astype(np.float32)
+  return {"task": task, "accuracy": accuracy}
+
+
+def rows_of(task, seed=0):
+  novelty = np.sum(np.abs(task), axis=1).astype(np.float32)
+  split = splits.by_task(task, novelty, seed=seed)
+  return prediction.make_rows(split, task, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def found():
+  """Results on codes that hold task and accuracy, and on those of noise."""
+  generator = np.random.default_rng(0)
+  data = columns(generator)
+  told = np.concatenate(
+      [data["task"] / 2, data["accuracy"][:, None] - 0.5], axis=1
+  ).astype(np.float32)
+  noise = generator.standard_normal(told.shape).astype(np.float32)
+  rows = rows_of(data["task"])
+  return rows, {
+      name: prediction.predict(
+          codes, data, rows, SPEC, CONFIG, progress=Progress.silent()
+      )
+      for name, codes in (("told", told), ("noise", noise))
+  }
+
+
+@pytest.mark.parametrize("protocol", prediction.PROTOCOLS)
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_what_the_codes_hold_is_found(found, protocol, part):
+  told = found[1]["told"]
+  assert told["accuracy"][protocol][part]["r2"]["value"] > 0.9
+  assert told["task"][protocol][part]["per_count_accuracy"]["value"] > 0.9
+
+
+@pytest.mark.parametrize("protocol", prediction.PROTOCOLS)
+def test_what_they_do_not_hold_is_not(found, protocol):
+  noise = found[1]["noise"]
+  assert noise["accuracy"][protocol]["test"]["r2"]["value"] < 0.2
+  assert noise["task"][protocol]["test"]["per_count_accuracy"]["value"] < 0.6
+
+
+def test_intervals_hold_their_value_and_predictions_their_rows(found):
+  rows, results = found
+  for result in results.values():
+    for name, shape in (("accuracy", (1,)), ("task", (3, 3))):
+      for protocol in prediction.PROTOCOLS:
+        report = result[name][protocol]
+        assert np.shape(report["predictions"]) == (len(rows.test), *shape)
+        assert 0 <= report["step"] <= CONFIG.steps
+        for estimate in report["test"].values():
+          assert estimate["low"] <= estimate["value"] <= estimate["high"]
+
+
+def test_the_test_has_no_part_in_strict_training(found):
+  """Other codes and columns of all OOD rows: the same heads."""
+  generator = np.random.default_rng(0)
+  data = columns(generator)
+  codes = np.zeros((len(data["task"]), 2), np.float32)
+  rows = rows_of(data["task"])
+  config = prediction.Config(**{
+      **vars(CONFIG), "steps": 20, "validate_every": 20,
+      "properties": ("accuracy",),
+  })  # fmt: skip
+
+  def run():
+    return prediction.predict(
+        codes, data, rows, SPEC, config, progress=Progress.silent()
+    )["accuracy"]["strict"]
+
+  before = run()
+  codes[rows.ood_train] = 1
+  data["accuracy"] = data["accuracy"].copy()
+  data["accuracy"][rows.ood_train] = 100
+  data["accuracy"][rows.test] -= 100
+  after = run()
+  assert after["predictions"] == before["predictions"]
+  assert after["validation"] == before["validation"]
+  assert after["test"] != before["test"]
+
+
+@hypothesis.given(
+    st.integers(0, 2**31), st.integers(20, 60), st.integers(0, 100)
+)
+def test_no_task_is_in_two_parts(draw, networks, seed):
+  generator = np.random.default_rng(draw)
+  task = generator.integers(-3, 3, (networks, 3)).astype(np.int32)
+  task = np.repeat(task, 3, axis=0)  # snapshots of a network share its task
+  rows = rows_of(task, seed)
+  parts = [{tuple(t) for t in task[part].tolist()} for part in rows]
+  assert all(parts)
+  for i in range(len(parts)):
+    for j in range(i):
+      assert not parts[i] & parts[j]
+  together = np.sort(np.concatenate(rows))
+  np.testing.assert_array_equal(together, np.arange(len(task)))
