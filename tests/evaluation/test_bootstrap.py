@@ -103,6 +103,13 @@ def test_resamples_that_have_no_value_are_left_out():
   assert np.isfinite(found).all()
 
 
+def test_a_statistic_that_never_has_a_value_has_no_interval():
+  found = bootstrap.interval(
+      lambda rows: float("nan"), np.arange(3)[:, None], resamples=10
+  )
+  assert np.isnan(found).all()
+
+
 def test_no_rows_are_refused():
   with pytest.raises(ValueError, match="no rows"):
     bootstrap.mean(np.zeros(0), np.zeros((0, 2)))

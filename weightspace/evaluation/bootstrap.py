@@ -50,7 +50,10 @@ def interval(
       statistic(np.concatenate([rows[i] for i in draw])) for draw in draws
   ]
   tail = 50 * (1 - level)
-  low, high = np.nanpercentile(values, [tail, 100 - tail])
+  if np.all(np.isnan(values)):
+    low = high = float("nan")
+  else:
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
   every = np.arange(len(tasks))
   return Estimate(float(statistic(every)), float(low), float(high))
 
