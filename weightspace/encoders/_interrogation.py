@@ -32,6 +32,10 @@ class Config:
     code: size of the code, Z.
     probe_scale: on the decoder's outputs before they are squashed; large
       values make for hard tokens.
+    echo: how much of the network's last answer is added to what soft tokens
+      are decoded from. 0 is the paper's. With 1 or more, an untrained
+      interrogator lets the network go on by itself, on strings like those it
+      was trained on, and learns where to interfere.
     low: smallest value of a real probe.
     high: largest value of a real probe.
   """
@@ -43,6 +47,7 @@ class Config:
   decoder: int = 128
   code: int = 16
   probe_scale: float = 1.0
+  echo: float = 0.0
   low: float = -3.0
   high: float = 3.0
 
@@ -74,6 +79,11 @@ def make(
       step t are decoded from.
   """
   m, inputs, outputs = config.parallel, rnn.spec.inputs, rnn.spec.outputs
+  if config.echo and (kind != "token" or inputs != outputs):
+    raise ValueError(
+        f"echo={config.echo} needs networks that answer with the tokens they"
+        f" read; these read {inputs} ({kind}) and answer {outputs}: set echo=0"
+    )
   decoder = _modules.MLP((config.decoder, m * inputs))
   listener = nn.Dense(config.hidden)
   writer = nn.Dense(config.code)
@@ -103,22 +113,25 @@ def make(
 
   def interrogate(params, weights):
     def step(carry, t):
-      core, heard, subject = carry
+      core, heard, subject, answer = carry
       asked = decoder.apply(
           params["decoder"], source(params["source"], heard, t)
-      )
-      probe = squash(asked.reshape(m, inputs))
+      ).reshape(m, inputs)
+      if config.echo:
+        asked = asked + config.echo * answer
+      probe = squash(asked)
       subject, answer = rnn.step(weights, subject, probe)
       said = listener.apply(params["listener"], answer.reshape(m * outputs))
       core, heard = _modules.core_step(params["core"], core, said)
-      return (core, heard, subject), Transcript(probe, answer)
+      return (core, heard, subject, answer), Transcript(probe, answer)
 
     start = (
         _modules.core_state(config.hidden, config.layers),
         jnp.zeros(config.hidden),
         rnn.initial_state((m,)),
+        jnp.zeros((m, outputs)),
     )
-    (_, heard, _), transcript = jax.lax.scan(
+    (_, heard, *_), transcript = jax.lax.scan(
         step, start, jnp.arange(config.length)
     )
     code = _modules.unit(writer.apply(params["writer"], heard))
