@@ -56,8 +56,9 @@ ENCODERS = {
         "tiny": {"length": 8, "hidden": 32, "layers": 1, "decoder": 32},
         "quickstart": {
             "parallel": 4, "hidden": 64, "layers": 1, "decoder": 64,
+            "probe_limit": 3.0,
         },
-        "small": {"parallel": 4, "hidden": 128},
+        "small": {"parallel": 4, "hidden": 128, "probe_limit": 3.0},
     },
     "statistics": {
         "tiny": {"hidden": 64, "layers": 1},

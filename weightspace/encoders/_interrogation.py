@@ -32,6 +32,9 @@ class Config:
     code: size of the code, Z.
     probe_scale: on the decoder's outputs before they are squashed; large
       values make for hard tokens.
+    probe_limit: what soft tokens are decoded from is bounded by it, smoothly;
+      0 does not. Unbounded, a high learning rate makes a decoder ask for one
+      token for ever, and no gradient tells it that others would be better.
     echo: how much of the network's last answer is added to what soft tokens
       are decoded from. 0 is the paper's. With 1 or more, an untrained
       interrogator lets the network go on by itself, on strings like those it
@@ -47,6 +50,7 @@ class Config:
   decoder: int = 128
   code: int = 16
   probe_scale: float = 1.0
+  probe_limit: float = 0.0
   echo: float = 0.0
   low: float = -3.0
   high: float = 3.0
@@ -117,6 +121,8 @@ def make(
       asked = decoder.apply(
           params["decoder"], source(params["source"], heard, t)
       ).reshape(m, inputs)
+      if config.probe_limit:
+        asked = config.probe_limit * jnp.tanh(asked / config.probe_limit)
       if config.echo:
         asked = asked + config.echo * answer
       probe = squash(asked)
