@@ -127,10 +127,11 @@ def load(
   folder = Path(folder)
   config = workdir.read(folder)
   family = tasks.make(source.spec.family, source.spec.family_config)
-  if config["zoo"]["rnn"] != source.spec.to_json()["rnn"]:
+  shape = zoo.ZooSpec.from_json(config["zoo"]).rnn
+  if shape != source.spec.rnn:
     raise ValueError(
-        f"{folder} encodes networks of the shape {config['zoo']['rnn']}, those"
-        f" of the zoo have {source.spec.to_json()['rnn']}"
+        f"{folder} encodes networks of the shape {shape}, those of the zoo"
+        f" have {source.spec.rnn}"
     )
   model = emulation.make_model(source.rnn, family, config)
   optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
