@@ -23,7 +23,7 @@ _SIZE = flags.DEFINE_enum(
 
 NOTE = (
     "This is a small study: one-layer networks of 16 units trained for 500"
-    " steps, and encoders trained for some thousand steps of 64 networks. The"
+    " steps, and encoders trained for 500 to 1500 steps of 64 networks. The"
     " paper's zoo has 1000 two-layer networks of 32 units, trained for 20,000"
     " steps with nine snapshots each, and its encoders see 6.4 million"
     " networks in 100,000 steps with cores and emulators of 256 units. It"
@@ -77,6 +77,7 @@ def run(folder, size: str, seed: int, progress):
   from zoo_gen import shards
 
   style.require_matplotlib()  # rather now than at the end
+  commit = results.commit()
   zoo_config, encoders, heads = configs(size, seed)
   folder = workdir.claim(
       folder, {"zoo": zoo_config, "encoders": encoders, "prediction": heads}
@@ -112,6 +113,7 @@ def run(folder, size: str, seed: int, progress):
       "note": NOTE,
       "seconds": seconds,
       **found,
+      "commit": commit,
   }
   results.write(folder / "results.json", found)
   return found, page.write(found, folder / "report")

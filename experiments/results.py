@@ -75,7 +75,7 @@ class Study:
   def results(self, *, progress: Progress) -> dict[str, Any]:
     """All of it, as JSON values."""
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "software": software(),
         "zoo": self._zoo(),
         "splits": {
@@ -307,8 +307,8 @@ def software() -> dict[str, str]:
   return {"python": platform.python_version(), **found}
 
 
-def _commit() -> str | None:
-  """The commit of the source that runs, if it is a git checkout."""
+def commit() -> str | None:
+  """The commit of the source as it is now, if it is a git checkout."""
   try:
     return subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
