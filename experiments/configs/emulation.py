@@ -78,7 +78,7 @@ TRAINING = {
         "emulator": {"hidden": 64},
         "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
         "emulation": {
-            "steps": 1500, "validate_every": 250, "checkpoint_every": 500,
+            "steps": 1000, "validate_every": 250, "checkpoint_every": 500,
         },
     },
     "small": {
@@ -92,5 +92,5 @@ TRAINING = {
 # In so few steps their validation loss is flat: no need to go on
 STEPS = {
     "constant": {"quickstart": {"steps": 500}},
-    "statistics": {"quickstart": {"steps": 750}},
+    "statistics": {"quickstart": {"steps": 500}},
 }
