@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from weightspace import properties, tasks, zoo
+from weightspace import plugins, properties, tasks, zoo
+from weightspace.evaluation import bootstrap, emulation, prediction
 from weightspace.evaluation import codes as codes_lib
-from weightspace.evaluation import emulation, prediction
 from weightspace.training.pretrain import Pretrained
 from weightspace.training.progress import Progress
 from weightspace.zoo import splits
@@ -52,8 +52,8 @@ class Study:
     """
     self.source, self.encoders, self.mesh = source, encoders, mesh
     self.family = tasks.make(source.spec.family, source.spec.family_config)
-    self.prediction = prediction.Config(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    self.prediction = plugins.configure(
+        prediction.Config, config, "prediction"
     )
     seeds = {c["emulation"]["split_seed"] for _, c in encoders.values()}
     if len(seeds) != 1:
@@ -137,7 +137,7 @@ class Study:
       for part, rows in parts.items():
         row_tasks = self.columns["task"][rows]
         found[name][part] = {
-            divergence: emulation.bootstrap.mean(values, row_tasks)._asdict()
+            divergence: bootstrap.mean(values, row_tasks)._asdict()
             for divergence, values in losses[name][part].items()
         }
         if BASELINE in losses and name != BASELINE:
