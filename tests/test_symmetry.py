@@ -68,7 +68,7 @@ GRU = "from weightspace.cells.gru import CELL as GRU\n"
 RELU = """
 import jax
 from weightspace.cells.elman import CELL as ELMAN
-CELL = ELMAN._replace(update=lambda h, u, v: jax.nn.relu((u + v)[..., 0, :]))
+CELL = ELMAN._replace(activate=jax.nn.relu)
 """
 
 

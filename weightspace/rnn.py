@@ -107,13 +107,13 @@ def make_rnn(spec: RNNSpec) -> RNN:
     for layer, s in zip(weights.layers, state):
       u = project(layer.wx, layer.bx, x)
       v = project(layer.wh, layer.bh, cell.output(s))
-      new.append(cell.update(s, u, v))
+      new.append(cell.step(s, u, v))
       x = cell.output(new[-1])
     return tuple(new), _read_out(weights.readout, x)
 
   def unroll(weights, xs):
     for layer in weights.layers:
-      xs = recur(cell, layer.wh, layer.bh, project(layer.wx, layer.bx, xs))
+      xs = unroll_layer(cell, layer, xs)
     return _read_out(weights.readout, xs)
 
   def flatten(weights):
@@ -175,91 +175,174 @@ def _axes(spec):
   return Weights(tuple(layers), Linear((OUTPUT, read), (OUTPUT,)))
 
 
+def project(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+  """`w x + b`: w `[G, H, I]`, b `[G, H]`, x `[..., I]` -> `[..., G, H]`."""
+  return jnp.einsum("ghi,...i->...gh", w, x) + b
+
+
 def _read_out(readout, hs):
-  return _sum_bias(hs @ readout.w.T, readout.b)
-
-
-def _rows(a, keep):
-  """Merges all axes of `a` but the last `keep` into one axis of rows."""
-  return a.reshape(-1, *a.shape[a.ndim - keep :])
+  return _add_bias(hs @ readout.w.T, readout.b)
 
 
 @jax.custom_vjp
-def _sum_bias(a, b):
+def _add_bias(a, b):
   return a + b
 
 
-def _sum_bias_bwd(shape_of_b, da):
-  # A product with ones, not a sum: XLA's CPU reduction over leading axes walks
-  # memory column by column and costs more than the matrix products around it.
-  rows = da.reshape(-1, math.prod(shape_of_b.shape))
-  ones = jax.lax.optimization_barrier(jnp.ones(len(rows), da.dtype))
-  return da, (ones @ rows).reshape(shape_of_b.shape)
-
-
-_sum_bias.defvjp(lambda a, b: (a + b, b), _sum_bias_bwd)
-
-
-def project(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
-  """`w x + b`: w `[G, H, I]`, b `[G, H]`, x `[..., I]` -> `[..., G, H]`."""
-  return _sum_bias(jnp.einsum("ghi,...i->...gh", w, x), b)
+_add_bias.defvjp(lambda a, b: (a + b, b), lambda b, da: (da, _sum_to(b, da)))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def recur(cell, wh, bh, us):
-  """Unrolls one layer whose input projections are given.
+def unroll_layer(cell: cells.Cell, layer: Layer, xs: jax.Array) -> jax.Array:
+  """One layer over a whole sequence, from the initial state.
 
-  The backward pass carries only the state's gradient through time; those of
-  `wh` and `bh` are one matrix product over all steps at the end.
+  Only what needs the step before stays in the loops over time. The products
+  with the inputs come before the loop; backward, the gradients of inputs and
+  weights come after it, each as one product over all steps. The activations
+  overwrite the projected inputs they were made of and are overwritten by the
+  gradients, so that one buffer serves.
 
   Args:
-    cell: a `Cell`.
-    wh: `[G, H, H]`.
-    bh: `[G, H]`.
-    us: `[T, *batch, G, H]`, `wx x + bx` at every step.
+    cell: what the hidden units do.
+    layer: weights.
+    xs: `[T, *batch, I]`.
 
   Returns:
-    Outputs of the layer `[T, *batch, H]`, from the initial state.
+    Outputs `[T, *batch, H]`. Reverse-mode differentiable only.
   """
-  return _recur_fwd(cell, wh, bh, us)[0]
+  return _unroll_layer_fwd(cell, layer, xs)[0]
 
 
-def _recur_fwd(cell, wh, bh, us):
-  shape = (*us.shape[1:-2], us.shape[-1])
+def _unroll_layer_fwd(cell, layer, xs):
+  split, merge = _split_and_merge(layer)
+  us = xs @ _columns(layer.wx)
+  wh = _columns(layer.wh)
+  bias = merge(cell.combine(layer.bx, layer.bh))
 
-  def step(state, u):
-    v = jnp.einsum("ghk,...k->...gh", wh, cell.output(state)) + bh
-    new = cell.update(state, u, v)
-    return new, (cell.output(new), state, v)
+  def combine(u, v):
+    return merge(cell.combine(split(u), split(v)))
 
-  initial = cell.initial_state(shape, us.dtype)
-  _, (hs, states, vs) = jax.lax.scan(step, initial, us)
-  return hs, (wh, us, states, vs)
+  def step(t, carry):
+    buffer, states, state = carry
+    v = cell.output(state) @ wh
+    a = _read(buffer, t) + combine(jnp.zeros_like(v), v) + bias
+    gates = cell.activate(split(a))
+    state = cell.update(state, gates)
+    return _write(buffer, t, merge(gates)), _write(states, t + 1, state), state
+
+  # Place t holds the state before step t, the last place that after the end.
+  shape = (len(xs) + 1, *xs.shape[1:-1], layer.bh.shape[-1])
+  states = cell.initial_state(shape, xs.dtype)
+  carry = combine(us, jnp.zeros_like(us)), states, _read(states, 0)
+  buffer, states, _ = jax.lax.fori_loop(0, len(xs), step, carry)
+  hs = cell.output(jax.tree.map(lambda leaf: leaf[1:], states))
+  return hs, (layer, xs, buffer, states)
 
 
-def _recur_bwd(cell, residuals, dhs):
-  wh, us, states, vs = residuals
+def _unroll_layer_bwd(cell, residuals, dhs):
+  layer, xs, buffer, states = residuals
+  split, merge = _split_and_merge(layer)
+  u = jax.ShapeDtypeStruct((*xs.shape[1:-1], *layer.bx.shape), xs.dtype)
+  uncombine = jax.linear_transpose(cell.combine, u, u)
+  wh = _matrix(layer.wh)
 
-  def step(dstate, x):
-    dh, state, u, v = x
-    new, update_vjp = jax.vjp(cell.update, state, u, v)
+  def step(k, carry):
+    buffer, dstate, dh = carry
+    t = len(xs) - 1 - k
+    gates = split(_read(buffer, t))
+    new, update_vjp = jax.vjp(cell.update, _read(states, t), gates)
     _, output_vjp = jax.vjp(cell.output, new)
-    dstate = _add(dstate, output_vjp(dh)[0])
-    dstate, du, dv = update_vjp(dstate)
-    _, output_vjp = jax.vjp(cell.output, state)
-    dh = jnp.einsum("ghk,...gh->...k", wh, dv)
-    return _add(dstate, output_vjp(dh)[0]), (du, dv)
+    (heard,) = output_vjp(dh + _read(dhs, t))
+    dstate, dgates = update_vjp(jax.tree.map(jnp.add, dstate, heard))
+    # Behind a barrier, or it is computed once for each of its two users
+    da = jax.lax.optimization_barrier(merge(dgates * cell.slope(gates)))
+    _, dv = uncombine(split(da))
+    return _write(buffer, t, da), dstate, merge(dv) @ wh
 
-  last = jax.tree.map(lambda s: jnp.zeros_like(s[0]), states)
-  _, (dus, dvs) = jax.lax.scan(step, last, (dhs, states, us, vs), reverse=True)
-  rows, read = _rows(dvs, 2), _rows(cell.output(states), 1)
-  dwh = jnp.einsum("ngh,nk->ghk", rows, read)
-  dbh = _sum_bias_bwd(wh[:, :, 0], dvs)[1]
-  return dwh, dbh, dus
+  carry = jax.tree.map(jnp.zeros_like, (_read(states, 0), dhs[0]))
+  das, *_ = jax.lax.fori_loop(0, len(xs), step, (buffer, *carry))
+  dus, dvs = map(merge, jax.vmap(uncombine)(split(das)))
+  hs_before = cell.output(jax.tree.map(lambda leaf: leaf[:-1], states))
+  return Layer(
+      wx=_sum_outer(layer.wx, dus, xs),
+      wh=_sum_outer(layer.wh, dvs, hs_before),
+      bx=_sum_to(layer.bx, dus),
+      bh=_sum_to(layer.bh, dvs),
+  ), dus @ _matrix(layer.wx)
 
 
-def _add(a, b):
-  return jax.tree.map(jnp.add, a, b)
+unroll_layer.defvjp(_unroll_layer_fwd, _unroll_layer_bwd)
+
+# Inside `unroll_layer` slots and units are merged into one axis `[..., S * H]`:
+# XLA's CPU code for rows that long is twice as fast as for S rows of H.
 
 
-recur.defvjp(_recur_fwd, _recur_bwd)
+def _split_and_merge(layer):
+  """Functions from `[..., S * H]` to `[..., S, H]` and back."""
+  hidden = layer.bh.shape[-1]
+  return (
+      lambda a: a.reshape(*a.shape[:-1], -1, hidden),
+      lambda a: a.reshape(*a.shape[:-2], -1),
+  )
+
+
+def _matrix(w):
+  """`[G, H, I]` as `[G * H, I]`."""
+  return w.reshape(-1, w.shape[-1])
+
+
+def _columns(w):
+  """`[G, H, I]` as `[I, G * H]`, transposed in memory, once."""
+  return jax.lax.optimization_barrier(_matrix(w).T)
+
+
+def _sum_outer(w, das, xs):
+  """The gradient of `w`: the outer products of all rows, summed."""
+  # This way round, and kept from being turned by XLA: its CPU kernel for a
+  # product over many rows is twice as fast with the wider matrix on the right.
+  dw = jax.lax.optimization_barrier(_matrix(xs).T @ _matrix(das))
+  return dw.T.reshape(w.shape)
+
+
+def _sum_to(b, das):
+  """The gradient of the bias `b`: `das` summed over all rows."""
+  # A product with ones, not a sum: XLA's CPU reduction over leading axes walks
+  # memory column by column and costs more than the matrix products around it.
+  rows = das.reshape(-1, b.size)
+  ones = jax.lax.optimization_barrier(jnp.ones(len(rows), das.dtype))
+  return (ones @ rows).reshape(b.shape)
+
+
+def _read(tree, t):
+  """Entries t of the leading axis."""
+  # Behind a barrier: what is read is then read before `_write` overwrites it.
+  # Otherwise XLA may read it again later, and must copy the array to do so.
+  return jax.lax.optimization_barrier(
+      jax.tree.map(
+          lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), tree
+      )
+  )
+
+
+def _write(tree, t, new):
+  """`tree` with entries t of the leading axis replaced; in place in a loop."""
+  return jax.tree.map(lambda a, x: _write_at(0, a, t, x), tree, new)
+
+
+def _write_at(axis, a, t, x):
+  # Batched by hand, since JAX makes a scatter of a batched update.
+  @jax.custom_batching.custom_vmap
+  def write(a, t, x):
+    return jax.lax.dynamic_update_index_in_dim(a, x, t, axis)
+
+  @write.def_vmap
+  def write_batch(size, batched, a, t, x):
+    if batched[1]:
+      raise ValueError("steps of time cannot be batched")
+    a, x = (
+        leaf if own else jnp.broadcast_to(leaf, (size, *leaf.shape))
+        for leaf, own in ((a, batched[0]), (x, batched[2]))
+    )
+    return _write_at(axis + 1, a, t, x), True
+
+  return write(a, t, x)

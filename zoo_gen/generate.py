@@ -17,8 +17,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo, made if missing.")
 _GROUP = flags.DEFINE_integer(
-    "group", 4, "Networks that a device trains at a time; about 4 on CPU, the"
-    " whole shard on an accelerator.", lower_bound=1,
+    "group", None, "Networks that a device trains at a time. By default one on"
+    " CPU, all that the device is given on an accelerator.", lower_bound=1,
 )  # fmt: skip
 _MAX_SEGMENT = flags.DEFINE_integer(
     "max_segment", 1000, "Steps between two saves, at most.", lower_bound=1

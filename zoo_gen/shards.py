@@ -66,7 +66,7 @@ def generate(
     spec: ZooSpec,
     *,
     progress: Progress,
-    group: int = 4,
+    group: int | None = None,
     max_segment: int = 1000,
     devices=None,
 ) -> None:
@@ -76,7 +76,7 @@ def generate(
     path: the zoo's folder; made if it is not there.
     spec: what to make. A zoo of another spec at `path` is refused.
     progress: where to show how far it is.
-    group: networks that a device trains at a time.
+    group: networks that a device trains at a time; see `make_trainer`.
     max_segment: steps between two saves of the trainer's state, at most.
     devices: to spread networks over; by default all local ones.
   """

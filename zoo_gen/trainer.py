@@ -3,8 +3,9 @@
 Networks are independent: each has its own task, weight decay and keys, all
 derived from (seed, network id), so a network's history does not depend on
 which others are trained beside it. They are spread over the devices of a mesh;
-each device trains its share in groups small enough for its cache, one group
-after the other, and no device ever speaks to another.
+each device trains its share in groups, one after the other, and no device ever
+speaks to another. On CPU a group is one network: all that its training step
+touches then stays in the core's own cache.
 """
 
 import math
@@ -151,7 +152,7 @@ def make_trainer(
     seed: int,
     rollouts: int,
     mesh: Mesh,
-    group: int = 4,
+    group: int | None = None,
 ) -> Trainer:
   """A trainer of networks of one shape on one family.
 
@@ -162,9 +163,11 @@ def make_trainer(
     seed: of the zoo; with a network's id it determines everything about it.
     rollouts: K, rollouts kept of each snapshot.
     mesh: 1-d; networks are spread over it.
-    group: networks that a device trains at a time, as one vmap. On CPU about
-      4, so that they stay in the cache; on an accelerator the whole shard.
+    group: networks that a device trains at a time, as one vmap. By default one
+      on CPU and a device's whole share on an accelerator.
   """
+  if group is None and mesh.devices.flat[0].platform == "cpu":
+    group = 1
   root = jax.random.key(seed)
   axis = PartitionSpec(mesh.axis_names[0])
   traits = make_traits(recipe, family, seed=seed)
@@ -218,7 +221,7 @@ def make_trainer(
       own = args[: len(args) - num_shared]
       shared = args[len(args) - num_shared :]
       count = len(own[-1])
-      size = min(group, count)
+      size = min(group or count, count)
       groups = jax.tree.map(
           lambda a: a.reshape(count // size, size, *a.shape[1:]), own
       )
@@ -236,7 +239,7 @@ def make_trainer(
 
     return jax.jit(on_mesh, donate_argnums=donate)
 
-  unit = mesh.size * group
+  unit = mesh.size * (group or 1)
   return Trainer(
       round_up=lambda count: math.ceil(count / unit) * unit,
       init=over_networks(init_one, 0),

@@ -25,7 +25,9 @@ from zoo_gen import launch
 
 _STEPS = flags.DEFINE_integer("steps", 30, "Of training, a round.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often to measure each.")
-_GROUP = flags.DEFINE_integer("group", 4, "Networks a device trains at a time.")
+_GROUP = flags.DEFINE_integer(
+    "group", None, "Networks a device trains at a time."
+)
 _CELL = flags.DEFINE_string("cell", "lstm", "Of our networks.")
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "An interpreter that has torch."
@@ -49,7 +51,7 @@ def main() -> None:
       recipe, family, rnn, seed=0, rollouts=1, mesh=mesh, group=_GROUP.value
   )
   net_ids = jax.device_put(
-      jnp.arange(trainer.round_up(1) * 2, dtype=jnp.int32),
+      jnp.arange(trainer.round_up(8), dtype=jnp.int32),
       parallel.split(mesh),
   )
   start = time.perf_counter()

@@ -49,15 +49,20 @@ def check_initial_state(cell):
 
 
 def check_shapes(cell):
-  """`update` maps states to states, whatever the batch axes and the dtype."""
+  """A step maps states to states, whatever the batch axes and the dtype."""
   for dtype in (jnp.float32, jnp.bfloat16):
     for batch in ((), (2,), (2, 3)):
       state = jax.eval_shape(
           lambda b=batch, d=dtype: cell.initial_state((*b, HIDDEN), d)
       )
       u = jax.ShapeDtypeStruct((*batch, cell.gates, HIDDEN), dtype)
-      new = jax.eval_shape(cell.update, state, u, u)
+      new = jax.eval_shape(cell.step, state, u, u)
       assert _signature(new) == _signature(state)
+      a = jax.eval_shape(cell.combine, u, u)
+      assert a.shape[:-2] == batch
+      assert a.shape[-1] == HIDDEN
+      for f in (cell.activate, cell.slope):
+        assert _signature(jax.eval_shape(f, a)) == _signature(a)
       output = jax.eval_shape(cell.output, state)
       assert output.shape == (*batch, HIDDEN)
       assert output.dtype == dtype
@@ -66,7 +71,7 @@ def check_shapes(cell):
 def check_pointwise(cell):
   """No hidden unit sees another one, nor one example of a batch another."""
   inputs = _inputs(cell)
-  jacobians = jax.jit(jax.jacobian(cell.update, argnums=(0, 1, 2)))(*inputs)
+  jacobians = jax.jit(jax.jacobian(cell.step, argnums=(0, 1, 2)))(*inputs)
   jacobians = (*jacobians, jax.jit(jax.jacobian(cell.output))(inputs[0]))
   others = ~np.eye(HIDDEN, dtype=bool)
   for jacobian in jax.tree.leaves(jacobians):
@@ -76,13 +81,36 @@ def check_pointwise(cell):
     assert not np.any(by_unit.transpose(1, 0, 2)[:, others])
 
   batched = _inputs(cell, (3,))
-  together = jax.jit(cell.update)(*batched)
-  apart = jax.jit(jax.vmap(cell.update))(*batched)
+  together = jax.jit(cell.step)(*batched)
+  apart = jax.jit(jax.vmap(cell.step))(*batched)
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
       together,
       apart,
   )
+
+
+def check_combine(cell):
+  """Linear in u and v together: the backward pass transposes it."""
+  _, u, v = _inputs(cell)
+  _, p, q = _inputs(cell)
+  p, q = p[::-1], np.sin(q)
+  together = cell.combine(2 * u + p, 2 * v + q)
+  np.testing.assert_allclose(
+      together, 2 * cell.combine(u, v) + cell.combine(p, q), atol=1e-5
+  )
+  zeros = np.zeros_like(u)
+  assert not np.any(cell.combine(zeros, zeros))
+
+
+def check_slope(cell):
+  """Derivatives of `activate`, told from its result."""
+  _, u, v = _inputs(cell)
+  a = 3 * cell.combine(u, v)
+  gates, slope = jax.jvp(cell.activate, (a,), (jnp.ones_like(a),))
+  np.testing.assert_allclose(cell.slope(gates), slope, atol=1e-6)
+  jacobian = np.asarray(jax.jacobian(cell.activate)(a)).reshape(a.size, a.size)
+  np.testing.assert_array_equal(jacobian, np.diag(np.diag(jacobian)))
 
 
 def check_odd_gates(cell):
@@ -100,9 +128,9 @@ def check_odd_gates(cell):
   def flip(tree):
     return jax.tree.map(lambda leaf: sign * leaf, tree)
 
-  update = jax.jit(cell.update)
-  flipped = update(flip(state), gate_sign * u, gate_sign * v)
-  expected = flip(update(state, u, v))
+  step = jax.jit(cell.step)
+  flipped = step(flip(state), gate_sign * u, gate_sign * v)
+  expected = flip(step(state, u, v))
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
       flipped,
@@ -118,6 +146,8 @@ CHECKS = (
     check_initial_state,
     check_shapes,
     check_pointwise,
+    check_combine,
+    check_slope,
     check_odd_gates,
 )
 
@@ -131,23 +161,23 @@ def test_contract(name, check):
 LSTM, GRU, ELMAN = (cells.load(name) for name in ("lstm", "gru", "elman"))
 
 
-def _mixes_units(h, u, v):
+def _mixes_units(h, gates):
   del h
-  return jnp.tanh(jnp.cumsum((u + v)[..., 0, :], axis=-1))
+  return jnp.cumsum(gates[..., 0, :], axis=-1)
 
 
-def _mixes_examples(h, u, v):
-  new = ELMAN.update(h, u, v)
+def _mixes_examples(h, gates):
+  new = ELMAN.update(h, gates)
   return new - new.mean(axis=0) if new.ndim > 1 else new
 
 
-def _upcasts(h, u, v):
-  return ELMAN.update(h, u, v).astype(jnp.float32)
+def _upcasts(h, gates):
+  return ELMAN.update(h, gates).astype(jnp.float32)
 
 
-def _infinite_slope(h, u, v):
+def _infinite_slope(h, gates):
   del h
-  return jnp.sqrt(jnp.abs((u - u + v - v)[..., 0, :]))
+  return jnp.sqrt(jnp.abs((gates - gates)[..., 0, :]))
 
 
 BROKEN = {
@@ -180,10 +210,27 @@ BROKEN = {
     ),
     "wrong odd gate": (LSTM._replace(odd_gates=(0,)), check_odd_gates),
     "too many odd gates": (GRU._replace(odd_gates=(0, 2)), check_odd_gates),
-    "relu is not odd": (
-        ELMAN._replace(
-            update=lambda h, u, v: jax.nn.relu((u + v)[..., 0, :])
+    "offset": (
+        ELMAN._replace(combine=lambda u, v: u + v + 1),
+        check_combine,
+    ),
+    "products of u and v": (
+        ELMAN._replace(combine=jnp.multiply),
+        check_combine,
+    ),
+    "slope of the gates, not of what they were made of": (
+        LSTM._replace(slope=lambda gates: 1 - jnp.tanh(gates) ** 2),
+        check_slope,
+    ),
+    "softmax is not elementwise": (
+        LSTM._replace(
+            activate=lambda a: jax.nn.softmax(a, axis=-2),
+            slope=lambda gates: jnp.zeros_like(gates),
         ),
+        check_slope,
+    ),
+    "relu is not odd": (
+        ELMAN._replace(activate=jax.nn.relu, slope=jnp.sign),
         check_odd_gates,
     ),
     "even output": (ELMAN._replace(output=jnp.abs), check_odd_gates),

@@ -2,13 +2,12 @@
 
 import jax.numpy as jnp
 
-from weightspace.cells import Cell, split_gates
+from weightspace.cells import Cell
 
 
-def _update(h, u, v):
+def _update(h, gates):
   del h  # an Elman unit remembers through its recurrent weights alone
-  (a,) = split_gates(u + v)
-  return jnp.tanh(a)
+  return gates.squeeze(-2)
 
 
 CELL = Cell(
@@ -16,5 +15,8 @@ CELL = Cell(
     odd_gates=(0,),
     initial_state=jnp.zeros,
     output=lambda h: h,
+    combine=jnp.add,
+    activate=jnp.tanh,
+    slope=lambda gates: 1 - gates**2,
     update=_update,
 )

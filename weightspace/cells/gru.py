@@ -6,11 +6,28 @@ import jax.numpy as jnp
 from weightspace.cells import Cell, split_gates
 
 
-def _update(h, u, v):
-  u_r, u_z, u_n = split_gates(u)
-  v_r, v_z, v_n = split_gates(v)
-  r = jax.nn.sigmoid(u_r + v_r)
-  z = jax.nn.sigmoid(u_z + v_z)
+def _combine(u, v):
+  # Of the last gate, r multiplies v's share alone: two slots
+  return jnp.concatenate(
+      [u[..., :2, :] + v[..., :2, :], u[..., 2:, :], v[..., 2:, :]], axis=-2
+  )
+
+
+def _activate(a):
+  return jnp.concatenate(
+      [jax.nn.sigmoid(a[..., :2, :]), a[..., 2:, :]], axis=-2
+  )
+
+
+def _slope(gates):
+  r_and_z = gates[..., :2, :]
+  return jnp.concatenate(
+      [r_and_z * (1 - r_and_z), jnp.ones_like(gates[..., 2:, :])], axis=-2
+  )
+
+
+def _update(h, gates):
+  r, z, u_n, v_n = split_gates(gates)
   n = jnp.tanh(u_n + r * v_n)
   return n + z * (h - n)
 
@@ -20,5 +37,8 @@ CELL = Cell(
     odd_gates=(2,),
     initial_state=jnp.zeros,
     output=lambda h: h,
+    combine=_combine,
+    activate=_activate,
+    slope=_slope,
     update=_update,
 )

@@ -69,6 +69,6 @@ def core_step(core: tuple[Layer, ...], state, x: jax.Array):
   new = []
   for layer, s in zip(core, state):
     v = project(layer.wh, layer.bh, cell.output(s))
-    new.append(cell.update(s, project(layer.wx, layer.bx, x), v))
+    new.append(cell.step(s, project(layer.wx, layer.bx, x), v))
     x = x + cell.output(new[-1])
   return tuple(new), x
