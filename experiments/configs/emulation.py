@@ -51,19 +51,34 @@ def _fields(dataclass):
 
 
 # What differs from the defaults of each Config, which are the paper's
-ENCODERS = {
-    "interactive": {
-        "tiny": {"length": 8, "hidden": 32, "layers": 1, "decoder": 32},
-        "quickstart": {
-            "parallel": 4, "hidden": 64, "layers": 1, "decoder": 64,
-            "probe_limit": 3.0,
-        },
-        "small": {"parallel": 4, "hidden": 128, "probe_limit": 3.0},
+_PROBING = {
+    "tiny": {"length": 8, "hidden": 32, "layers": 1, "decoder": 32},
+    "quickstart": {
+        "parallel": 4, "hidden": 64, "layers": 1, "decoder": 64,
+        "probe_limit": 3.0,
     },
+    "small": {"parallel": 4, "hidden": 128, "probe_limit": 3.0},
+}  # fmt: skip
+ENCODERS = {
+    "dws": {
+        "tiny": {"channels": 8, "layers": 2, "hidden": 32},
+        "quickstart": {"channels": 16, "layers": 2, "hidden": 64},
+        "small": {"channels": 16, "layers": 4},
+    },
+    "flat": {
+        "tiny": {"hidden": 32, "layers": 1},
+    },
+    "interactive": _PROBING,
+    "noninteractive": _PROBING,
     "statistics": {
         "tiny": {"hidden": 64, "layers": 1},
         "quickstart": {"hidden": 256},
         "small": {"hidden": 256},
+    },
+    "transformer": {
+        "tiny": {"width": 16, "layers": 1},
+        "quickstart": {"width": 32, "layers": 2},
+        "small": {"width": 64, "layers": 3},
     },
 }
 TRAINING = {

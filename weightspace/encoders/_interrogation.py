@@ -56,10 +56,9 @@ class Config:
   high: float = 3.0
 
   def __post_init__(self):
-    for name in ("parallel", "length", "hidden", "layers", "decoder", "code"):
-      value = getattr(self, name)
-      if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+    _modules.check_sizes(
+        self, "parallel", "length", "hidden", "layers", "decoder", "code"
+    )
     if self.low >= self.high:
       raise ValueError(f"low={self.low} must be below high={self.high}")
 

@@ -23,6 +23,14 @@ class MLP(nn.Module):
     return nn.Dense(self.sizes[-1])(x)
 
 
+def check_sizes(config, *names: str) -> None:
+  """ValueError where a field of that name is below 1."""
+  for name in names:
+    value = getattr(config, name)
+    if value < 1:
+      raise ValueError(f"{name} must be at least 1, got {value}")
+
+
 def unit(x: jax.Array) -> jax.Array:
   """`x` scaled to length 1 along its last axis; differentiable at 0."""
   return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)

@@ -35,11 +35,7 @@ class Config:
   symmetry: str = "permutation"
 
   def __post_init__(self):
-    if min(self.hidden, self.layers, self.code) < 1:
-      raise ValueError(
-          "hidden, layers and code must be at least 1, got"
-          f" {self.hidden}, {self.layers}, {self.code}"
-      )
+    _modules.check_sizes(self, "hidden", "layers", "code")
     if self.symmetry not in ("permutation", "signed"):
       raise ValueError(
           f"symmetry must be 'permutation' or 'signed', got {self.symmetry!r}"

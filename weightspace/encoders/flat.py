@@ -1,0 +1,43 @@
+"""Flattened weights: all of them, in one vector, read by an MLP.
+
+Nothing in it knows that hidden units can be reordered; training shows it, by
+augmentation with the symmetry group.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from weightspace.encoders import Encoder, _modules
+from weightspace.rnn import RNN
+
+
+@dataclass(frozen=True)
+class Config:
+  """Sizes; the defaults are the paper's.
+
+  Attributes:
+    hidden: units of each hidden layer of the MLP.
+    layers: how many of them.
+    code: size of the code, Z.
+  """
+
+  hidden: int = 128
+  layers: int = 3
+  code: int = 16
+
+  def __post_init__(self):
+    _modules.check_sizes(self, "hidden", "layers", "code")
+
+
+def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+  """An MLP of the vector that `rnn.flatten` makes."""
+  del kind  # the weights are read, the network is never run
+  mlp = _modules.MLP((config.hidden,) * config.layers + (config.code,))
+  return Encoder(
+      init=lambda key: mlp.init(key, jnp.zeros(rnn.size)),
+      apply=lambda params, weights: _modules.unit(
+          mlp.apply(params, rnn.flatten(weights))
+      ),
+      invariant=False,
+  )

@@ -1,0 +1,31 @@
+"""Non-interactive probing (section 4.2): the same probes for every network.
+
+    python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
+        --config=experiments/configs/emulation.py:noninteractive
+"""
+
+import jax
+
+from weightspace.encoders import Encoder, _interrogation
+from weightspace.rnn import RNN
+
+Config = _interrogation.Config
+
+
+def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+  """An interrogation whose probes are decoded from learned codes.
+
+  One code for each step, of the size of what interactive probing decodes
+  from, the core's output; so the two differ in nothing else.
+  """
+
+  def init_source(key):
+    return jax.random.normal(key, (config.length, config.hidden))
+
+  return _interrogation.make(
+      config,
+      rnn,
+      kind,
+      init_source=init_source,
+      source=lambda codes, heard, t: codes[t],
+  )

@@ -1,0 +1,100 @@
+"""Parameter transformer: attention among the rows of the weight matrices.
+
+A token for each hidden unit and gate, made of all that this gate of the unit
+reads: its row of the input matrix, its row of the recurrent matrix and its two
+biases; and a token for each output unit, its row of the read-out and its bias.
+What a token is a row of is told by learned positions. A learned read-out token
+attends to them all and becomes the code.
+"""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from weightspace.encoders import Encoder, _modules
+from weightspace.rnn import RNN
+from weightspace.types import Weights
+
+
+@dataclass(frozen=True)
+class Config:
+  """Sizes; the defaults are the paper's.
+
+  Attributes:
+    width: numbers in a token.
+    layers: of attention and MLP.
+    heads: of attention.
+    mlp: hidden units of the MLP that follows attention, in widths.
+    code: size of the code, Z.
+  """
+
+  width: int = 128
+  layers: int = 6
+  heads: int = 2
+  mlp: int = 4
+  code: int = 16
+
+  def __post_init__(self):
+    _modules.check_sizes(self, "width", "layers", "heads", "mlp", "code")
+    if self.width % self.heads:
+      raise ValueError(
+          f"width must be a multiple of heads, got width={self.width} and"
+          f" heads={self.heads}"
+      )
+
+
+def rows(weights: Weights) -> list[jnp.ndarray]:
+  """The rows that become tokens, by the matrix they come from.
+
+  Args:
+    weights: of one network.
+
+  Returns:
+    For each layer `[G * H, I + H + 2]`, and for the read-out `[V, H + 1]`.
+  """
+  found = []
+  for layer in weights.layers:
+    biases = jnp.stack([layer.bx, layer.bh], axis=-1)
+    joined = jnp.concatenate([layer.wx, layer.wh, biases], axis=-1)
+    found.append(joined.reshape(-1, joined.shape[-1]))
+  readout = weights.readout
+  return [*found, jnp.concatenate([readout.w, readout.b[:, None]], axis=-1)]
+
+
+class _Transformer(nn.Module):
+  """Pre-norm attention; the read-out token comes first."""
+
+  config: Config
+
+  @nn.compact
+  def __call__(self, rows):
+    config = self.config
+    tokens = jnp.concatenate([nn.Dense(config.width)(r) for r in rows])
+    position = nn.initializers.normal(0.02)
+    tokens += self.param("positions", position, tokens.shape)
+    readout = self.param("readout", position, (1, config.width))
+    tokens = jnp.concatenate([readout, tokens])
+    for _ in range(config.layers):
+      attend = nn.MultiHeadDotProductAttention(config.heads)
+      tokens += attend(nn.LayerNorm()(tokens))
+      sizes = config.mlp * config.width, config.width
+      tokens += _modules.MLP(sizes)(nn.LayerNorm()(tokens))
+    return nn.Dense(config.code)(nn.LayerNorm()(tokens[0]))
+
+
+def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+  """Tokens, attention, code."""
+  del kind  # the weights are read, the network is never run
+  transformer = _Transformer(config)
+
+  def init(key):
+    return transformer.init(key, rows(rnn.unflatten(jnp.zeros(rnn.size))))
+
+  return Encoder(
+      init=init,
+      apply=lambda params, weights: _modules.unit(
+          transformer.apply(params, rows(weights))
+      ),
+      invariant=False,
+  )
