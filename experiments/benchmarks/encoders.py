@@ -1,0 +1,149 @@
+"""Speed and memory of pretraining, encoder by encoder, beside PyTorch.
+
+    python -m experiments.benchmarks.encoders [--torch_python=PYTHON] \\
+        [--encoders=flat,dws] [--size=paper]
+
+Times whole steps of pretraining (forward, backward, clipping, AdamW) at the
+sizes of formal languages: 64 LSTMs of 2 x 32 a step, 42 symbols, an emulator of
+2 x 256; and the same of a plain PyTorch module of the same architecture, on as
+many threads as there are cores. Rounds alternate, medians are compared. The
+last line is JSON: {"encoders": {NAME: ...}} with
+
+  ms_per_step        of ours
+  torch_ms_per_step  of PyTorch's
+  speedup            the latter by the former
+  peak_bytes         what ours needs in a step: arguments, results, buffers
+  parameters         of the encoder alone
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from zoo_gen import launch
+
+_ENCODERS = flags.DEFINE_list(
+    "encoders",
+    ["statistics", "flat", "transformer", "dws", "noninteractive",
+     "interactive"],
+    "Which to measure.",
+)  # fmt: skip
+_SIZE = flags.DEFINE_string("size", "paper", "Of experiments/configs.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often to measure each.")
+_STEPS = flags.DEFINE_integer("steps", 3, "Of training, a round.")
+_TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python", sys.executable, "An interpreter that has torch."
+)
+_NETWORKS = 64
+
+
+def main() -> None:
+  """Measures and prints."""
+  from experiments.configs import emulation
+
+  found = {}
+  for name in _ENCODERS.value:
+    config = emulation.get_config(f"{name},{_SIZE.value}").to_dict()
+    run, facts = _ours(config)
+    ours, torchs = [], []
+    for _ in range(_ROUNDS.value):
+      ours.append(run(_STEPS.value))
+      torchs.append(_torch_ms(config))
+    ms, torch_ms = statistics.median(ours), statistics.median(torchs)
+    found[name] = {
+        "ms_per_step": round(ms, 2),
+        "torch_ms_per_step": round(torch_ms, 2),
+        "speedup": round(torch_ms / ms, 3),
+        **facts,
+    }
+    print(f"{name}: {found[name]}", flush=True)
+  print(json.dumps({"encoders": found}))
+
+
+def _ours(config):
+  """(steps -> ms per step) of one encoder, and what does not vary."""
+  import jax
+  import numpy as np
+
+  from weightspace import parallel, plugins, tasks
+  from weightspace.rnn import RNNSpec, make_rnn
+  from weightspace.training import emulation, state
+  from weightspace.training.optimizer import OptimizerConfig, make_optimizer
+  from weightspace.zoo.loader import Data
+
+  family = tasks.make("formal_language", {})
+  rnn = make_rnn(RNNSpec("lstm", (32, 32), 6, 6))
+
+  @jax.jit
+  @jax.vmap
+  def network(key):
+    weights = rnn.init(key)
+    task = family.sample_task(key)
+    seen = family.rollouts(key, task, rnn, weights, 2)
+    return rnn.flatten(weights), seen, task
+
+  vectors, seen, task = network(jax.random.split(jax.random.key(0), _NETWORKS))
+  data = Data(vectors, seen.sequences, seen.log_probs, task, {})
+  mesh = parallel.mesh(parallel.DATA)
+  model = emulation.make_model(rnn, family, config)
+  settings = plugins.configure(
+      emulation.Config, config["emulation"], "emulation"
+  )
+  loss = emulation.make_loss(model, rnn, family, settings, mesh)
+  optimizer = make_optimizer(
+      plugins.configure(OptimizerConfig, config["optimizer"], "optimizer")
+  )
+  begin = state.init_state(jax.jit(model.init)(jax.random.key(1)), optimizer)
+  key = jax.random.key(2)
+  begin, key, data = jax.device_put(
+      (begin, key, data), parallel.replicated(mesh)
+  )
+  steps = jax.jit(state.make_steps(loss, optimizer), donate_argnums=0)
+  compiled = steps.lower(begin, key, data, np.int32(1)).compile()
+  memory = compiled.memory_analysis()
+  latest = [begin]
+
+  def run(count):
+    start = time.perf_counter()
+    latest[0], _ = jax.block_until_ready(
+        compiled(latest[0], key, data, np.int32(count))
+    )
+    return 1e3 * (time.perf_counter() - start) / count
+
+  run(1)
+  return run, {
+      "peak_bytes": memory.argument_size_in_bytes
+      + memory.output_size_in_bytes
+      - memory.alias_size_in_bytes
+      + memory.temp_size_in_bytes,
+      "parameters": sum(
+          leaf.size for leaf in jax.tree.leaves(begin.params["encoder"])
+      ),
+  }
+
+
+def _torch_ms(config):
+  """Milliseconds per step of the same in PyTorch."""
+  command = [
+      _TORCH_PYTHON.value, "-m", "experiments.benchmarks._torch_encoders",
+      json.dumps({"encoder": config["encoder"], "emulator": config["emulator"],
+                  "networks": _NETWORKS, "steps": _STEPS.value}),
+  ]  # fmt: skip
+  ran = subprocess.run(
+      command, stdout=subprocess.PIPE, text=True, timeout=900, check=False
+  )
+  if ran.returncode:
+    raise ValueError(
+        f"{' '.join(command[:3])} failed; it needs torch: pip install"
+        " 'weightspace[torch]', or name an interpreter that has it with"
+        " --torch_python"
+    )
+  return json.loads(ran.stdout.splitlines()[-1])["ms_per_step"]
+
+
+if __name__ == "__main__":
+  launch.run(main)
