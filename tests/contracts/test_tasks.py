@@ -19,6 +19,7 @@ SMALL = {
         "length": 12, "max_n": 3, "shift_min": -1, "shift_max": 1,
         "eval_strings": 8, "eval_batch": 4,
     },
+    "secret_path": {"depth": 5, "eval_strings": 8},
 }  # fmt: skip
 
 

@@ -52,24 +52,31 @@ def make(cell: str, depth: int, hidden: int | None = None) -> RNN:
 
 
 def build(
-    rnn: RNN, word: jax.Array, *, gain: float = 12.0, contrast: float = 30.0
+    rnn: RNN,
+    word: jax.Array,
+    *,
+    gain: float = 12.0,
+    threshold: float = 0.6,
+    contrast: float = 30.0,
 ) -> Weights:
   """The weights of the network of w, in closed form.
 
-  With s the value of a unit that is on, the odd gate's pre-activations are
+  With s the value of a unit that is on and a = the threshold, the odd gate's
+  pre-activations are
 
       clock  gain
       on_0   gain (1/2 - clock / s)
-      on_t   gain (on_(t-1) / s + 2 x[w_(t-1)] - 5/2)    t = 1 ... d - 1
+      on_t   gain (on_(t-1) / s + clock / s + 2 (x[w_(t-1)] - a - 1)),  t > 0
 
-  where h = 0 before the first step, so that only there the clock is not on
-  yet. Of a soft token, more than 3/4 must be the right bit for the walk to go
-  on, so that two ways are never walked at a time.
+  All units are 0 before the first step and the clock is on after it: it lets
+  on_0 be on once, and the others from the second step.
 
   Args:
     rnn: from `make`.
     word: [d] int32, the bits of w.
-    gain: how steeply units saturate: they are on at tanh(gain / 2) or more.
+    gain: how steeply units saturate.
+    threshold: how much of a soft token must be the right bit for the walk to
+      go on. From 1/2, so that two ways are never walked at a time.
     contrast: how far the logit of an answer that is given is above that of a
       bit that is not; OFF lies half-way.
 
@@ -90,8 +97,9 @@ def build(
   wx = wx.at[on[1:], :2].set(2 * gain * bits[:-1])
   wh = jnp.zeros((hidden, hidden)).at[on[0], 0].set(-gain / level)
   wh = wh.at[on[1:], on[:-1]].set(gain / level)
+  wh = wh.at[on[1:], 0].set(gain / level)
   bias = jnp.zeros(hidden).at[0].set(gain).at[on[0]].set(gain / 2)
-  bias = bias.at[on[1:]].set(-5 * gain / 2)
+  bias = bias.at[on[1:]].set(-2 * gain * (threshold + 1))
   w = jnp.zeros((TOKENS, hidden))
   w = w.at[:2, on].set(contrast / 2 / level * bits.T)
   b = jnp.append(contrast / 2 * jnp.sum(bits, axis=0), contrast / 2)
