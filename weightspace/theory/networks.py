@@ -66,17 +66,19 @@ def build(
 
       clock  gain
       on_0   gain (1/2 - clock / s)
-      on_t   gain (on_(t-1) / s + clock / s + 2 (x[w_(t-1)] - a - 1)),  t > 0
+      on_t   gain (on_(t-1) / s + clock / s + 2 (b - a - 1)),  t > 0
 
-  All units are 0 before the first step and the clock is on after it: it lets
-  on_0 be on once, and the others from the second step.
+  where b is x[1] if the bit that on_t waits for is 1 and 1 - x[1] if it is 0:
+  what is not 1 is read as 0, BOS too. All units are 0 before the first step and
+  the clock is on after it: it lets on_0 be on once, and the others from the
+  second step.
 
   Args:
     rnn: from `make`.
     word: [d] int32, the bits of w.
     gain: how steeply units saturate.
     threshold: how much of a soft token must be the right bit for the walk to
-      go on. From 1/2, so that two ways are never walked at a time.
+      go on. Above 1/2, so that two ways are never walked at a time.
     contrast: how far the logit of an answer that is given is above that of a
       bit that is not; OFF lies half-way.
 
@@ -92,14 +94,15 @@ def build(
   level = _level_of_on(cell, jnp.asarray(constant).at[odd].set(_GATE_BIAS))
 
   bits = jax.nn.one_hot(word, 2)  # [d, 2]
+  waits_for = bits[:-1, 1]  # what on_1, on_2, ... go on at
   on = 1 + np.arange(depth)  # the clock is unit 0
   wx = jnp.zeros((hidden, TOKENS))
-  wx = wx.at[on[1:], :2].set(2 * gain * bits[:-1])
+  wx = wx.at[on[1:], 1].set(2 * gain * (2 * waits_for - 1))
   wh = jnp.zeros((hidden, hidden)).at[on[0], 0].set(-gain / level)
   wh = wh.at[on[1:], on[:-1]].set(gain / level)
   wh = wh.at[on[1:], 0].set(gain / level)
   bias = jnp.zeros(hidden).at[0].set(gain).at[on[0]].set(gain / 2)
-  bias = bias.at[on[1:]].set(-2 * gain * (threshold + 1))
+  bias = bias.at[on[1:]].set(-2 * gain * (threshold + waits_for))
   w = jnp.zeros((TOKENS, hidden))
   w = w.at[:2, on].set(contrast / 2 / level * bits.T)
   b = jnp.append(contrast / 2 * jnp.sum(bits, axis=0), contrast / 2)
