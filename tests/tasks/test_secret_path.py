@@ -24,9 +24,15 @@ def test_answers_worked_by_hand():
 
 def test_answers_are_those_of_the_theory():
   keys = jax.random.split(jax.random.key(0), 20)
-  for path in jax.vmap(FAMILY.sample_task)(keys):
-    strings = secret_path.sample_strings(keys[0], path, 10)
-    said = secret_path.answers(path, strings)
+
+  @jax.jit
+  @jax.vmap
+  def ask(key):
+    path = FAMILY.sample_task(key)
+    strings = secret_path.sample_strings(key, path, 10)
+    return path, strings, secret_path.answers(path, strings)
+
+  for path, strings, said in zip(*ask(keys)):
     for string, row in zip(strings.tolist(), said.tolist()):
       for t, answer in enumerate(row):
         value = families.secret_path(path.tolist(), string[:t])
@@ -34,7 +40,8 @@ def test_answers_are_those_of_the_theory():
 
 
 def test_strings_leave_the_path_everywhere_alike():
-  strings = np.asarray(secret_path.sample_strings(jax.random.key(0), PATH, 4000))
+  key = jax.random.key(0)
+  strings = np.asarray(secret_path.sample_strings(key, PATH, 4000))
   right = np.cumprod(strings == np.asarray(PATH), axis=1).sum(axis=1)
   share = np.bincount(right, minlength=5) / len(strings)
   np.testing.assert_allclose(share, [0.25, 0.25, 0.25, 0.25, 0], atol=0.03)

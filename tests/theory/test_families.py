@@ -59,8 +59,7 @@ def test_any_answers_will_do():
   family = families.make([["x", "y"], ["x", "z"]], queries=["a", "b"])
   assert family.functions == ("0", "1")
   assert np.issubdtype(family.outputs.dtype, np.integer)
-  (same,), (differ,) = set(family.outputs[:, 0]), {len(set(family.outputs[:, 1]))}
-  assert differ == 2 and same is not None
+  assert [len(set(column)) for column in family.outputs.T] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +74,26 @@ def test_any_answers_will_do():
 def test_what_is_no_family_is_refused(table, names, message):
   with pytest.raises(ValueError, match=message):
     families.make(table, names)
+
+
+@pytest.mark.parametrize(
+    "functions, answers, queries",
+    [(1, 2, 0), (2, 2, 1), (3, 2, 3), (3, 3, 4), (4, 4, 14), (5, 2, 15)],
+)
+def test_every_family(functions, answers, queries):
+  """As many queries as ways to divide the functions; families are distinct."""
+  found = list(families.every_family(functions, answers))
+  assert max(table.shape[1] for table in found) == queries
+  assert len({table.tobytes() for table in found if table.size}) <= len(found)
+  for table in found[:200]:
+    assert len(np.unique(table, axis=0)) == functions
+    assert table.size == 0 or table.max() < answers
+
+
+def test_every_family_of_three():
+  """Two of the three ways to set one apart suffice, or the one that is all."""
+  assert len(list(families.every_family(3, 2))) == 4
+  assert len(list(families.every_family(3, 3))) == 4 + 8
 
 
 def test_read(tmp_path):

@@ -138,3 +138,27 @@ def test_the_bound_of_a_part_is_that_of_its_own_family():
   assert partitions.lower_bound(
       partitions.queries(table), mask
   ) == partitions.lower_bound(partitions.queries(table[part]), 0b1111)
+
+
+def test_a_tree_in_words():
+  family = families.make(
+      [["yes", "4"], ["no", "4"], ["no", "2"]], ["dog", "cat", "bird"],
+      ["barks", "legs"],
+  )  # fmt: skip
+  tree = trees.interactive(family.outputs).tree
+  assert list(trees.describe(tree, family)) == [
+      "ask barks",
+      "  no: ask legs",
+      "    2: it is bird",
+      "    4: it is cat",
+      "  yes: it is dog",
+  ]
+
+
+@pytest.mark.parametrize("functions, answers", [(3, 3), (4, 2)])
+def test_every_small_family(functions, answers):
+  for table in families.every_family(functions, answers):
+    assert trees.interactive(table).queries == exhaustive.interactive(table)
+    assert separating_sets.noninteractive(
+        table
+    ).queries == exhaustive.noninteractive(table)

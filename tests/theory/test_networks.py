@@ -58,13 +58,12 @@ def test_units_saturate(cell):
   """No answer is in doubt, and half-way tokens never walk two ways."""
   rnn, weights = built(cell)
   tokens = np.pad(STRINGS, ((0, 0), (1, 0)), constant_values=networks.BOS)
-  logits = jax.vmap(rnn.unroll, (0, None))(
-      weights, jax.nn.one_hot(tokens.T, networks.TOKENS)
-  )
+  unroll = jax.jit(jax.vmap(rnn.unroll, (0, None)))
+  logits = unroll(weights, jax.nn.one_hot(tokens.T, networks.TOKENS))
   best, second = np.sort(logits, axis=-1)[..., :-3:-1].transpose(3, 0, 1, 2)
   assert np.min(best - second) > 14.9
   half = jnp.full((DEPTH, networks.TOKENS), 0.5)
-  said = jnp.argmax(jax.vmap(rnn.unroll, (0, None))(weights, half), axis=-1)
+  said = jnp.argmax(unroll(weights, half), axis=-1)
   np.testing.assert_array_equal(said[:, 0], WORDS[:, 0])
   assert np.all(said[:, 1:] == networks.OFF)
 
@@ -73,16 +72,17 @@ def test_units_saturate(cell):
 def test_any_first_token_starts_the_walk(cell):
   rnn, weights = built(cell)
   rest = jax.nn.one_hot(jnp.asarray(WORDS[:, :-1]), networks.TOKENS)
+  unroll = jax.jit(jax.vmap(rnn.unroll))
   for first in range(networks.TOKENS):
     xs = jnp.pad(rest, ((0, 0), (1, 0), (0, 0))).at[:, 0, first].set(1.0)
-    said = jnp.argmax(jax.vmap(rnn.unroll)(weights, xs), axis=-1)
+    said = jnp.argmax(unroll(weights, xs), axis=-1)
     np.testing.assert_array_equal(said, WORDS)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_echo_reads_the_word(cell):
   rnn, weights = built(cell)
-  read = jax.vmap(lambda w: rollouts.echo(rnn, w, DEPTH))(weights)
+  read = jax.jit(jax.vmap(lambda w: rollouts.echo(rnn, w, DEPTH)))(weights)
   np.testing.assert_array_equal(read, WORDS)
 
 
@@ -104,7 +104,8 @@ def test_perfect_in_the_eyes_of_the_task_family():
 def test_their_symmetries_compute_the_same():
   rnn, weights = built("lstm")
   keys = jax.random.split(jax.random.key(0), len(WORDS))
-  moved = jax.vmap(lambda k, w: symmetry.augment(k, rnn, w))(keys, weights)
+  move = jax.jit(jax.vmap(lambda k, w: symmetry.augment(k, rnn, w)))
+  moved = move(keys, weights)
   assert wrong(asked(rnn, moved, STRINGS)) == 0
   assert np.any(moved.readout.w != weights.readout.w)
 

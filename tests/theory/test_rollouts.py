@@ -5,7 +5,6 @@ import itertools
 import hypothesis
 import hypothesis.strategies as st
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,15 +25,18 @@ def answers_of_all(depth, strings):
   return np.where(np.array(coded) < 0, networks.OFF, coded)
 
 
-@pytest.mark.parametrize("depth", range(1, 8))
+@pytest.mark.parametrize("depth", [1, 2, 6])
 def test_a_fixed_string_reveals_less_than_two_bits(depth):
   rnn = networks.make("elman", depth)
-  words = jnp.asarray(rollouts.words(depth))
-  weights = jax.vmap(lambda w: networks.build(rnn, w))(words)
-  strings = rollouts.words(depth - 1) if depth > 1 else np.zeros((1, 0), int)
+
+  @jax.jit
+  def ask_all(words, string):
+    weights = jax.vmap(lambda w: networks.build(rnn, w))(words)
+    return jax.vmap(lambda w: rollouts.ask(rnn, w, string))(weights)
+
+  strings = rollouts.words(depth - 1)
   for string in (strings[:1], strings[-1:], strings[len(strings) // 3 :][:1]):
-    ask = jax.vmap(lambda w, s=string: rollouts.ask(rnn, w, jnp.asarray(s)))
-    answers = np.asarray(ask(weights))
+    answers = np.asarray(ask_all(rollouts.words(depth), string))
     closed = 2 - 2.0 ** (1 - depth)
     assert rollouts.bits_answered(answers, string) == closed
     assert rollouts.information(answers) == pytest.approx(closed)

@@ -7,7 +7,7 @@ what is needed to bring one's own.
 import csv
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +20,17 @@ class Family(NamedTuple):
     functions: a name for each.
     queries: a name for each.
     outputs: [functions, queries] integers, what each function answers.
+    answers: what the integers stand for; empty if for themselves.
   """
 
   functions: tuple[str, ...]
   queries: tuple[str, ...]
   outputs: np.ndarray
+  answers: tuple[str, ...] = ()
+
+  def answer(self, value: int) -> str:
+    """An entry of `outputs` as it was given to `make`."""
+    return self.answers[value] if self.answers else str(value)
 
 
 class Cost(NamedTuple):
@@ -64,7 +70,7 @@ def make(
         f"{len(functions)} functions and {len(queries)} queries are named, the"
         f" table has {rows} and {columns}"
     )
-  _, coded = np.unique(table, return_inverse=True)
+  values, coded = np.unique(table, return_inverse=True)
   coded = coded.reshape(table.shape)
   seen: dict[bytes, int] = {}
   for i, row in enumerate(coded):
@@ -74,9 +80,9 @@ def make(
           f"the functions {functions[other]!r} and {functions[i]!r} give the"
           " same answers to all queries; the functions of a family are distinct"
       )
-  if not np.issubdtype(table.dtype, np.integer):
-    table = coded
-  return Family(functions, queries, table)
+  if np.issubdtype(table.dtype, np.integer):
+    return Family(functions, queries, table)
+  return Family(functions, queries, coded, tuple(map(str, values)))
 
 
 def read(path: str | os.PathLike) -> Family:
@@ -100,6 +106,38 @@ def read(path: str | os.PathLike) -> Family:
     return make([row[1:] for row in rows], [row[0] for row in rows], queries)
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from None
+
+
+def every_family(functions: int, answers: int) -> Iterator[np.ndarray]:
+  """All families of so many functions, as far as interrogators can tell.
+
+  What a query's answers are called does not matter, nor does asking it twice:
+  a query is a way to divide the functions, a family a set of queries.
+
+  Args:
+    functions: |D|.
+    answers: that a query has, at most.
+
+  Yields:
+    outputs [functions, queries] int64, all rows different. There are up to 2
+    to the number of queries: 32,768 for 5 functions and 2 answers.
+  """
+  queries = [q for q in _divisions(functions, answers) if max(q)]
+  for size in range(len(queries) + 1):
+    for chosen in itertools.combinations(queries, size):
+      table = np.array(chosen, np.int64).reshape(size, functions).T
+      if len(set(map(tuple, table.tolist()))) == functions:
+        yield table
+
+
+def _divisions(count, answers):
+  """Ways to divide things into groups, numbered in order of appearance."""
+  if count == 0:
+    yield ()
+    return
+  for first in _divisions(count - 1, answers):
+    for group in range(min(max(first, default=-1) + 2, answers)):
+      yield (*first, group)
 
 
 def points(n: int) -> Family:

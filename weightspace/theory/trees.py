@@ -1,11 +1,12 @@
 """The best interactive interrogator: a decision tree of least depth."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from weightspace.theory import partitions
+from weightspace.theory.families import Family
 
 
 class Ask(NamedTuple):
@@ -66,6 +67,18 @@ def identify(tree: Tree, answer: Callable[[int], int]) -> int:
   while isinstance(tree, Ask):
     tree = tree.answers[answer(tree.query)]
   return tree
+
+
+def describe(tree: Tree, family: Family) -> Iterator[str]:
+  """A tree in words, a line for each node, indented by depth."""
+  if not isinstance(tree, Ask):
+    yield f"it is {family.functions[tree]}"
+    return
+  yield f"ask {family.queries[tree.query]}"
+  for answer, subtree in sorted(tree.answers.items()):
+    first, *rest = describe(subtree, family)
+    yield f"  {family.answer(answer)}: {first}"
+    yield from (f"  {line}" for line in rest)
 
 
 class _Outcome(NamedTuple):
