@@ -30,7 +30,7 @@ from zoo_gen.trainer import Recipe, make_trainer, make_traits
 
 @dataclass(frozen=True)
 class Config:
-  """Sizes of the study.
+  """Sizes of the study; `experiments/configs/theory.py` holds them too.
 
   Attributes:
     depths: d, bits of w.

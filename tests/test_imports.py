@@ -62,6 +62,11 @@ def test_imports_point_down():
             "weightspace.encoders is not allowed to import weightspace.tasks",
         ),
         (
+            "weightspace/theory/families.py",
+            "from weightspace.tasks import secret_path",
+            "weightspace.theory is not allowed to import weightspace.tasks",
+        ),
+        (
             "weightspace/keys.py",
             "import zoo_gen",
             "weightspace.keys is not allowed to import zoo_gen",

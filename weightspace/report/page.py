@@ -8,7 +8,7 @@ import base64
 import json
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -35,22 +35,46 @@ def write(
     ImportError: matplotlib is missing.
   """
   schema.check(results)
+  title = results.get("title", "What these networks do")
+  return assemble(
+      title, sections.summary(results), sections.make(results), folder
+  )
+
+
+def assemble(
+    title: str,
+    summary: str,
+    content: Iterable[sections.Section],
+    folder: str | pathlib.Path,
+) -> pathlib.Path:
+  """Writes a page of any sections, its figures and its tables.
+
+  Args:
+    title: plain text.
+    summary: HTML to begin with.
+    content: what the page holds.
+    folder: see `write`.
+
+  Returns:
+    The path of the page.
+  """
   style.require_matplotlib()
   folder = pathlib.Path(folder)
   for name in ("figures", "tables"):
     (folder / name).mkdir(parents=True, exist_ok=True)
   parts = []
-  for section in sections.make(results):
+  for section in content:
     parts.append(f"<section>\n<h2>{text.escape(section.title)}</h2>")
     parts += [_block(block, folder) for block in section.blocks]
     parts.append("</section>")
   page = folder / "index.html"
-  page.write_text(_document(results, "\n".join(parts)), encoding="utf-8")
+  document = _document(title, summary, "\n".join(parts))
+  page.write_text(document, encoding="utf-8")
   return page
 
 
-def _document(results, body):
-  title = text.escape(results.get("title", "What these networks do"))
+def _document(title, summary, body):
+  title = text.escape(title)
   read = resources.files("weightspace.report").joinpath
   css = read("page.css").read_text(encoding="utf-8")
   script = read("page.js").read_text(encoding="utf-8")
@@ -67,7 +91,7 @@ def _document(results, body):
 <body>
 <header>
 <h1>{title}</h1>
-{_typeset(sections.summary(results))}
+{_typeset(summary)}
 </header>
 <main>
 {body}

@@ -73,9 +73,7 @@ def make(results: Mapping[str, Any]) -> Iterator[Section]:
         "What it takes to get the paper’s numbers",
         [f"<p>{text.escape(results['note'])}</p>"],
     )
-  made = _made(results)
-  if made:
-    yield Section("How this page was made", made)
+  yield from made(results)
 
 
 def summary(results: Mapping[str, Any]) -> str:
@@ -438,7 +436,8 @@ def _read_out(found):
   )
 
 
-def _made(results):
+def made(results: Mapping[str, Any]) -> Iterator[Section]:
+  """How the page was made, if that is known: command, commit, times, ..."""
   facts = []
   if "command" in results:
     facts.append(("command", _code(results["command"])))
@@ -456,16 +455,17 @@ def _made(results):
     versions = [f"{name} {v}" for name, v in results["software"].items()]
     facts.append(("software", text.escape(", ".join(versions))))
   if not facts:
-    return []
+    return
   rows = "".join(
       f'<tr><th scope="row">{name}</th><td>{value}</td></tr>'
       for name, value in facts
   )
-  return [
+  blocks: list[Any] = [
       f'<div class="table made"><table><tbody>{rows}</tbody></table></div>',
       "<p>All figures of this page lie beside it in <code>figures/</code> as"
       " PNG and SVG, its tables in <code>tables/</code> as CSV.</p>",
   ]
+  yield Section("How this page was made", blocks)
 
 
 def _code(words):

@@ -1,0 +1,105 @@
+"""The theory of section 3: solved, built by hand, and learned.
+
+    python -m experiments.theory --workdir=DIR
+
+1. Numbers of queries of interactive and non-interactive interrogators, exact,
+   beside their closed forms.
+2. RNNs built by hand for every secret path, asked everything.
+3. Probing encoders that are trained to read such RNNs, beside what counting
+   predicts.
+
+Writes DIR/results.json and DIR/report/index.html. For a family of your own,
+
+    python -m experiments.theory --family=FILE.csv
+
+prints both numbers, an optimal decision tree and a smallest separating set.
+The first row of the file names queries, its first column functions; the rest
+are answers.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from zoo_gen import launch
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "experiments/configs/theory.py", "How much of it: FILE.py:SIZE."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the results.")
+_FAMILY = flags.DEFINE_string(
+    "family", None, "CSV table of a family of functions; solve only that."
+)
+
+
+def run(folder, config, progress):
+  """All three parts and the page.
+
+  Args:
+    folder: for all of it.
+    config: see `experiments/configs/theory.py`.
+    progress: a `weightspace.training.progress.Progress`.
+
+  Returns:
+    The results and the path of the page.
+  """
+  import time
+
+  from experiments import queries, results, secret_paths
+  from weightspace import plugins
+  from weightspace.report import style, theory
+  from weightspace.training import workdir
+
+  style.require_matplotlib()  # rather now than at the end
+  commit = results.commit()
+  learning = plugins.configure(
+      secret_paths.Config, config["learning"], "learning"
+  )
+  folder = workdir.claim(folder, config)
+  seconds, found = {}, {}
+  for name, part in (
+      (
+          "exact",
+          lambda: queries.exact(config["seconds"], config["every_family"]),
+      ),
+      ("built", lambda: queries.built(config["depths"])),
+      ("learning", lambda: secret_paths.study(learning, progress=progress)),
+  ):
+    start = time.monotonic()
+    found[name] = part()
+    seconds[name] = round(time.monotonic() - start, 1)
+  found = {
+      "title": "How many questions does it take to know a function?",
+      "command": "python -m experiments.theory",
+      "commit": commit,
+      "seed": learning.seed,
+      "software": results.software(),
+      "seconds": seconds,
+      **found,
+  }
+  results.write(folder / "results.json", found)
+  return found, theory.write(found, folder / "report")
+
+
+def main() -> None:
+  """Solves one family, or runs it all and prints what was found."""
+  if _FAMILY.value:
+    from experiments import queries
+
+    print(queries.solve(_FAMILY.value))
+    return
+  if not _WORKDIR.value:
+    raise ValueError("give --workdir=DIR, or --family=FILE.csv")
+  from weightspace.training.progress import Progress
+
+  found, index = run(_WORKDIR.value, _CONFIG.value.to_dict(), Progress())
+  for arm in found["learning"]["arms"]:
+    print(
+        f"{arm['arm']}, d = {arm['depth']}, M = {arm['parallel']}: accuracy"
+        f" {arm['accuracy']['value']:.3f}, predicted"
+        f" {arm['predicted']['accuracy']:.3f}"
+    )
+  print(f"{sum(found['seconds'].values()):.0f} s in all. Open {index}")
+
+
+if __name__ == "__main__":
+  launch.run(main)
