@@ -31,55 +31,6 @@ _FAMILY = flags.DEFINE_string(
 )
 
 
-def run(folder, config, progress):
-  """All three parts and the page.
-
-  Args:
-    folder: for all of it.
-    config: see `experiments/configs/theory.py`.
-    progress: a `weightspace.training.progress.Progress`.
-
-  Returns:
-    The results and the path of the page.
-  """
-  import time
-
-  from experiments import queries, results, secret_paths
-  from weightspace import plugins
-  from weightspace.report import style, theory
-  from weightspace.training import workdir
-
-  style.require_matplotlib()  # rather now than at the end
-  commit = results.commit()
-  learning = plugins.configure(
-      secret_paths.Config, config["learning"], "learning"
-  )
-  folder = workdir.claim(folder, config)
-  seconds, found = {}, {}
-  for name, part in (
-      (
-          "exact",
-          lambda: queries.exact(config["seconds"], config["every_family"]),
-      ),
-      ("built", lambda: queries.built(config["depths"])),
-      ("learning", lambda: secret_paths.study(learning, progress=progress)),
-  ):
-    start = time.monotonic()
-    found[name] = part()
-    seconds[name] = round(time.monotonic() - start, 1)
-  found = {
-      "title": "How many questions does it take to know a function?",
-      "command": "python -m experiments.theory",
-      "commit": commit,
-      "seed": learning.seed,
-      "software": results.software(),
-      "seconds": seconds,
-      **found,
-  }
-  results.write(folder / "results.json", found)
-  return found, theory.write(found, folder / "report")
-
-
 def main() -> None:
   """Solves one family, or runs it all and prints what was found."""
   if _FAMILY.value:
@@ -89,9 +40,12 @@ def main() -> None:
     return
   if not _WORKDIR.value:
     raise ValueError("give --workdir=DIR, or --family=FILE.csv")
+  from experiments import interrogation
   from weightspace.training.progress import Progress
 
-  found, index = run(_WORKDIR.value, _CONFIG.value.to_dict(), Progress())
+  found, index = interrogation.run(
+      _WORKDIR.value, _CONFIG.value.to_dict(), Progress()
+  )
   for arm in found["learning"]["arms"]:
     print(
         f"{arm['arm']}, d = {arm['depth']}, M = {arm['parallel']}: accuracy"

@@ -4,12 +4,14 @@ import dataclasses
 
 import pytest
 
+from experiments import secret_paths as learning
 from experiments.configs import prediction as prediction_config
+from experiments.configs import theory
 from weightspace import plugins
 from weightspace.evaluation import prediction
-from weightspace.tasks import formal_language
+from weightspace.tasks import formal_language, secret_path
 from zoo_gen import shards, trainer
-from zoo_gen.configs import formal_languages
+from zoo_gen.configs import formal_languages, secret_paths
 
 
 def fields(dataclass):
@@ -29,6 +31,22 @@ def test_formal_languages(size):
   assert set(config["task"]) == fields(formal_language.Config)
   assert set(config["recipe"]) == fields(trainer.Recipe)
   shards.plan(config)
+
+
+@pytest.mark.parametrize("size", secret_paths.SIZES)
+def test_secret_paths(size):
+  config = secret_paths.get_config(size).to_dict()
+  assert set(config["task"]) == fields(secret_path.Config)
+  assert set(config["recipe"]) == fields(trainer.Recipe)
+  shards.plan(config)
+
+
+@pytest.mark.parametrize("size", theory.SIZES)
+def test_theory(size):
+  config = theory.get_config(size).to_dict()
+  assert set(config["learning"]) == fields(learning.Config)
+  found = plugins.configure(learning.Config, config["learning"], "learning")
+  assert (found == learning.Config()) == (size == "full")
 
 
 def test_the_papers_zoo():

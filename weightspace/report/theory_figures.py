@@ -47,7 +47,8 @@ def exact(families: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Figure":
       shown = _spread(count)
       axes.plot(
           [count[i] for i in shown], [solved[i][kind] for i in shown],
-          look.marker, color=look.colour, markersize=5, label=label,
+          look.marker, color=look.colour, label=label,
+          markersize=4 if kind == "interactive" else 6.5,
           markerfacecolor="white" if kind == "interactive" else look.colour,
       )  # fmt: skip
     axes.set_xscale("log", base=2)
@@ -131,24 +132,27 @@ def learning(found: Mapping[str, Any]) -> "Figure":
   panels[0].set(title="Words told, all bits right", ylim=(-0.03, 1.05))
   panels[1].set(title="Bits of the word read", ylim=(0, max(depths) + 0.5))
   handles, labels = panels[0].get_legend_handles_labels()
+  (line,) = panels[0].plot([], [], color=style.GREY, linewidth=1.3)
   budget = found["config"]["budget"]
   labels = [
       label if label.endswith("one string") else f"{label}, {budget} queries"
       for label in labels
   ]
   figure.legend(
-      handles, labels, loc="outside lower center", ncols=2, columnspacing=3
-  )
+      [*handles, line], [*labels, "predicted"], loc="outside lower center",
+      ncols=3, columnspacing=3,
+  )  # fmt: skip
   return figure
 
 
 def _arm(axes, arms, measure, look, shift):
   """One encoder: the line predicted, means with intervals, single seeds."""
   depths = np.array([arm["depth"] for arm in arms], float)
-  axes.plot(
-      depths, [arm["predicted"][measure] for arm in arms], color=look.colour,
-      linestyle=look.line, linewidth=1.3,
-  )  # fmt: skip
+  if arms[0]["arm"] != "interactive":  # it shares the line of the echoing one
+    axes.plot(
+        depths, [arm["predicted"][measure] for arm in arms], color=look.colour,
+        linestyle=look.line, linewidth=1.3,
+    )  # fmt: skip
   estimates = [arm[measure] for arm in arms]
   for x, estimate in zip(depths + shift, estimates):
     axes.plot(

@@ -1,0 +1,121 @@
+"""What experiments.theory finds, writes and shows."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import interrogation, queries, secret_paths
+from experiments.configs import theory as configs
+from tests.report.test_page import Reader
+from weightspace.theory import families, rollouts
+from weightspace.training.progress import Progress
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("theory")
+  config = configs.get_config("tiny").to_dict()
+  return (*interrogation.run(folder, config, Progress.silent()), folder)
+
+
+def test_what_was_solved(ran):
+  found, _, _ = ran
+  for name, solved in found["exact"]["families"].items():
+    assert len(solved) > 2, name
+    for one in solved:
+      for kind, cost in one["closed_form"].items():
+        assert one[kind] == cost
+  (every,) = found["exact"]["every"]
+  assert sum(cost["families"] for cost in every["costs"]) == 12
+  assert max(cost["noninteractive"] for cost in every["costs"]) == 2
+
+
+def test_what_was_built(ran):
+  found, _, _ = ran
+  assert {row["cell"] for row in found["built"]} == set(queries.CELLS)
+  for row in found["built"]:
+    assert row["wrong"] == 0
+    assert row["echoed"] == row["networks"] == 2 ** row["depth"]
+    bits = row["bits"]
+    closed = 2 - 2 ** (1 - row["depth"])
+    assert bits["least"] == bits["most"] == bits["closed_form"] == closed
+
+
+def test_a_wrong_network_would_be_counted(monkeypatch):
+  build = queries.networks.build
+  monkeypatch.setattr(
+      queries.networks, "build", lambda rnn, word: build(rnn, 1 - word)
+  )
+  (row, *_) = queries.built((2,))
+  assert row["wrong"] > 0
+  assert row["echoed"] == 0
+
+
+def test_what_was_learned(ran):
+  """Every encoder hears the first bit; none can know more than there is."""
+  found, _, _ = ran
+  learned = found["learning"]
+  names = [arm["arm"] for arm in learned["arms"]]
+  assert names == list(secret_paths.ARMS)
+  for arm in learned["arms"]:
+    assert len(arm["accuracy"]["seeds"]) == 2
+    assert 0.8 < arm["bits"]["value"] <= 2
+    assert arm["accuracy"]["value"] > 0.3
+  one = learned["arms"][names.index("non-interactive, one string")]
+  assert one["parallel"] == 1
+  assert one["predicted"]["bits"] == rollouts.expected_bits(2) == 1.5
+  assert one["predicted"]["accuracy"] == 0.75
+  assert learned["networks"]["2"]["accuracy"]["moved"] > 0.95
+
+
+def test_functions_held_out_are_of_no_training_network():
+  config = secret_paths.Config(seed=3)
+  words = np.random.default_rng(0).integers(0, 2, (200, 4))
+  train, test = secret_paths._unseen_functions(config, words)
+  assert sorted([*train, *test]) == list(range(200))
+  assert len(np.unique(words[test], axis=0)) == 2
+  assert not {*map(tuple, words[train])} & {*map(tuple, words[test])}
+
+
+def test_tuned_networks_still_compute_their_functions():
+  config = secret_paths.Config(
+      networks=6, gain=2.0, noise=0.2, tune_steps=3, hidden=6
+  )
+  found = secret_paths.make_networks(config, 3)
+  assert list(found.accuracy) == ["built", "disturbed", "tuned", "moved"]
+  assert found.vectors.shape == (6, found.rnn.size)
+  assert found.accuracy["moved"] == pytest.approx(found.accuracy["tuned"])
+  assert found.accuracy["built"] > 0.9
+
+
+def test_the_page_is_whole(ran):
+  found, index, folder = ran
+  written = json.loads((folder / "results.json").read_text())
+  assert written["exact"] == json.loads(json.dumps(found["exact"]))
+  reader = Reader(index.read_text())
+  assert all(url.startswith("data:") for url in reader.loaded)
+  pictures = [attrs for tag, attrs in reader.tags if tag == "img"]
+  assert len(pictures) == 3
+  for name in ("every-family", "networks", "learning", "unseen"):
+    assert (index.parent / "tables" / f"{name}.csv").exists()
+
+
+def test_a_family_of_ones_own(tmp_path):
+  file = tmp_path / "family.csv"
+  file.write_text(",barks,legs\ndog,yes,4\ncat,no,4\nbird,no,2\n")
+  lines = queries.solve(file).splitlines()
+  assert lines[:3] == ["3 functions", "interactive: 2 queries", "  ask barks"]
+  assert lines[-2:] == ["non-interactive: 2 queries", "  barks, legs"]
+
+
+def test_closed_forms_are_not_taken_from_the_solver(monkeypatch):
+  monkeypatch.setattr(
+      families, "points_cost", lambda n: families.Cost(n, n)
+  )
+  found = queries.exact(0.0001, ())["families"]["points"]
+  assert found[0]["closed_form"] != {
+      k: found[0][k] for k in ("interactive", "noninteractive")
+  }
