@@ -278,15 +278,14 @@ def _learning(found):
               _arms(found["arms"]),
               "<b>Learned interrogation in numbers,</b> on networks that were"
               f" not trained on. Means over {config['seeds']} seeds, 95 %"
-              " intervals over words.",
+              " intervals over words; they say nothing of other seeds.",
               "learning",
           ),
           Tabled(
-              _arms(found["unseen"]),
+              _arms(found["unseen"], predicted=False),
               "<b>Words that no network of training had,</b> an eighth of all."
               " An interrogator that reads each bit for itself can tell them;"
-              " one that must guess guesses words that it knows, and is never"
-              " right where it has to.",
+              " one that must guess guesses words that it knows.",
               "unseen",
           ),
       ],
@@ -316,27 +315,33 @@ def _found_out(arms):
   )
 
 
-def _arms(arms):
-  rows = [
-      [
-          Cell(arm["arm"]),
-          Cell(arm["depth"], text.count),
-          Cell(arm["parallel"], text.count),
-          Cell(arm["accuracy"], text.precise_percent),
-          Cell(arm["predicted"]["accuracy"], text.precise_percent),
-          Cell(arm["bits"], _two_digits),
-          Cell(arm["predicted"]["bits"], _two_digits),
-      ]
-      for arm in sorted(arms, key=lambda arm: theory_figures.ARMS[arm["arm"]])
-  ]
+def _arms(arms, predicted=True):
+  rows = []
+  for arm in sorted(arms, key=lambda arm: theory_figures.ARMS[arm["arm"]]):
+    row = [
+        Cell(arm["arm"]),
+        Cell(arm["depth"], text.count),
+        Cell(arm["parallel"], text.count),
+    ]
+    for measure, write in (
+        ("accuracy", text.precise_percent), ("bits", _two_digits),
+    ):  # fmt: skip
+      row.append(Cell(arm[measure], write))
+      if predicted:
+        row.append(Cell(arm["predicted"][measure], write))
+    rows.append(row)
+  span = 2 if predicted else 1
+  titles, keys = ("encoder", "d", "M"), ("encoder", "depth", "parallel")
+  for measure in ("accuracy", "bits"):
+    titles += ("measured", "predicted")[:span]
+    keys += (measure, f"predicted_{measure}")[:span]
   return Table(
-      ("encoder", "d", "M", "words told", "predicted", "bits", "predicted"),
-      ("encoder", "depth", "parallel", "accuracy", "predicted_accuracy",
-       "bits", "predicted_bits"),
+      titles,
+      keys,
       rows,
       labels=2,
-      groups=(("", 3), ("all bits right", 2), ("bits of the word", 2)),
-  )  # fmt: skip
+      groups=(("", 3), ("words told", span), ("bits of the word", span)),
+  )
 
 
 def _two_digits(value):
