@@ -33,6 +33,8 @@ class Config:
   """Sizes of the study; `experiments/configs/theory.py` holds them too.
 
   Attributes:
+    arms: names of those in `ARMS` that are compared.
+    unseen: those that are tried on words which no training network had, too.
     depths: d, bits of w.
     budget: queries of an interrogation, M x L; L = d, so M = budget // d.
     networks: of each depth; their w are drawn uniformly.
@@ -57,6 +59,11 @@ class Config:
     seed: of all that is random.
   """
 
+  arms: tuple[str, ...] = (
+      "interactive, echoing", "interactive",
+      "non-interactive", "non-interactive, one string",
+  )  # fmt: skip
+  unseen: tuple[str, ...] = ("interactive, echoing", "non-interactive")
   depths: tuple[int, ...] = (3, 4, 6, 8)
   budget: int = 24
   networks: int = 2048
@@ -76,6 +83,11 @@ class Config:
   seeds: int = 3
   resamples: int = 1000
   seed: int = 0
+
+  def __post_init__(self):
+    unknown = sorted({*self.arms, *self.unseen} - {*ARMS})
+    if unknown:
+      raise ValueError(f"no arms {unknown}; there are: {', '.join(ARMS)}")
 
 
 class Arm(NamedTuple):
@@ -303,11 +315,11 @@ def study(config: Config, *, progress: Progress) -> dict[str, Any]:
   jobs = [
       (depth, name, _unseen_networks(config))
       for depth in config.depths
-      for name in ARMS
+      for name in config.arms
   ]
   jobs += [
       (deepest, name, _unseen_functions(config, made[deepest].tasks))
-      for name in ("interactive, echoing", "non-interactive")
+      for name in config.unseen
   ]
 
   def work(job, device):
@@ -317,7 +329,7 @@ def study(config: Config, *, progress: Progress) -> dict[str, Any]:
     return _record(config, depth, name, reading, made[depth].tasks[test])
 
   records = _side_by_side(work, jobs, progress)
-  split = len(jobs) - 2
+  split = len(jobs) - len(config.unseen)
   return {
       "config": dataclasses.asdict(config),
       "networks": {

@@ -23,6 +23,12 @@ def get_config(size: str = "full") -> ConfigDict:
   config.every_family = ((3, 3),) if tiny else ((4, 4), (5, 2))
   config.depths = (2,) if tiny else (1, 2, 3, 4, 5, 6, 7, 8)  # of RNNs
   config.learning = ConfigDict()  # fields of experiments.secret_paths.Config
+  config.learning.arms = (  # names in experiments.secret_paths.ARMS
+      "interactive, echoing", "interactive",
+      "non-interactive", "non-interactive, one string",
+  )  # fmt: skip
+  # Those that are tried on words which no training network had, too
+  config.learning.unseen = ("interactive, echoing", "non-interactive")
   config.learning.depths = (3, 4, 6, 8)  # d, bits of w
   config.learning.budget = 24  # queries of an interrogation, M x d
   config.learning.networks = 2048  # of each depth
@@ -44,6 +50,8 @@ def get_config(size: str = "full") -> ConfigDict:
   config.learning.seed = 0  # of all that is random
   if tiny:
     config.learning.update({
+        "arms": ("interactive, echoing", "non-interactive"),
+        "unseen": ("non-interactive",),
         "depths": (2,), "budget": 4, "networks": 128, "tests": 32,
         "steps": 60, "batch": 32, "learning_rate": 1e-2, "units": 16,
         "seeds": 2, "resamples": 50,

@@ -8,7 +8,7 @@ import pytest
 from experiments import interrogation, queries, secret_paths
 from experiments.configs import theory as configs
 from tests.report.test_page import Reader
-from weightspace.theory import families, rollouts
+from weightspace.theory import families
 from weightspace.training.progress import Progress
 
 pytest.importorskip("matplotlib")
@@ -58,17 +58,25 @@ def test_what_was_learned(ran):
   """Every encoder hears the first bit; none can know more than there is."""
   found, _, _ = ran
   learned = found["learning"]
-  names = [arm["arm"] for arm in learned["arms"]]
-  assert names == list(secret_paths.ARMS)
-  for arm in learned["arms"]:
+  echoing, fixed = learned["arms"]
+  for arm in (echoing, fixed):
     assert len(arm["accuracy"]["seeds"]) == 2
     assert 0.8 < arm["bits"]["value"] <= 2
     assert arm["accuracy"]["value"] > 0.3
-  one = learned["arms"][names.index("non-interactive, one string")]
-  assert one["parallel"] == 1
-  assert one["predicted"]["bits"] == rollouts.expected_bits(2) == 1.5
-  assert one["predicted"]["accuracy"] == 0.75
+    assert (arm["parallel"], arm["queries"]) == (2, 4)
+  assert fixed["predicted"] == {"bits": 2, "accuracy": 1}
+  assert [arm["arm"] for arm in learned["unseen"]] == ["non-interactive"]
   assert learned["networks"]["2"]["accuracy"]["moved"] > 0.95
+
+
+def test_the_arms():
+  config = secret_paths.Config(budget=24)
+  one = secret_paths.ARMS["non-interactive, one string"]
+  assert one.parallel(config, 6) == 1
+  assert secret_paths.ARMS["non-interactive"].parallel(config, 6) == 4
+  assert set(config.arms) == set(secret_paths.ARMS)
+  with pytest.raises(ValueError, match="'talkative'"):
+    secret_paths.Config(arms=("talkative",))
 
 
 def test_functions_held_out_are_of_no_training_network():

@@ -45,11 +45,8 @@ def _sections(results) -> Iterator[Section]:
 
 def _summary(results):
   deepest = results["exact"]["families"]["secret paths"][-1]
-  arms = results["learning"]["arms"]
-  last = max(arm["depth"] for arm in arms)
-  told = {arm["arm"]: arm for arm in arms if arm["depth"] == last}
-  best, fixed = told["interactive, echoing"], told["non-interactive"]
-  facts = (
+  last = results["built"][-1]
+  facts = [
       (
           f"{deepest['interactive']} : {text.count(deepest['noninteractive'])}",
           "queries, interactive against non-interactive, that"
@@ -57,19 +54,12 @@ def _summary(results):
           " exactly",
       ),
       (
-          text.number(results["built"][-1]["bits"]["most"]),
-          f"bits of {results['built'][-1]['depth']} that a string fixed"
-          " beforehand reveals on average; an echo reads all of them",
+          text.number(last["bits"]["most"]),
+          f"bits of {last['depth']} that a string fixed beforehand reveals on"
+          " average; an echo reads all of them",
       ),
-      (
-          f"{text.percent(best['accuracy']['value'])} :"
-          f" {text.percent(fixed['accuracy']['value'])}",
-          f"of paths of {last} bits told by trained encoders, with"
-          f" {best['queries']} queries each; counting allows"
-          f" {text.percent(fixed['predicted']['accuracy'])} without"
-          " interaction",
-      ),
-  )
+      *_told(results["learning"]["arms"]),
+  ]
   listed = "".join(
       f"<div><dt>{words}</dt><dd>{text.escape(value)}</dd></div>"
       for value, words in facts
@@ -83,6 +73,22 @@ def _summary(results):
       " families interaction saves exponentially many. Here both are solved,"
       " built from recurrent networks, and learned.</p>"
       f'\n<dl class="facts">{listed}</dl>'
+  )
+
+
+def _told(arms):
+  """What encoders tell at the greatest depth, with and without interaction."""
+  depth = max(arm["depth"] for arm in arms)
+  told = {arm["arm"]: arm for arm in arms if arm["depth"] == depth}
+  if not {"interactive, echoing", "non-interactive"} <= set(told):
+    return
+  best, fixed = told["interactive, echoing"], told["non-interactive"]
+  yield (
+      f"{text.percent(best['accuracy']['value'])} :"
+      f" {text.percent(fixed['accuracy']['value'])}",
+      f"of paths of {depth} bits told by trained encoders, with"
+      f" {best['queries']} queries each; counting allows"
+      f" {text.percent(fixed['predicted']['accuracy'])} without interaction",
   )
 
 
@@ -306,12 +312,15 @@ def _found_out(arms):
         for share in arm["accuracy"]["seeds"]
     ]
     good = sum(share > 0.95 for share in seeds)
-    said.append(f"{good} of {len(seeds)} encoders {what}")
+    if seeds:
+      said.append(f"by {good} of {len(seeds)} encoders {what}")
+  if not said:
+    return ""
   return (
-      f"More than 95 % of the words are told by {said[0]}, and by {said[1]}."
-      " Whether an interactive encoder finds out that it should follow the"
-      " answers depends on the seed, and on how many strings it may try at a"
-      " time; a non-interactive one finds strings that are nearly the best."
+      f"More than 95 % of the words are told {', and '.join(said)}."
+      " The small marks, single seeds, show how far apart trainings of an"
+      " interactive encoder end: it follows the answers, or never finds out"
+      " that it should."
   )
 
 

@@ -124,7 +124,8 @@ def learning(found: Mapping[str, Any]) -> "Figure":
   for axes, measure in zip(panels, ("accuracy", "bits")):
     for name, place in ARMS.items():
       arms = [arm for arm in found["arms"] if arm["arm"] == name]
-      _arm(axes, arms, measure, _LOOKS[name], 0.12 * (place - 1.5))
+      if arms:
+        _arm(axes, arms, measure, _LOOKS[name], 0.12 * (place - 1.5))
     axes.set_xticks(depths)
     axes.set_xlabel("depth d, bits of the word")
     axes.grid(axis="y", color=style.FAINT, linewidth=0.4)
