@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import digits
 from weightspace import tasks
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
@@ -19,6 +20,7 @@ SMALL = {
         "length": 12, "max_n": 3, "shift_min": -1, "shift_max": 1,
         "eval_strings": 8, "eval_batch": 4,
     },
+    "tiled_mnist": {"digits": digits.source(), "eval_images": 6},
 }  # fmt: skip
 
 
