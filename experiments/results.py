@@ -165,7 +165,9 @@ class Study:
             codes,
             self.columns,
             rows,
-            self.family.spec,
+            properties.Scope(
+                self.family.spec, self.source.spec.snapshot_steps
+            ),
             self.prediction,
             progress=progress,
             name=name,
