@@ -195,7 +195,7 @@ def codes(results: Mapping[str, Any], encoder: str) -> "Figure":
   ]
   columns = 2 if len(colourings) == 3 else 3
   lines = -(-(len(colourings) + 1) // columns)
-  figure = style.new(9.0 / columns * lines)
+  figure = style.new({2: 3.8, 3: 3.0}[columns] * lines)
   panels = figure.subplots(lines, columns, sharex=True, sharey=True).ravel()
   held = np.asarray([s == "ood" for s in rows["split"]])
   xy = np.asarray(found["pca"], float).reshape(-1, 2)
@@ -355,7 +355,7 @@ def _tiles(axes, probes):
   """A column a step: the square of pixels that was shown; ink is dark."""
   length, size = probes.shape
   side = math.isqrt(size)
-  gap = 1  # between tiles, of a colour that no pixel has
+  gap = 1  # between tiles, transparent
   width = side + gap  # of a column, in pixels; 1 on the axis
   strip = np.full((side, length * width - gap), np.nan)
   for t, tile in enumerate(probes.reshape(length, side, side)):
@@ -366,8 +366,8 @@ def _tiles(axes, probes):
       interpolation="nearest",
       extent=(margin - 0.5, length - 0.5 - margin, side, 0),
   )  # fmt: skip
-  axes.set(yticks=[], xlim=(-0.5, length - 0.5))
-  axes.tick_params(length=0)
+  axes.set(yticks=[], xlim=(-0.5, length - 0.5), facecolor="#cfe3f1")
+  axes.tick_params(which="both", length=0)
   for spine in axes.spines.values():
     spine.set_visible(False)
 

@@ -139,9 +139,9 @@ TILED_MNIST = Wording(
         " digits."
     ),
     cells=(
-        "above the tile that the network is shown, dark for ink; below, the"
-        " darker a cell, the likelier the network finds that digit. The"
-        " likeliest is written in."
+        "above the tile that the network is shown, from white for the least"
+        " ink to black for the most; below, the darker a cell, the likelier the"
+        " network finds that digit. The likeliest is written in."
     ),
 )
 
