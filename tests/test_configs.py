@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from experiments.configs import emulation as emulation_config
@@ -65,8 +66,12 @@ def test_probes_of_digits_cover_their_pixels():
     encoder = emulation_config.get_config(
         f"interactive,{size},tiled_mnist"
     ).encoder
-    assert encoder.low <= (0 - config.mean) / config.std
-    assert encoder.high >= (1 - config.mean) / config.std
+    limit = encoder.probe_limit or np.inf
+    reach = encoder.low + (encoder.high - encoder.low) * np.array(
+        [1 / (1 + np.exp(limit)), 1 / (1 + np.exp(-limit))]
+    )
+    assert reach[0] <= (0 - config.mean) / config.std
+    assert reach[1] >= (1 - config.mean) / config.std
   assert encoder.length == tiled_mnist.SPEC.length
   other = emulation_config.get_config("statistics,tiny,tiled_mnist")
   assert other == emulation_config.get_config("statistics,tiny")

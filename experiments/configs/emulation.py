@@ -88,8 +88,9 @@ ENCODERS = {
         "small": {"width": 64, "layers": 3},
     },
 }
-# Pixels of a digit, normalised as networks read them, lie in [-0.42, 2.82]
-_PIXELS = {"low": -0.5, "high": 3.0}
+# Pixels of a digit, normalised as networks read them, lie in [-0.42, 2.82]; a
+# probe_limit of 3 keeps the outer 5 % of the range of probes out of reach
+_PIXELS = {"low": -0.6, "high": 3.0}
 FAMILIES = {
     "tiled_mnist": {
         "tiny": _PIXELS,
