@@ -40,8 +40,8 @@ ANGLES = (0, 90, 180, 270, 0.01, 359.99, 45, 30.5, 123.4, 211.7, 302.2, 359)
 
 @pytest.mark.parametrize("angle", ANGLES)
 def test_rotation_is_scipys(angle):
-  pixels = IMAGES[:8].reshape(8, -1).T.astype(np.float32) / 255
-  found = jax.jit(tiled_mnist.rotate)(pixels, jnp.float32(angle))
+  pixels = IMAGES[:8].reshape(8, -1).T.astype(np.float32)
+  found = jax.jit(tiled_mnist.rotate)(pixels, jnp.float32(angle)) / 255
   expected = rotated(IMAGES[:8], float(np.float32(angle)))
   np.testing.assert_allclose(found.T, expected.reshape(8, -1), atol=1e-4)
 
@@ -69,16 +69,17 @@ def test_what_a_network_reads():
 
 
 def test_what_is_stored_makes_the_same_pixels_anew():
-  """Also one network at a time, of many, and where nothing is compiled."""
+  """To the bit: of many networks or of one, in loops, with nothing compiled."""
   task = jax.vmap(family().sample_task)(jax.random.split(KEY, 4))
   chosen = jnp.arange(20, dtype=jnp.int32).reshape(4, 5)
-  together = jax.jit(jax.vmap(family().encode))(task, chosen)
-  encode = jax.jit(family().encode)
+  encode = family().encode
+  together = jax.jit(jax.vmap(encode))(task, chosen)
+  looped = jax.jit(lambda *rows: jax.lax.map(lambda row: encode(*row), rows))
+  np.testing.assert_array_equal(together, looped(task, chosen))
+  compiled = jax.jit(encode)
   for i in range(4):
-    alone = encode(task[i], chosen[i])
-    np.testing.assert_allclose(together[i], alone, rtol=0, atol=2e-6)
-  eager = family().encode(task[0], chosen[0])
-  np.testing.assert_allclose(together[0], eager, rtol=0, atol=2e-6)
+    np.testing.assert_array_equal(together[i], compiled(task[i], chosen[i]))
+  np.testing.assert_array_equal(together[0], encode(task[0], chosen[0]))
 
 
 def test_batches_and_rollouts_are_of_training_images():
