@@ -183,13 +183,16 @@ def codes(results: Mapping[str, Any], encoder: str) -> "Figure":
   rows, found = results["rows"], results["codes"][encoder]
   tasks = np.asarray(rows["task"], float).reshape(len(rows["task"]), -1)
   words = wording.of(results)
-  names = {"language": ("$m_b$", "$m_c$", "$m_d$"), "angle": ("degrees",)}
+  names = {"language": ("$m_b$", "$m_c$", "$m_d$"), "angle": ("",)}
   names = names.get(words.task, ())
   if tasks.shape[1] != len(names):
     names = tuple(f"task {i + 1}" for i in range(tasks.shape[1]))
   task_kind = "angle" if words.task == "angle" else "levels"
   colourings = [
-      *((task_kind, t, f"{words.task}: {n}") for n, t in zip(names, tasks.T)),
+      *(
+          (task_kind, t, f"{words.task}: {n}" if n else words.task)
+          for n, t in zip(names, tasks.T)
+      ),
       ("share", _floats(rows["accuracy"]), words.accuracy),
       ("levels", _floats(rows["step"]), "training step of the network"),
   ]
