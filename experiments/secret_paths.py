@@ -235,7 +235,7 @@ def learn(
   head = heads.make(
       heads.Config(hidden=config.units, layers=1),
       properties.load("task"),
-      found.family.spec,
+      properties.Scope(found.family.spec, (config.tune_steps,)),
       config.code,
   )
 

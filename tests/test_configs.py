@@ -2,16 +2,20 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from experiments import secret_paths as learning
+from experiments.configs import emulation as emulation_config
 from experiments.configs import prediction as prediction_config
 from experiments.configs import theory
-from weightspace import plugins
+from tests import digits
+from weightspace import plugins, properties, tasks
 from weightspace.evaluation import prediction
-from weightspace.tasks import formal_language, secret_path
+from weightspace.tasks import formal_language, secret_path, tiled_mnist
 from zoo_gen import shards, trainer
 from zoo_gen.configs import formal_languages, secret_paths
+from zoo_gen.configs import tiled_mnist as tiled_mnist_config
 
 
 def fields(dataclass):
@@ -23,6 +27,58 @@ def test_prediction():
   found = plugins.configure(prediction.Config, config, "prediction")
   assert found == prediction.Config()
   assert set(config) == fields(prediction.Config)
+
+
+@pytest.mark.parametrize("family", prediction_config.PROPERTIES)
+def test_every_family_has_its_properties(family):
+  fields = {"digits": digits.source()} if family == "tiled_mnist" else {}
+  scope = properties.Scope(tasks.make(family, fields).spec, (0, 10))
+  for name in prediction_config.get_config(family).properties:
+    assert properties.load(name).shape(scope)
+  with pytest.raises(ValueError, match="formal_language, tiled_mnist"):
+    prediction_config.get_config("digits")
+
+
+@pytest.mark.parametrize("size", tiled_mnist_config.SIZES)
+def test_tiled_mnist(size):
+  config = tiled_mnist_config.get_config(size).to_dict()
+  assert set(config["task"]) == fields(tiled_mnist.Config)
+  assert set(config["recipe"]) == fields(trainer.Recipe)
+  config["task"]["digits"] = digits.source()
+  shards.plan(config)
+
+
+def test_the_papers_zoo_of_digits():
+  config = tiled_mnist_config.get_config("paper").to_dict()
+  assert config["task"].pop("digits") == "tfds"
+  defaults = dataclasses.asdict(tiled_mnist.Config())
+  assert config["task"].items() < defaults.items()
+  decays = {"weight_decays": (0.0, 0.001, 0.01, 0.1)}
+  assert trainer.Recipe(**config["recipe"]) == trainer.Recipe(**decays)
+
+
+def test_an_unknown_size_of_digits_is_refused():
+  with pytest.raises(ValueError, match="tiny, small, paper"):
+    tiled_mnist_config.get_config("big")
+
+
+def test_probes_of_digits_cover_their_pixels():
+  config = tiled_mnist.Config()
+  for size in emulation_config.SIZES:
+    encoder = emulation_config.get_config(
+        f"interactive,{size},tiled_mnist"
+    ).encoder
+    limit = encoder.probe_limit or np.inf
+    reach = encoder.low + (encoder.high - encoder.low) * np.array(
+        [1 / (1 + np.exp(limit)), 1 / (1 + np.exp(-limit))]
+    )
+    assert reach[0] <= (0 - config.mean) / config.std
+    assert reach[1] >= (1 - config.mean) / config.std
+  assert encoder.length == tiled_mnist.SPEC.length
+  other = emulation_config.get_config("statistics,tiny,tiled_mnist")
+  assert other == emulation_config.get_config("statistics,tiny")
+  with pytest.raises(ValueError, match="did you mean 'tiled_mnist'"):
+    emulation_config.get_config("interactive,tiny,tiled_mnits")
 
 
 @pytest.mark.parametrize("size", formal_languages.SIZES)

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from weightspace.properties import Property
-from weightspace.tasks import TaskSpec
+from weightspace.properties import Property, Scope
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,10 @@ class _MLP(nn.Module):
 
 
 def make(
-    config: Config, property_: Property, spec: TaskSpec, code: int
+    config: Config, property_: Property, scope: Scope, code: int
 ) -> Head:
   """A head that predicts a property from codes of size `code`."""
-  shape = property_.shape(spec)
+  shape = property_.shape(scope)
   size = 1
   for n in shape:
     size *= n

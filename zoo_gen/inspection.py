@@ -165,16 +165,20 @@ def _sample_problems(source, chosen, progress) -> list[str]:
       {**spec.trainer, "snapshot_steps": spec.snapshot_steps},
       "the zoo's training recipe",
   )
-  make = make_row(recipe, family, rnn, seed=spec.seed, rollouts=1)
 
   @jax.jit
-  @jax.vmap
-  def recompute(vector, net_id, step, task, sequences):
-    inputs = family.encode(task, sequences)
-    replay = jax.nn.log_softmax(rnn.unroll(rnn.unflatten(vector), inputs))
-    fresh = make(vector, net_id, step)
-    names = {"task", "weight_decay", *spec.metric_names} & fresh.keys()
-    return jnp.swapaxes(replay, 0, 1), {name: fresh[name] for name in names}
+  def recompute(data, *rows):
+    bound = family.bound(data)
+    make = make_row(recipe, bound, rnn, seed=spec.seed, rollouts=1)
+
+    def one(vector, net_id, step, task, sequences):
+      inputs = bound.encode(task, sequences)
+      replay = jax.nn.log_softmax(rnn.unroll(rnn.unflatten(vector), inputs))
+      fresh = make(vector, net_id, step)
+      names = {"task", "weight_decay", *spec.metric_names} & fresh.keys()
+      return jnp.swapaxes(replay, 0, 1), {name: fresh[name] for name in names}
+
+    return jax.vmap(one)(*rows)
 
   found = []
   columns = source.columns
@@ -185,6 +189,7 @@ def _sample_problems(source, chosen, progress) -> list[str]:
       rows = chosen[places]
       seen = source.rollouts(rows)
       replay, fresh = jax.device_get(recompute(
+          family.data,
           source.vectors(rows),
           columns["net_id"][rows],
           columns["step"][rows],

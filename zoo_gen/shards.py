@@ -46,9 +46,12 @@ def plan(config: Mapping[str, Any]) -> ZooSpec:
   return ZooSpec(
       family=config["family"],
       # Defaults are written out, so that a zoo outlives a change of them
-      family_config=dataclasses.asdict(
-          plugins.configure(module.Config, config["task"], "task")
-      ),
+      family_config={
+          **dataclasses.asdict(
+              plugins.configure(module.Config, config["task"], "task")
+          ),
+          **family.recorded,
+      },
       rnn=rnn,
       snapshot_steps=trainer.pop("snapshot_steps"),
       trainer=trainer,

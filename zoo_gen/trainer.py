@@ -19,6 +19,7 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 
 from weightspace.keys import derive
+from weightspace.parallel import replicated
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
 
@@ -171,7 +172,7 @@ def make_trainer(
   root = jax.random.key(seed)
   axis = PartitionSpec(mesh.axis_names[0])
   traits = make_traits(recipe, family, seed=seed)
-  row = make_row(recipe, family, rnn, seed=seed, rollouts=rollouts)
+  shared_data = jax.device_put(family.data, replicated(mesh))
 
   def optimizer(weight_decay):
     half = max(recipe.steps // 2, 1)
@@ -192,17 +193,19 @@ def make_trainer(
     losses = -jnp.sum(right * log_probs, axis=-1)
     return jnp.sum(losses * batch.mask) / jnp.sum(batch.mask)
 
-  def init_one(net_id):
+  def init_one(net_id, data):
+    del data  # of what is to come
     vector = rnn.flatten(rnn.init(derive(root, "weights", net_id)))
     vector = vector * recipe.init_scale
     return State(vector, optimizer(0.0).init(vector))
 
-  def segment_one(state, net_id, start, stop):
+  def segment_one(state, net_id, start, stop, data):
+    sample_batch = family.bound(data).sample_batch
     task, decay = traits(net_id)
 
     def step(i, state):
       key = derive(root, "batch", net_id, i)
-      batch = family.sample_batch(key, task, recipe.batch)
+      batch = sample_batch(key, task, recipe.batch)
       # Differentiated leaf by leaf: the transpose of unflattening the vector
       # would pad every leaf to the full length and add them up.
       grads = jax.grad(loss)(rnn.unflatten(state.vectors), batch)
@@ -214,8 +217,18 @@ def make_trainer(
 
     return jax.lax.fori_loop(start, stop, step, state)
 
+  def snapshot_one(state, net_id, step, data):
+    row = make_row(
+        recipe, family.bound(data), rnn, seed=seed, rollouts=rollouts
+    )
+    return row(state.vectors, net_id, step)
+
   def over_networks(f, num_shared, donate=()):
-    """`f` of one network -> of N, the last `num_shared` arguments shared."""
+    """`f` of one network -> of N, the last `num_shared` arguments shared.
+
+    The family's data is one more of these, given here.
+    """
+    num_shared += 1
 
     def on_device(*args):
       own = args[: len(args) - num_shared]
@@ -237,14 +250,13 @@ def make_trainer(
           on_device, mesh=mesh, in_specs=specs, out_specs=axis, check_vma=False
       )(*args)
 
-    return jax.jit(on_mesh, donate_argnums=donate)
+    compiled = jax.jit(on_mesh, donate_argnums=donate)
+    return lambda *args: compiled(*args, shared_data)
 
   unit = mesh.size * (group or 1)
   return Trainer(
       round_up=lambda count: math.ceil(count / unit) * unit,
       init=over_networks(init_one, 0),
       segment=over_networks(segment_one, 2, donate=(0,)),
-      snapshot=over_networks(
-          lambda state, net_id, step: row(state.vectors, net_id, step), 1
-      ),
+      snapshot=over_networks(snapshot_one, 1),
   )

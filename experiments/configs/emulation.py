@@ -1,7 +1,10 @@
-"""Encoders trained by emulation: `emulation.py:ENCODER` or `:ENCODER,SIZE`.
+"""Encoders trained by emulation: `emulation.py:ENCODER[,SIZE[,FAMILY]]`.
 
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:interactive,small
+
+FAMILY is the zoo's family of tasks, where it is not formal_language: for
+tiled_mnist, probes cover the range of its pixels.
 
 Encoders are the modules of `weightspace.encoders`. Sizes:
 
@@ -23,17 +26,21 @@ SIZES = ("tiny", "quickstart", "small", "paper")
 
 def get_config(what: str = "interactive,small") -> ConfigDict:
   """The config of an encoder, of one of `SIZES`."""
-  from weightspace import emulator, encoders, plugins
+  from weightspace import emulator, encoders, plugins, tasks
   from weightspace.training import emulation, optimizer
 
-  name, _, size = what.partition(",")
+  name, size, family = (*what.split(",", 2), "", "")[:3]
   size = size or "small"
   if size not in SIZES:
     raise ValueError(f"no size {size!r}; there are: {', '.join(SIZES)}")
+  plugins.load(tasks.__name__, family or "formal_language")
   encoder = plugins.load(encoders.__name__, name).Config
   config = ConfigDict()
   config.encoder = ConfigDict({"name": name, **_fields(encoder)})
   config.encoder.update(ENCODERS.get(name, {}).get(size, {}))
+  for field, value in FAMILIES.get(family, {}).get(size, {}).items():
+    if field in config.encoder:  # of encoders that interrogate
+      config.encoder[field] = value
   config.emulator = ConfigDict(_fields(emulator.Config))
   config.optimizer = ConfigDict(_fields(optimizer.OptimizerConfig))
   config.emulation = ConfigDict(_fields(emulation.Config))
@@ -79,6 +86,17 @@ ENCODERS = {
         "tiny": {"width": 16, "layers": 1},
         "quickstart": {"width": 32, "layers": 2},
         "small": {"width": 64, "layers": 3},
+    },
+}
+# Pixels of a digit, normalised as networks read them, lie in [-0.42, 2.82]; a
+# probe_limit of 3 keeps the outer 5 % of the range of probes out of reach
+_PIXELS = {"low": -0.6, "high": 3.0}
+FAMILIES = {
+    "tiled_mnist": {
+        "tiny": _PIXELS,
+        "quickstart": _PIXELS,
+        "small": _PIXELS,
+        "paper": {**_PIXELS, "length": 50},
     },
 }
 TRAINING = {

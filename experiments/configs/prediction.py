@@ -2,15 +2,28 @@
 
     python -m experiments.predict --zoo=DIR --encoder=RUN --workdir=DIR \\
         --config=experiments/configs/prediction.py
+
+`prediction.py:FAMILY` predicts what there is to know about networks of that
+family of tasks: `prediction.py:tiled_mnist`.
 """
 
 from ml_collections import ConfigDict
 
+# Modules in weightspace.properties
+PROPERTIES = {
+    "formal_language": ("task", "accuracy"),
+    "tiled_mnist": ("angle", "accuracy", "step", "generalization_gap"),
+}
 
-def get_config() -> ConfigDict:
+
+def get_config(family: str = "formal_language") -> ConfigDict:
   """All defaults, written out: importing them would make --help slow."""
+  if family not in PROPERTIES:
+    raise ValueError(
+        f"no family {family!r}; there are: {', '.join(PROPERTIES)}"
+    )
   config = ConfigDict()
-  config.properties = ("task", "accuracy")  # modules in weightspace.properties
+  config.properties = PROPERTIES[family]
   config.steps = 2000  # of gradient descent
   config.batch = 256  # codes a step
   config.learning_rate = 1e-3  # AdamW's, falling to 0 along a cosine

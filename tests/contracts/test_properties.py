@@ -8,34 +8,57 @@ import scipy.stats
 import sklearn.metrics
 
 from weightspace import heads, properties, tasks
-from weightspace.properties import Property
+from weightspace.properties import Property, Scope
+from weightspace.tasks import tiled_mnist
 
-SPEC = tasks.make("formal_language", {}).spec
+STEPS = (0, 10, 20)
+SCOPE = Scope(tasks.make("formal_language", {}).spec, STEPS)
+DIGITS = Scope(tiled_mnist.SPEC, STEPS)
 ROWS = 40
+ERRORS = ("mse", "degrees")  # metrics that are 0 where all is right, others 1
 
 
-def columns(seed=0):
+def scope_of(property_):
+  """A zoo whose networks have this property."""
+  try:
+    property_.shape(SCOPE)
+  except ValueError:
+    return DIGITS
+  return SCOPE
+
+
+def columns(scope, seed=0):
   """Columns of a zoo, with every number that a property may want."""
   generator = np.random.default_rng(seed)
-  low, high = SPEC.classes
+  shape = (ROWS, len(scope.tasks.task_names))
+  if scope.tasks.classes is None:
+    task = generator.uniform(0, 360, shape).astype(np.float32)
+  else:
+    low, high = scope.tasks.classes
+    task = generator.integers(low, high + 1, shape).astype(np.int32)
   return {
-      "task": generator.integers(low, high + 1, (ROWS, 3)).astype(np.int32),
-      "step": generator.choice(np.array([0, 10, 20], np.int32), ROWS),
+      "task": task,
+      "step": generator.choice(np.array(scope.steps, np.int32), ROWS),
       "net_id": np.arange(ROWS, dtype=np.int32),
       "weight_decay": generator.random(ROWS).astype(np.float32),
       "finite": np.ones(ROWS, bool),
       **{
           name: generator.random(ROWS).astype(np.float32)
-          for name in (*SPEC.metric_names, "train_loss", "eval_loss")
+          for name in (*scope.tasks.metric_names, "train_loss", "eval_loss")
       },
   }
+
+
+def targets_of(property_):
+  scope = scope_of(property_)
+  return property_.target(columns(scope), scope)
 
 
 def perfect(property_, targets):
   """Outputs of a head that is always right."""
   if property_.kind == "regression":
     return targets
-  classes = property_.shape(SPEC)[-1]
+  classes = property_.shape(scope_of(property_))[-1]
   return 9 * np.eye(classes, dtype=np.float32)[targets]
 
 
@@ -43,7 +66,8 @@ def check_shapes(property_):
   """Targets are what a head of that shape can be trained on."""
   assert isinstance(property_, Property)
   assert property_.kind in ("regression", "classification")
-  shape, targets = property_.shape(SPEC), property_.target(columns(), SPEC)
+  shape = property_.shape(scope_of(property_))
+  targets = targets_of(property_)
   assert len(shape) == (1 if property_.kind == "regression" else 2)
   assert targets.shape == (ROWS, shape[0])
   if property_.kind == "regression":
@@ -56,28 +80,32 @@ def check_shapes(property_):
 
 def check_target(property_):
   """The target of a row depends on that row only, and on something there."""
-  data = columns()
-  targets = property_.target(data, SPEC)
+  scope = scope_of(property_)
+  data, targets = columns(scope), targets_of(property_)
   order = np.random.default_rng(1).permutation(ROWS)
   shuffled = {name: column[order] for name, column in data.items()}
-  found = property_.target(shuffled, SPEC)
+  found = property_.target(shuffled, scope)
   np.testing.assert_array_equal(found, targets[order])
   assert len(np.unique(targets, axis=0)) > 1
+  late = data["step"] > 0
+  some = {name: column[late] for name, column in data.items()}
+  np.testing.assert_array_equal(property_.target(some, scope), targets[late])
 
 
 def check_metrics(property_):
   """Floats, by name; perfect at the truth, worse elsewhere."""
-  targets = property_.target(columns(), SPEC)
+  targets = targets_of(property_)
   right = perfect(property_, targets)
   best = property_.metrics(right, targets)
   assert property_.headline in best
   for name, value in best.items():
     assert type(value) is float
-    np.testing.assert_allclose(value, 0 if name == "mse" else 1, atol=1e-6)
+    best_there_is = 0 if name in ERRORS else 1
+    np.testing.assert_allclose(value, best_there_is, atol=1e-6)
   wrong = property_.metrics(np.roll(right, 1, axis=0), targets)
   assert wrong.keys() == best.keys()
   for name, value in wrong.items():
-    assert (value > 1e-3) if name == "mse" else (value < 0.9)
+    assert (value > 1e-3) if name in ERRORS else (value < 0.9)
   order = np.random.default_rng(1).permutation(ROWS)
   again = property_.metrics(right[order][::-1], targets[order][::-1])
   for name, value in best.items():
@@ -86,12 +114,12 @@ def check_metrics(property_):
 
 def check_head(property_):
   """A head for it learns: its loss falls towards the targets."""
-  targets = property_.target(columns(), SPEC)
-  head = heads.make(heads.Config(8, 1), property_, SPEC, code=4)
+  targets, scope = targets_of(property_), scope_of(property_)
+  head = heads.make(heads.Config(8, 1), property_, scope, code=4)
   params = jax.jit(head.init)(jax.random.key(0))
   codes = np.random.default_rng(0).standard_normal((ROWS, 4), np.float32)
   outputs = jax.jit(head.apply)(params, codes)
-  assert outputs.shape == (ROWS, *property_.shape(SPEC))
+  assert outputs.shape == (ROWS, *property_.shape(scope))
   assert outputs.dtype == jnp.float32
   loss = head.loss(outputs, jnp.asarray(targets))
   assert loss.shape == (ROWS,)
@@ -118,11 +146,13 @@ def test_contract(name, check):
 
 
 ACCURACY, TASK = properties.load("accuracy"), properties.load("task")
+ANGLE, STEP = properties.load("angle"), properties.load("step")
+GAP = properties.load("generalization_gap")
 
 
 def _target(property_, change):
   return property_._replace(
-      target=lambda columns, spec: change(property_.target(columns, spec))
+      target=lambda columns, scope: change(property_.target(columns, scope))
   )
 
 
@@ -141,6 +171,22 @@ BROKEN = {
     "classes from -3": (_target(TASK, lambda t: t - 3), check_shapes),
     "another kind": (ACCURACY._replace(kind="ranking"), check_shapes),
     "too few classes": (TASK._replace(shape=lambda s: (3, 5)), check_shapes),
+    "steps numbered by those that are there": (
+        STEP._replace(
+            target=lambda columns, scope: np.unique(
+                columns["step"], return_inverse=True
+            )[1][:, None].astype(np.int32)
+        ),
+        check_target,
+    ),
+    "degrees of a linear scale": (
+        ANGLE._replace(
+            metrics=lambda outputs, targets: {
+                "degrees": float(np.mean(np.abs(outputs - targets))) - 1
+            }
+        ),
+        check_metrics,
+    ),
     "depends on other rows": (
         _target(ACCURACY, lambda t: np.cumsum(t, axis=0)),
         check_target,
@@ -223,14 +269,58 @@ def test_task_metrics():
 
 
 def test_the_classes_of_a_task_are_its_shifts():
-  found = TASK.target({"task": np.array([[-3, 0, 2]])}, SPEC)
+  found = TASK.target({"task": np.array([[-3, 0, 2]])}, SCOPE)
   np.testing.assert_array_equal(found, [[0, 3, 5]])
-  assert TASK.shape(SPEC) == (3, 6)
+  assert TASK.shape(SCOPE) == (3, 6)
 
 
-def test_tasks_that_are_not_integers_cannot_be_classified():
-  with pytest.raises(ValueError, match="not integers"):
-    TASK.shape(tasks.TaskSpec(1, 1, 1, "real", ("angle",), ("accuracy",)))
+@pytest.mark.parametrize(
+    "property_, scope, message",
+    [
+        (TASK, DIGITS, "not integers"),
+        (ANGLE, SCOPE, "have no angle, only m_b, m_c, m_d"),
+        (GAP, SCOPE, "needs eval_loss and train_loss, which this family"),
+    ],
+)
+def test_what_a_zoo_does_not_have_is_refused(property_, scope, message):
+  with pytest.raises(ValueError, match=message):
+    property_.shape(scope)
+  with pytest.raises(ValueError, match=message):
+    property_.target(columns(scope), scope)
+
+
+def _points(degrees, length=1.0):
+  radians = np.deg2rad(np.array(degrees))
+  return length * np.stack([np.cos(radians), np.sin(radians)], axis=1)
+
+
+def test_angles_are_circular():
+  targets = _points([1.0, 359.0, 90.0, 200.0])
+  outputs = _points([359.0, 3.0, 80.0, 20.0], length=0.3)
+  found = ANGLE.metrics(outputs, targets)
+  np.testing.assert_allclose(found["degrees"], (2 + 4 + 10 + 180) / 4)
+  turns = np.array([358, 356, 10, 180]) / 360
+  np.testing.assert_allclose(found["mse"], np.mean(turns**2))
+
+
+def test_the_target_of_an_angle_is_its_direction():
+  found = ANGLE.target({"task": np.float32([[0], [90], [225]])}, DIGITS)
+  half = np.sqrt(0.5)
+  np.testing.assert_allclose(found, [[1, 0], [0, 1], [-half, -half]], atol=1e-6)
+
+
+def test_steps_are_numbered_as_the_zoo_took_them():
+  scope = Scope(SCOPE.tasks, (0, 100, 200, 500, 1000))
+  found = STEP.target({"step": np.array([500, 0, 1000])}, scope)
+  np.testing.assert_array_equal(found, [[3], [0], [4]])
+  assert STEP.shape(scope) == (1, 5)
+  guesses = np.eye(5)[[[3], [1], [4]]]
+  np.testing.assert_allclose(STEP.metrics(guesses, found)["accuracy"], 2 / 3)
+
+
+def test_the_gap_is_what_evaluation_costs_more():
+  losses = {"eval_loss": np.float32([2, 1]), "train_loss": np.float32([1.5, 1])}
+  np.testing.assert_array_equal(GAP.target(losses, DIGITS), [[0.5], [0]])
 
 
 def test_an_unknown_property_is_refused_naming_the_nearest():

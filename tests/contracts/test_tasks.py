@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import digits
 from weightspace import tasks
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
@@ -19,6 +20,7 @@ SMALL = {
         "length": 12, "max_n": 3, "shift_min": -1, "shift_max": 1,
         "eval_strings": 8, "eval_batch": 4,
     },
+    "tiled_mnist": {"digits": digits.source(), "eval_images": 6},
     "secret_path": {"depth": 5, "eval_strings": 8},
 }  # fmt: skip
 
@@ -162,6 +164,21 @@ def check_randomness(family):
     assert np.any(np.asarray(a) != np.asarray(c))
 
 
+def check_data(family):
+  """The family's arrays can be an argument of what is compiled, not a part."""
+  task = _tasks(family)[0]
+
+  def draw(data):
+    return family.bound(data).sample_batch(KEY, task, BATCH)
+
+  for a, b in zip(
+      jax.jit(draw)(family.data), family.sample_batch(KEY, task, BATCH)
+  ):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+  constants = jax.make_jaxpr(draw)(family.data).consts
+  assert sum(np.size(constant) for constant in constants) < 10_000
+
+
 CHECKS = (
     check_spec,
     check_tasks,
@@ -169,6 +186,7 @@ CHECKS = (
     check_rollouts,
     check_performance,
     check_randomness,
+    check_data,
 )
 
 
@@ -178,7 +196,7 @@ def test_contract(name, check):
   check(made(name))
 
 
-GOOD = made("formal_language")
+GOOD, DIGITS = made("formal_language"), made("tiled_mnist")
 
 
 def _batch(change):
@@ -246,6 +264,19 @@ BROKEN = {
         ),
         check_rollouts,
     ),
+    "encode is of other images": (
+        DIGITS._replace(
+            encode=lambda task, sequences: DIGITS.encode(task, sequences + 1)
+        ),
+        check_rollouts,
+    ),
+    "encode knows no angle": (
+        DIGITS._replace(
+            encode=lambda task, sequences: DIGITS.encode(0 * task, sequences)
+        ),
+        check_rollouts,
+    ),
+    "a data set in every program": (DIGITS._replace(bind=None), check_data),
     "a mask of everything": (
         GOOD._replace(mask=lambda s: 0 * GOOD.mask(s)),
         check_rollouts,

@@ -5,12 +5,15 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from weightspace import tasks
+from weightspace import properties, tasks
 from weightspace.evaluation import prediction
 from weightspace.training.progress import Progress
 from weightspace.zoo import splits
 
-SPEC = tasks.make("formal_language", {"shift_min": -1, "shift_max": 1}).spec
+SCOPE = properties.Scope(
+    tasks.make("formal_language", {"shift_min": -1, "shift_max": 1}).spec,
+    (0, 10),
+)
 CONFIG = prediction.Config(
     steps=150, batch=64, learning_rate=0.01, hidden=16, layers=1,
     validate_every=50, resamples=30,
@@ -42,7 +45,7 @@ def found():
   rows = rows_of(data["task"])
   return rows, {
       name: prediction.predict(
-          codes, data, rows, SPEC, CONFIG, progress=Progress.silent()
+          codes, data, rows, SCOPE, CONFIG, progress=Progress.silent()
       )
       for name, codes in (("told", told), ("noise", noise))
   }
@@ -88,7 +91,7 @@ def test_the_test_has_no_part_in_strict_training(found):
 
   def run():
     return prediction.predict(
-        codes, data, rows, SPEC, config, progress=Progress.silent()
+        codes, data, rows, SCOPE, config, progress=Progress.silent()
     )["accuracy"]["strict"]
 
   before = run()

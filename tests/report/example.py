@@ -190,6 +190,43 @@ def _transcript(generator, length, parallel, task):
   }
 
 
+def digits() -> dict:
+  """The same of a zoo of digits."""
+  generator = np.random.default_rng(0)
+  found = make()
+  angles = generator.uniform(0, 360, len(found["rows"]["step"]))
+  found["rows"]["task"] = angles[:, None].tolist()
+  found["rows"]["language"] = [f"rotated by {a:.1f}°" for a in angles]
+  found["zoo"]["family"] = "tiled_mnist"
+  curves = found["zoo"]["curves"]
+  del curves["accuracy_counts"]
+  curves["train_loss"] = curves["eval_loss"] = curves.pop("loss")
+  gap = found["prediction"]["encoders"]["interactive"]["accuracy"]
+  for by_property in found["prediction"]["encoders"].values():
+    del by_property["task"]
+    by_property["generalization_gap"] = gap
+    by_property["angle"], by_property["step"] = (
+        {
+            protocol: {"validation": metrics, "test": metrics}
+            for protocol in ("strict", "paper")
+        }
+        for metrics in (
+            {"degrees": _estimate(23.4), "mse": _estimate(0.02)},
+            {"accuracy": _estimate(0.61), "kendall_tau": _estimate(0.7)},
+        )
+    )
+  odds = generator.dirichlet(np.ones(10), (9, 1))
+  found["transcripts"] = [{
+      **found["transcripts"][0],
+      "language": "rotated by 123.4°",
+      "symbols": [],
+      "sample": "",
+      "probes": generator.uniform(-0.5, 3, (9, 1, 16)).tolist(),
+      "answers": odds.tolist(),
+  }]
+  return found
+
+
 def make(seed: int = 0, rows: int = 400) -> dict:
   """Everything that a report can show, as it comes out of JSON."""
   generator = np.random.default_rng(seed)

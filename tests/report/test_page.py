@@ -184,6 +184,19 @@ def test_strings_are_escaped(results, tmp_path):
   assert len(scripts) == 2  # the points and ours
 
 
+def test_a_zoo_of_digits_is_no_zoo_of_languages(tmp_path):
+  written = page.write(example.digits(), tmp_path)
+  words = written.read_text()
+  for unseen in (r"(?s)<(script|style).*?</\1>", r"<[^>]*>"):
+    words = re.sub(unseen, "", words)
+  assert "rotated by 123.4°" in words
+  assert "23.4°" in words
+  assert "blind guessing: 90°" in words
+  assert "No angle is in two splits" in words
+  for other in ("anguage", "symbol", "string", "strict accuracy", "OOD task"):
+    assert other not in words.replace(example.digits()["note"], "")
+
+
 def test_same_results_same_page(results, tmp_path):
   few = {"zoo": results["zoo"], "emulation": results["emulation"]}
   first = page.write(few, tmp_path / "a").read_bytes()

@@ -40,7 +40,9 @@ class Config:
       interrogator lets the network go on by itself, on strings like those it
       was trained on, and learns where to interfere.
     low: smallest value of a real probe.
-    high: largest value of a real probe.
+    high: largest value of a real probe. The two should cover what networks
+      were trained to read: of normalised pixels some are negative and some
+      above 1, out of reach of the sigmoid that the authors' release ends in.
   """
 
   parallel: int = 1

@@ -11,7 +11,6 @@ import numpy as np
 from weightspace import heads, properties
 from weightspace.evaluation import bootstrap
 from weightspace.keys import derive
-from weightspace.tasks import TaskSpec
 from weightspace.training.fit import fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.training.progress import Progress
@@ -75,7 +74,7 @@ def predict(
     codes: np.ndarray,
     columns: dict[str, np.ndarray],
     rows: Rows,
-    spec: TaskSpec,
+    scope: properties.Scope,
     config: Config,
     *,
     progress: Progress,
@@ -91,7 +90,7 @@ def predict(
     codes: [R, Z] of all rows of a zoo; frozen.
     columns: of the zoo, [R, ...] each.
     rows: what each row is for.
-    spec: of the task family.
+    scope: of the zoo.
     config: how to train.
     progress: where to show how far it is.
     name: whose codes these are, for `progress`.
@@ -110,7 +109,7 @@ def predict(
   with progress.stage(f"predict from {name}", total=total) as stage:
     for property_name in config.properties:
       predictor = _make_predictor(
-          property_name, spec, codes.shape[-1], config
+          property_name, scope, codes.shape[-1], config
       )
       found[property_name] = {}
       for protocol in PROTOCOLS:
@@ -129,11 +128,11 @@ class _Data(NamedTuple):
 
 
 @functools.lru_cache(maxsize=16)
-def _make_predictor(property_name, spec, code, config):
+def _make_predictor(property_name, scope, code, config):
   """Compiled once for all encoders and protocols of a zoo."""
   property_ = properties.load(property_name)
   head = heads.make(
-      heads.Config(config.hidden, config.layers), property_, spec, code
+      heads.Config(config.hidden, config.layers), property_, scope, code
   )
   optimizer = make_optimizer(
       OptimizerConfig(
@@ -158,7 +157,7 @@ def _make_predictor(property_name, spec, code, config):
     return head.loss(head.apply(params["head"], codes), targets)
 
   def predictor(codes, columns, train, rows):
-    targets = property_.target(columns, spec)
+    targets = property_.target(columns, scope)
     scale, unscale = _scaling(targets, train, property_.kind)
     data = _Data(
         jnp.asarray(codes),

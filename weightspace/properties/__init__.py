@@ -7,6 +7,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from weightspace import plugins
+from weightspace.tasks import TaskSpec
+
+
+class Scope(NamedTuple):
+  """What properties must know of the zoo that they are properties of."""
+
+  tasks: TaskSpec
+  steps: tuple[int, ...]  # the snapshots of each network
 
 
 class Property(NamedTuple):
@@ -14,9 +22,10 @@ class Property(NamedTuple):
 
   Attributes:
     kind: "regression" or "classification" (possibly several at once).
-    shape: (TaskSpec) -> shape of what a head puts out for one network: (n,)
-      for n numbers, (n, C) for n classifications into C classes (logits).
-    target: (columns of a zoo, TaskSpec) -> [R, n], float32 numbers or int32
+    shape: (Scope) -> shape of what a head puts out for one network: (n,) for
+      n numbers, (n, C) for n classifications into C classes (logits).
+      ValueError where the zoo's networks have no such property.
+    target: (columns of a zoo, Scope) -> [R, n], float32 numbers or int32
       classes.
     metrics: (outputs [R, *shape], targets [R, n]), numpy -> dict of floats.
     headline: the metric to show where there is room for one.

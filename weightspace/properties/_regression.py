@@ -18,10 +18,16 @@ def metrics(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
   outputs, targets = outputs.ravel(), targets.ravel()
   mse = float(np.mean((outputs - targets) ** 2))
   variance = float(np.var(targets))
-  constant = np.ptp(outputs) == 0 or np.ptp(targets) == 0
-  tau = 0.0 if constant else scipy.stats.kendalltau(outputs, targets).statistic
   return {
       "mse": mse,
       "r2": 1 - mse / variance if variance > 0 else float("nan"),
-      "kendall_tau": float(tau),
+      "kendall_tau": kendall_tau(outputs, targets),
   }
+
+
+def kendall_tau(outputs: np.ndarray, targets: np.ndarray) -> float:
+  """Kendall's tau b of two arrays [R, 1]; 0 where either is all alike."""
+  if np.ptp(outputs) == 0 or np.ptp(targets) == 0:
+    return 0.0
+  found = scipy.stats.kendalltau(outputs.ravel(), targets.ravel())
+  return float(found.statistic)

@@ -2,10 +2,16 @@
 
 from weightspace.properties import Property, _regression
 
+
+def _target(columns, scope):
+  del scope
+  return columns["accuracy"][:, None].astype("float32")
+
+
 PROPERTY = Property(
     kind="regression",
-    shape=lambda spec: (1,),
-    target=lambda columns, spec: columns["accuracy"][:, None].astype("float32"),
+    shape=lambda scope: (1,),
+    target=_target,
     metrics=_regression.metrics,
     headline="r2",
 )

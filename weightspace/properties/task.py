@@ -9,22 +9,22 @@ import numpy as np
 from weightspace.properties import Property
 
 
-def _bounds(spec):
-  if spec.classes is None:
+def _bounds(scope):
+  if scope.tasks.classes is None:
     raise ValueError(
         "the tasks of this family are not integers: 'task' cannot be"
-        f" classified ({', '.join(spec.task_names)})"
+        f" classified ({', '.join(scope.tasks.task_names)})"
     )
-  return spec.classes
+  return scope.tasks.classes
 
 
-def _shape(spec):
-  low, high = _bounds(spec)
-  return len(spec.task_names), high - low + 1
+def _shape(scope):
+  low, high = _bounds(scope)
+  return len(scope.tasks.task_names), high - low + 1
 
 
-def _target(columns, spec):
-  return (columns["task"] - _bounds(spec)[0]).astype("int32")
+def _target(columns, scope):
+  return (columns["task"] - _bounds(scope)[0]).astype("int32")
 
 
 def _metrics(outputs, targets):

@@ -1,11 +1,12 @@
 """Figures: results -> matplotlib Figure, nothing global, nothing shown."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weightspace.report import style, text
+from weightspace.report import style, text, wording
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
@@ -16,21 +17,21 @@ SHOWN_SEQUENCES = 4  # of an interrogation's parallel ones
 @style.styled
 def zoo(results: Mapping[str, Any]) -> "Figure":
   """How the networks learned: accuracy, loss, and where they ended."""
-  found = results["zoo"]
+  found, words = results["zoo"], wording.of(results)
   figure = style.new(3.1)
   accuracy, loss, final = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-  for name, label, colour, line, marker in (
-      ("accuracy_counts", "counts only", style.ORANGE, (0, (4, 1.5)), "s"),
-      ("accuracy", "strict", style.BLUE, "-", "o"),
-  ):
-    if name in found["curves"]:
-      curve = _band(accuracy, found, name, colour, line, marker)
-      curve.set_label(label)
-  accuracy.legend(loc="lower right")
+  second = {"colour": style.ORANGE, "line": (0, (4, 1.5)), "marker": "s"}
+  first = {"colour": style.BLUE, "line": "-", "marker": "o"}
+  _bands(accuracy, found, (
+      ("accuracy_counts", "counts only", second), ("accuracy", "strict", first),
+  ))  # fmt: skip
   _shares(accuracy.yaxis)
   accuracy.set(title="Accuracy", ylim=(-0.02, 1.03), xlabel="training step")
-  _band(loss, found, "loss", style.BLUE, "-", "o")
-  loss.set(title="Loss [nats per symbol]", xlabel="training step")
+  _bands(loss, found, (
+      ("train_loss", "training", second), ("eval_loss", "evaluation", first),
+      ("loss", "loss", first),
+  ))  # fmt: skip
+  loss.set(title=f"Loss [{words.loss_unit}]", xlabel="training step")
   loss.set_ylim(bottom=0)
   ends = _finite(found["final_accuracy"])
   final.hist(
@@ -47,10 +48,19 @@ def zoo(results: Mapping[str, Any]) -> "Figure":
     )  # fmt: skip
   _shares(final.xaxis)
   final.set(
-      title="At the end", xlabel="strict accuracy", ylabel="networks",
+      title="At the end", xlabel=words.accuracy, ylabel="networks",
       xlim=(-0.02, 1.02),
   )  # fmt: skip
   return figure
+
+
+def _bands(axes, found, listed):
+  """The curves there are; named where there are several."""
+  there = [one for one in listed if one[0] in found["curves"]]
+  for name, label, look in there:
+    _band(axes, found, name, **look).set_label(label)
+  if len(there) > 1:
+    axes.legend(loc="best")
 
 
 def _band(axes, found, name, colour, line, marker):
@@ -109,7 +119,7 @@ def _top(encoders):
 @style.styled
 def emulation_losses(results: Mapping[str, Any]) -> "Figure":
   """Losses with 95 % intervals, the paper's in a panel of their own."""
-  found = results["emulation"]
+  found, words = results["emulation"], wording.of(results)
   names = text.ordered(found["encoders"])[::-1]
   paper = found.get("paper", {})
   others = text.ordered(paper)[::-1]
@@ -127,7 +137,7 @@ def emulation_losses(results: Mapping[str, Any]) -> "Figure":
       if estimate:
         _dot(panels[0], estimate, y + offset, look.colour, look.marker, face)
   panels[0].set_title(
-      "This run: filled, validation languages; hollow, held-out languages"
+      f"This run: filled, validation {words.tasks}; hollow, held-out ones"
   )
   if others:
     for y, name in enumerate(others):
@@ -172,24 +182,31 @@ def codes(results: Mapping[str, Any], encoder: str) -> "Figure":
   """
   rows, found = results["rows"], results["codes"][encoder]
   tasks = np.asarray(rows["task"], float).reshape(len(rows["task"]), -1)
-  names = ("$m_b$", "$m_c$", "$m_d$")
+  words = wording.of(results)
+  names = {"language": ("$m_b$", "$m_c$", "$m_d$"), "angle": ("",)}
+  names = names.get(words.task, ())
   if tasks.shape[1] != len(names):
     names = tuple(f"task {i + 1}" for i in range(tasks.shape[1]))
+  task_kind = "angle" if words.task == "angle" else "levels"
   colourings = [
-      *((n, t, f"language: {n}") for n, t in zip(names, tasks.T)),
-      ("accuracy", _floats(rows["accuracy"]), "strict accuracy"),
-      ("step", _floats(rows["step"]), "training step of the network"),
+      *(
+          (task_kind, t, f"{words.task}: {n}" if n else words.task)
+          for n, t in zip(names, tasks.T)
+      ),
+      ("share", _floats(rows["accuracy"]), words.accuracy),
+      ("levels", _floats(rows["step"]), "training step of the network"),
   ]
-  lines = -(-(len(colourings) + 1) // 3)
-  figure = style.new(3.0 * lines)
-  panels = figure.subplots(lines, 3, sharex=True, sharey=True).ravel()
+  columns = 2 if len(colourings) == 3 else 3
+  lines = -(-(len(colourings) + 1) // columns)
+  figure = style.new({2: 3.8, 3: 3.0}[columns] * lines)
+  panels = figure.subplots(lines, columns, sharex=True, sharey=True).ravel()
   held = np.asarray([s == "ood" for s in rows["split"]])
   xy = np.asarray(found["pca"], float).reshape(-1, 2)
-  for axes, (name, values, title) in zip(panels, colourings):
-    _coloured(figure, axes, xy, values, held, discrete=name != "accuracy")
+  for axes, (kind, values, title) in zip(panels, colourings):
+    _coloured(figure, axes, xy, values, held, kind)
     axes.set_title(_capital(title))
   last = panels[len(colourings)]
-  _by_split(last, xy, rows["split"])
+  _by_split(last, xy, rows["split"], words.task)
   for axes in panels[len(colourings) + 1 :]:
     axes.set_visible(False)
   shares = [text.percent(share) for share in found["explained"][:2]]
@@ -202,20 +219,27 @@ def codes(results: Mapping[str, Any], encoder: str) -> "Figure":
   return figure
 
 
-def _coloured(figure, axes, xy, values, held, discrete):
-  """Points by value; held-out languages on top, larger and outlined."""
+def _coloured(figure, axes, xy, values, held, kind):
+  """Points by value; those held out on top, larger and outlined.
+
+  Kinds of values: "levels", one colour each where they are few; "share", from
+  0 to 1; "angle" in degrees, where 0 has the colour of 360.
+  """
   import matplotlib
 
   levels = np.unique(values[np.isfinite(values)])
   bar = {"shrink": 0.8, "aspect": 18, "pad": 0.02}
-  if discrete and 0 < len(levels) <= 10:
+  if kind == "levels" and 0 < len(levels) <= 10:
     map_ = matplotlib.colormaps[style.SEQUENTIAL].resampled(len(levels))
     shown, limits = np.searchsorted(levels, values), (-0.5, len(levels) - 0.5)
     bar["ticks"] = range(len(levels))
   else:
-    map_ = matplotlib.colormaps[style.SEQUENTIAL]
+    cyclic = kind == "angle"
+    map_ = matplotlib.colormaps[style.CYCLIC if cyclic else style.SEQUENTIAL]
     shown = values
-    limits = (0, 1) if not discrete else (values.min(), values.max())
+    limits = {"share": (0, 1), "angle": (0, 360)}.get(
+        kind, (values.min(), values.max())
+    )
   pen = {"cmap": map_, "vmin": limits[0], "vmax": limits[1]}
   size = _size(xy)
   axes.scatter(
@@ -234,8 +258,10 @@ def _coloured(figure, axes, xy, values, held, discrete):
   drawn.ax.tick_params(length=0, labelsize=8)
   if "ticks" in bar:
     drawn.ax.set_yticklabels([_tick(v) for v in levels])
-  elif not discrete:
+  elif kind == "share":
     _shares(drawn.ax.yaxis)
+  elif kind == "angle":
+    drawn.set_ticks(range(0, 361, 90))
 
 
 def _size(xy):
@@ -243,7 +269,7 @@ def _size(xy):
   return min(1.0, (600 / max(len(xy), 1)) ** 0.5)
 
 
-def _by_split(axes, xy, splits):
+def _by_split(axes, xy, splits, task):
   splits = np.asarray(splits)
   for name, colour, marker, size, alpha in (
       ("train", style.GREY, "o", 7, 0.25),
@@ -260,13 +286,13 @@ def _by_split(axes, xy, splits):
   )  # fmt: skip
   for handle in legend.legend_handles:
     handle.set(alpha=1, sizes=[20])
-  axes.set_title("Split the language belongs to")
+  axes.set_title(f"Split the {task} belongs to")
 
 
 @style.styled
 def accuracy(results: Mapping[str, Any]) -> "Figure":
   """Accuracy that a head predicts from codes against the actual one."""
-  found = results["prediction"]["scatter"]
+  found, words = results["prediction"]["scatter"], wording.of(results)
   figure = style.new(3.6)
   axes, errors = figure.subplots(1, 2, width_ratios=(1.15, 1))
   predicted, actual = _floats(found["predicted"]), _floats(found["actual"])
@@ -276,7 +302,8 @@ def accuracy(results: Mapping[str, Any]) -> "Figure":
       rasterized=True,
   )  # fmt: skip
   axes.set(
-      title="Networks of held-out languages", xlabel="actual strict accuracy",
+      title=f"Networks of held-out {words.tasks}",
+      xlabel=f"actual {words.accuracy}",
       ylabel="accuracy predicted from the code",
       xlim=(-0.03, 1.03),
       ylim=(
@@ -307,17 +334,45 @@ def transcript(found: Mapping[str, Any]) -> "Figure":
       np.asarray(found[name], float) for name in ("probes", "answers")
   )
   sequences = min(probes.shape[1], SHOWN_SEQUENCES)
-  figure = style.new(3.6 * sequences + 0.35)
-  panels = figure.subplots(2 * sequences, 1, sharex=True)
+  # A tile is as high as a column is wide
+  heights = (1.8 if found["symbols"] else 0.9 * style.WIDTH / len(probes), 1.8)
+  figure = style.new(sum(heights) * sequences + 0.35)
+  panels = figure.subplots(
+      2 * sequences, 1, sharex=True, height_ratios=heights * sequences
+  )
   for m in range(sequences):
     which = f"Sequence {m + 1}: t" if probes.shape[1] > 1 else "T"
     asked, said = panels[2 * m : 2 * m + 2]
-    _rows(asked, probes[:, m], found["symbols"], "Oranges")
+    if found["symbols"]:
+      _rows(asked, probes[:, m], found["symbols"], "Oranges")
+    else:
+      _tiles(asked, probes[:, m])
     asked.set_title(f"{which}he encoder asks")
     _rows(said, answers[:, m], found["symbols"], "Blues")
     said.set_title(f"{which}he network answers")
   panels[-1].set_xlabel("step of the interrogation")
   return figure
+
+
+def _tiles(axes, probes):
+  """A column a step: the square of pixels that was shown; ink is dark."""
+  length, size = probes.shape
+  side = math.isqrt(size)
+  gap = 1  # between tiles, transparent
+  width = side + gap  # of a column, in pixels; 1 on the axis
+  strip = np.full((side, length * width - gap), np.nan)
+  for t, tile in enumerate(probes.reshape(length, side, side)):
+    strip[:, t * width : t * width + side] = tile
+  margin = 0.5 * gap / width
+  axes.imshow(
+      strip, cmap="Greys", vmin=probes.min(), vmax=probes.max(), aspect="auto",
+      interpolation="nearest",
+      extent=(margin - 0.5, length - 0.5 - margin, side, 0),
+  )  # fmt: skip
+  axes.set(yticks=[], xlim=(-0.5, length - 0.5), facecolor="#cfe3f1")
+  axes.tick_params(which="both", length=0)
+  for spine in axes.spines.values():
+    spine.set_visible(False)
 
 
 def _rows(axes, weights, symbols, colours):

@@ -21,7 +21,9 @@ REQUIRED: dict[str, Any] = {
         "curves": {
             "accuracy": _BAND,
             "accuracy_counts?": _BAND,
-            "loss": _BAND,
+            "loss?": _BAND,
+            "train_loss?": _BAND,
+            "eval_loss?": _BAND,
         },
         "final_accuracy": None,
     },

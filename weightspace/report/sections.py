@@ -5,23 +5,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from weightspace.report import figures, tables, text
+from weightspace.report import figures, tables, text, wording
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 _CELLS = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
-_LANGUAGES = 6**3  # that there are; guessing finds one
-
-_LANGUAGE = (
-    "A language is a rule, such as <span class='language'>"
-    + text.language_html("a^n b^(n+1) c^n d^(n-2)")
-    + "</span>: some <i>a</i>, one more <i>b</i>, as many <i>c</i> as"
-    " <i>a</i>, two fewer <i>d</i>. Languages differ in the three numbers"
-    " <i>m<sub>b</sub></i>, <i>m<sub>c</sub></i>, <i>m<sub>d</sub></i> that"
-    " are added to <i>n</i>, here +1, 0 and −2. A network reads strings of"
-    " its language and predicts each next symbol."
-)
 
 
 class Hover(NamedTuple):
@@ -80,15 +69,16 @@ def summary(results: Mapping[str, Any]) -> str:
   """What happened in a few sentences and a few numbers."""
   said, facts = [], []
   zoo, emulation = results.get("zoo"), results.get("emulation")
+  words = wording.of(results)
   if zoo:
+    trained_on = words.trained_on.format(count=text.count(zoo["tasks"]))
     said.append(
         f"{text.count(zoo['networks'])} small recurrent networks"
-        f" ({_network(zoo)}) were each trained on one of"
-        f" {text.count(zoo['tasks'])} formal languages."
+        f" ({_network(zoo)}) were each trained on {trained_on}."
     )
     facts.append((
         text.percent(_median(zoo["final_accuracy"])),
-        "strict accuracy of the median network at the end of its training",
+        f"{words.accuracy} of the median network at the end of its training",
     ))
   if emulation:
     said.append(
@@ -99,21 +89,28 @@ def summary(results: Mapping[str, Any]) -> str:
     gains = _gains(emulation)
     if gains:
       name, gain = gains[0]
-      said.append(_verdict(gains))
+      said.append(_verdict(gains, words))
       facts.append((
           text.percent(gain["value"]),
           "of the emulation loss removed by"
-          f" {text.escape(text.encoder(name))} on held-out languages (95 %"
+          f" {text.escape(text.encoder(name))} on held-out {words.tasks} (95 %"
           f" interval {_between(gain)})",
       ))
-  told = _told(results)
-  if told:
-    name, estimate = told
+  if told := _told(results, "task", "per_count_accuracy"):
+    name, estimate = max(told, key=lambda item: item[1]["value"])
     facts.append((
         text.percent(estimate["value"]),
         "of the counts of held-out languages read off the codes of"
         f" {text.escape(text.encoder(name))} (95 % interval"
         f" {_between(estimate)}; blind guessing: 17 %)",
+    ))
+  if told := _told(results, "angle", "degrees"):
+    name, estimate = min(told, key=lambda item: item[1]["value"])
+    facts.append((
+        text.degrees(estimate["value"]),
+        "mean error of held-out angles read off the codes of"
+        f" {text.escape(text.encoder(name))} (95 % interval"
+        f" {_between(estimate, text.degrees)}; blind guessing: 90°)",
     ))
   lead = f'<p class="lead">{" ".join(said)}</p>' if said else ""
   listed = "".join(
@@ -135,7 +132,7 @@ def _network(zoo):
 
 
 def _gains(emulation):
-  """What each encoder gains on held-out languages, the best first."""
+  """What each encoder gains on held-out tasks, the best first."""
   gains = [
       (name, one["gain"]["ood"])
       for name, one in emulation["encoders"].items()
@@ -144,13 +141,13 @@ def _gains(emulation):
   return sorted(gains, key=lambda item: -item[1]["value"])
 
 
-def _verdict(gains):
+def _verdict(gains, words):
   name, best = gains[0]
   encoder = text.escape(text.encoder(name))
   if best["low"] <= 0:
     return (
-        f"On languages that were held out, codes of {encoder} do not clearly"
-        " beat a code that is the same for all networks."
+        f"On {words.tasks} that were held out, codes of {encoder} do not"
+        " clearly beat a code that is the same for all networks."
     )
   others = "".join(
       f", those of {text.escape(text.encoder(other))}"
@@ -158,28 +155,26 @@ def _verdict(gains):
       for other, gain in gains[1:]
   )
   return (
-      f"On languages that were held out, codes of {encoder} remove"
+      f"On {words.tasks} that were held out, codes of {encoder} remove"
       f" <b>{text.percent(best['value'])}</b> of the loss that is left when"
       f" every network gets the same code{others}."
   )
 
 
-def _told(results):
-  """The best per-count accuracy on held-out languages, heads never saw any."""
-  found = {}
+def _told(results, property_, measure):
+  """What heads that saw no held-out task tell of these: encoder, estimate."""
+  found = []
   for name, by_property in results.get("prediction", {"encoders": {}})[
       "encoders"
   ].items():
-    strict = by_property.get("task", {}).get("strict", {}).get("test", {})
-    if "per_count_accuracy" in strict:
-      found[name] = strict["per_count_accuracy"]
-  if not found:
-    return None
-  return max(found.items(), key=lambda item: item[1]["value"])
+    strict = by_property.get(property_, {}).get("strict", {}).get("test", {})
+    if measure in strict:
+      found.append((name, strict[measure]))
+  return found
 
 
-def _between(estimate):
-  ends = text.between(estimate["low"], estimate["high"], text.percent)
+def _between(estimate, write=text.percent):
+  ends = text.between(estimate["low"], estimate["high"], write)
   return f'<span class="whole">{ends}</span>'
 
 
@@ -189,9 +184,9 @@ def _median(values):
 
 
 def _zoo(results):
-  zoo = results["zoo"]
+  zoo, words = results["zoo"], wording.of(results)
   blocks: list[Any] = [
-      f"<p>{_LANGUAGE if _is_formal(zoo) else ''} A network’s weights are kept"
+      f"<p>{words.introduction} A network’s weights are kept"
       f" at {len(zoo['steps'])} points of its training, which makes"
       f" {text.count(zoo['rows'])} snapshots to learn from.</p>",
       Picture(
@@ -200,27 +195,18 @@ def _zoo(results):
           "Accuracy and loss of the networks during training, and a histogram"
           " of their final accuracy.",
           "<b>How the networks learned.</b> Lines are medians over all"
-          " networks, bands hold the middle 80 %. To measure accuracy, strings"
-          " are sampled from the network: <i>strict</i> accuracy is the share"
-          " with the right symbols in the right order, ended once;"
-          " <i>counts only</i> ignores the order. Right: the final networks."
-          + _diverged(zoo),
+          f" networks, bands hold the middle 80 %. {words.measured} Right: the"
+          " final networks." + _diverged(zoo),
       ),
   ]
   if "splits" in results:
     blocks.append(
         Tabled(
             tables.splits(results),
-            "No language is in two splits. The most unusual languages are"
-            " held out (OOD, out of distribution), so that a test on them asks"
-            " for more than filling gaps.",
+            f"No {words.task} is in two splits. {words.held_out}",
         )
     )
   return Section("The networks", blocks)
-
-
-def _is_formal(zoo):
-  return zoo.get("family", "formal_language") == "formal_language"
 
 
 def _diverged(zoo):
@@ -233,14 +219,14 @@ def _diverged(zoo):
 
 
 def _emulation(results):
-  found = results["emulation"]
+  found, words = results["emulation"], wording.of(results)
   names = text.ordered(found["encoders"])
   known = [text.escape(text.encoder(name)) for name in names]
   divergence = text.escape(text.divergence(found["divergence"]))
   blocks: list[Any] = [
       "<p>Encoder and emulator are trained together. The encoder turns the"
-      " weights of a network into a code; the emulator sees the code and the"
-      " strings which the network wrote, and must give the probabilities that"
+      " weights of a network into a code; the emulator sees the code and"
+      f" {words.heard}, and must give the probabilities that"
       f" the network gave at every step. The loss is the {divergence} between"
       " the two"
       + (
@@ -276,8 +262,8 @@ def _emulation(results):
           f"Emulation loss of {', '.join(known)} with 95 % intervals; the"
           " numbers are in the table below.",
           "<b>How well the emulator imitates.</b> Bars are 95 % intervals,"
-          " from drawing whole languages with replacement; they say nothing of"
-          " other random seeds. "
+          f" from drawing whole {words.tasks} with replacement; they say"
+          " nothing of other random seeds. "
           + (
               "The paper’s values, on grey, are for larger networks and much"
               " longer training, with intervals over 15 seeds: they show"
@@ -309,9 +295,9 @@ def _paper_note(found):
 
 
 def _codes(results):
-  rows = results["rows"]
+  rows, words = results["rows"], wording.of(results)
   languages = rows.get("language", rows["task"])
-  words = [
+  spoken = [
       f"{text.language_plain(language)}\naccuracy {text.percent(accuracy)},"
       f" step {step}\n{text.SPLITS.get(split, split)}"
       for language, accuracy, step, split in zip(
@@ -320,10 +306,9 @@ def _codes(results):
   ]
   blocks: list[Any] = [
       "<p>Each point is the code of one snapshot, seen along the two"
-      " directions in which codes differ most (principal components). The six"
-      " panels show the same points. Nobody told the encoder which language a"
-      " network was trained on, or how well it does: colours that keep"
-      " together were found by learning to emulate.</p>"
+      " directions in which codes differ most (principal components). All"
+      f" panels show the same points. Nobody told the encoder {words.uncoded}:"
+      " colours that keep together were found by learning to emulate.</p>"
   ]
   for encoder in text.ordered(results["codes"])[::-1]:
     name = text.escape(text.encoder(encoder))
@@ -333,30 +318,28 @@ def _codes(results):
             f"codes-{_file_name(encoder)}",
             figures.codes(results, encoder),
             f"Principal components of the codes of {text.encoder(encoder)},"
-            " coloured by language, accuracy, training step and split.",
-            f"<b>Codes of {name}.</b> Faint points are languages of training"
-            " and validation; outlined ones are held out. Networks from before"
-            " training, step 0, have no language yet.",
-            Hover(points.reshape(-1, 2), words),
+            f" coloured by {words.task}, accuracy, training step and split.",
+            f"<b>Codes of {name}.</b> Faint points are {words.tasks} of"
+            " training and validation; outlined ones are held out."
+            f" {words.untrained}",
+            Hover(points.reshape(-1, 2), spoken),
         )
     )
   return Section("What the codes look like", blocks)
 
 
 def _prediction(results):
+  words = wording.of(results)
   blocks: list[Any] = [
       "<p>With the encoders frozen, small heads are trained to tell from a"
-      " code alone which language its network was trained on, as three"
-      " choices among six, and its strict accuracy. When to stop is decided on"
-      " validation languages; the test is looked at once.</p>",
+      f" code alone {words.predicted}. When to stop is decided on"
+      f" validation {words.tasks}; the test is looked at once.</p>",
       Tabled(
           tables.prediction(results),
           "<b>Properties from codes,</b> with 95 % intervals below, over"
-          " languages. Both times the test is the half of the OOD languages"
-          " that no head saw. Blind guessing gets 17 % of the counts and"
-          f" {100 / _LANGUAGES:.1f} % of the languages right; snapshots from"
-          " before training, which have no language yet, are among those to be"
-          " told. R² is 0 for always predicting the mean, 1 is perfect;"
+          f" {words.tasks}. Both times the test is the half of the OOD"
+          f" {words.tasks} that no head saw. {words.chance} R² is 0 for always"
+          " predicting the mean, 1 is perfect;"
           " Kendall’s τ is 1 if the order is right.",
           "prediction",
       ),
@@ -368,10 +351,10 @@ def _prediction(results):
             "accuracy",
             figures.accuracy(results),
             "Predicted against actual accuracy of networks of held-out"
-            " languages, and a histogram of the error.",
+            f" {words.tasks}, and a histogram of the error.",
             "<b>Accuracy, read off the codes of"
             f" {text.escape(text.encoder(name))}.</b> Each point is a snapshot"
-            " of a network whose language was held out. On the line, the"
+            f" of a network whose {words.task} was held out. On the line, the"
             " prediction is right.",
         )
     )
@@ -379,11 +362,10 @@ def _prediction(results):
 
 
 def _transcripts(results):
+  words = wording.of(results)
   blocks: list[Any] = [
       "<p>This is how interactive probing gets to know a network. At each step"
-      " the encoder asks: it feeds the network a mixture of symbols, which it"
-      " decodes from all answers so far. The network answers with"
-      " probabilities of the next symbol. After the last step, what was heard"
+      f" the encoder asks: {words.asked} After the last step, what was heard"
       " is written down as the code.</p>"
   ]
   for i, found in enumerate(results["transcripts"]):
@@ -394,9 +376,7 @@ def _transcripts(results):
             f"interrogation-{i + 1}",
             figures.transcript(found),
             _read_out(found),
-            f"{_subject(found)} A column is a step; the darker a cell,"
-            " the larger the symbol’s share of the question or the"
-            " probability of the answer. The largest is written in."
+            f"{_subject(found, words)} A column is a step; {words.cells}"
             + (
                 f" {shown} of {parallel} parallel sequences are shown."
                 if parallel > shown
@@ -407,7 +387,7 @@ def _transcripts(results):
   return Section("An interrogation, word for word", blocks)
 
 
-def _subject(found):
+def _subject(found, words):
   said = "A network"
   if "language" in found:
     language = text.language_html(found["language"])
@@ -415,7 +395,7 @@ def _subject(found):
   if "step" in found:
     said += f" after {text.count(found['step'])} steps"
   if "accuracy" in found:
-    said += f", {text.percent(found['accuracy'])} strict accuracy"
+    said += f", {text.percent(found['accuracy'])} {words.accuracy}"
   said = f"<b>{said}.</b>"
   if found.get("sample"):
     said += f" A string it wrote: <code>{text.escape(found['sample'])}</code>."
@@ -428,12 +408,12 @@ def _read_out(found):
 
   def spell(steps):
     best = [int(np.argmax(np.asarray(step[0], float))) for step in steps]
+    if not symbols:  # tiles were asked, digits answered
+      return " ".join(map(str, best))
     return " ".join(str(symbols[b]) if b < len(symbols) else "?" for b in best)
 
-  return (
-      f"Interrogation. Asked: {spell(found['probes'])}. Answered:"
-      f" {spell(found['answers'])}."
-  )
+  asked = spell(found["probes"]) if symbols else "tiles"
+  return f"Interrogation. Asked: {asked}. Answered: {spell(found['answers'])}."
 
 
 def made(results: Mapping[str, Any]) -> Iterator[Section]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#c9c9c9"
 BLUE, ORANGE = "#0072b2", "#d55e00"
 SEQUENTIAL = "cividis"  # monotone in grey, the same to colour-blind readers
+CYCLIC = "twilight"  # ends in the colour in which it begins
 WIDTH = 9.6  # inches; the page shows them as 60 rem
 
 _RC = {

@@ -5,19 +5,25 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from weightspace.report import text
+from weightspace.report import text, wording
 
 _MEASURES = {
     "per_count_accuracy": ("share of counts right", text.precise_percent),
     "all_right": ("all three counts right", text.precise_percent),
+    "accuracy": ("share right", text.precise_percent),
+    "degrees": ("mean error", text.degrees),
     "mse": ("mean squared error", text.number),
     "r2": ("R²", text.number),
     "kendall_tau": ("Kendall’s τ", text.number),
 }
 _PARTS = ("validation", "ood")
-_PROPERTIES = {"task": "language", "accuracy": "accuracy"}
+_PROPERTIES = {
+    "task": "language",
+    "step": "training step",
+    "generalization_gap": "generalization gap",
+}
 _PROTOCOLS = {
-    "strict": "heads saw no OOD language",
+    "strict": "heads saw no OOD {task}",
     "paper": "heads saw half of them",
 }
 
@@ -104,6 +110,11 @@ def prediction(results: Mapping[str, Any]) -> Table:
         for measure in parts["test"]:
           listed = measures.setdefault((property_, measure), [])
           listed += [name] if name not in listed else []
+
+  def title(protocol):
+    words = wording.of(results)
+    return _PROTOCOLS.get(protocol, protocol).format(task=words.task)
+
   rows = []
   for (property_, measure), names in measures.items():
     write = _MEASURES.get(measure, ("", text.number))[1]
@@ -131,12 +142,12 @@ def prediction(results: Mapping[str, Any]) -> Table:
       ),
       rows=rows,
       labels=3,
-      groups=(("", 3), *((_PROTOCOLS.get(p, p), 2) for p in protocols)),
+      groups=(("", 3), *((title(p), 2) for p in protocols)),
   )  # fmt: skip
 
 
 def splits(results: Mapping[str, Any]) -> Table:
-  """How languages, and with them networks, were divided."""
+  """How tasks, and with them networks, were divided."""
   rows = [
       [
           Cell(name, lambda n: text.SPLITS.get(n, n)),
@@ -146,7 +157,9 @@ def splits(results: Mapping[str, Any]) -> Table:
       for name, one in results["splits"].items()
   ]
   return Table(
-      ("split", "languages", "snapshots"), ("split", "tasks", "rows"), rows
+      ("split", wording.of(results).tasks, "snapshots"),
+      ("split", "tasks", "rows"),
+      rows,
   )
 
 

@@ -76,6 +76,11 @@ def percent(value: Any, digits: int = 0) -> str:
   return _minus(f"{100 * value:.{digits}f}") + "\N{NO-BREAK SPACE}%"
 
 
+def degrees(value: Any) -> str:
+  """An angle with one decimal."""
+  return f"{number(value, 1)}°" if is_number(value) else "–"
+
+
 def precise_percent(value: Any) -> str:
   """A share as a percentage with one decimal."""
   return percent(value, 1)
@@ -102,9 +107,9 @@ def between(low: float, high: float, write=number) -> str:
   first, last = write(low), write(high)
   if low < 0:
     return f"{first} to {last}"
-  unit = "\N{NO-BREAK SPACE}%"
-  if last.endswith(unit):
-    first = first.removesuffix(unit)
+  for unit in ("\N{NO-BREAK SPACE}%", "°"):
+    if last.endswith(unit):
+      first = first.removesuffix(unit)
   return f"{first}–{last}"
 
 

@@ -8,6 +8,7 @@ and one task; callers vmap.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -78,6 +79,13 @@ class TaskFamily(NamedTuple):
     novelty: (task) -> scalar; the tasks that score highest become the
       out-of-distribution split.
     describe: (task, as numpy) -> str, the task in words or symbols.
+    data: arrays that all tasks share, such as images; a pytree, empty where
+      tasks make all there is.
+    bind: (data) -> the same family on these arrays. What is compiled takes
+      `data` as an argument and binds it there; closed over, it would be
+      copied into each program.
+    recorded: fields of the config that are known once the family is made,
+      such as the checksum of its data; a zoo records them.
   """
 
   spec: TaskSpec
@@ -89,6 +97,13 @@ class TaskFamily(NamedTuple):
   performance: Callable
   novelty: Callable
   describe: Callable
+  data: Any = ()
+  bind: Callable | None = None
+  recorded: Mapping[str, Any] = MappingProxyType({})
+
+  def bound(self, data) -> "TaskFamily":
+    """The family on these arrays, of the shapes of `self.data`."""
+    return self.bind(data) if self.bind else self
 
 
 def make(name: str, fields: Mapping[str, Any]) -> TaskFamily:

@@ -1,0 +1,30 @@
+"""What the network learned by heart: its evaluation loss - training loss."""
+
+from weightspace.properties import Property, _regression
+
+LOSSES = ("eval_loss", "train_loss")
+
+
+def _shape(scope):
+  missing = [n for n in LOSSES if n not in scope.tasks.metric_names]
+  if missing:
+    raise ValueError(
+        f"'generalization_gap' needs {' and '.join(missing)}, which this"
+        f" family does not measure ({', '.join(scope.tasks.metric_names)})"
+    )
+  return (1,)
+
+
+def _target(columns, scope):
+  _shape(scope)
+  evaluation, training = (columns[name] for name in LOSSES)
+  return (evaluation - training)[:, None].astype("float32")
+
+
+PROPERTY = Property(
+    kind="regression",
+    shape=_shape,
+    target=_target,
+    metrics=_regression.metrics,
+    headline="r2",
+)

@@ -1,0 +1,102 @@
+"""MNIST through TensorFlow Datasets, without TensorFlow.
+
+Its own builder of MNIST needs TensorFlow to write its files; this one writes
+ArrayRecord. `checksums.tsv`, beside this file, is where the library looks for
+the sizes and checksums of what a builder downloads.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from weightspace.tasks import _digits
+
+URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
+_KINDS = ("images-idx3", "labels-idx1")
+_FILES = {
+    split: [f"{URL}{name}-{kind}-ubyte.gz" for kind in _KINDS]
+    for split, name in (("train", "train"), ("test", "t10k"))
+}
+
+
+def read(
+    manual_dir: str | None = None, data_dir: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+  """MNIST's training images [60000, 28, 28] and labels [60000], both uint8.
+
+  They are prepared once.
+
+  Args:
+    manual_dir: where the four gzipped files are, for machines without a
+      network; by default `downloads/manual` in the TFDS folder is looked at,
+      then they are downloaded.
+    data_dir: the TFDS folder, by default the user's (TFDS_DATA_DIR).
+
+  Raises:
+    ValueError: they cannot be had, or have other checksums than MNIST's.
+  """
+  import tensorflow_datasets as tfds
+
+  builder = _builder()(data_dir=data_dir, file_format="array_record")
+  config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+  try:
+    builder.download_and_prepare(download_config=config)
+  except Exception as error:  # TFDS's own, requests', the operating system's
+    reason = " ".join(str(error).split())
+    raise ValueError(
+        "MNIST could not be prepared by TensorFlow Datasets"
+        f" ({type(error).__name__}: {reason}). Put {', '.join(_names())} into a"
+        " folder and use digits=tfds:DIR, or use other digits (idx:DIR,"
+        " mnist_5k)"
+    ) from error
+  source = builder.as_data_source(split="train")
+  examples = sorted(source, key=lambda example: int(example["index"]))
+  return (
+      np.stack([example["image"] for example in examples]),
+      np.array([example["label"] for example in examples], np.uint8),
+  )
+
+
+def _names():
+  return [Path(url).name for urls in _FILES.values() for url in urls]
+
+
+@functools.cache  # once: TFDS registers builders by name
+def _builder():
+  import tensorflow_datasets as tfds
+
+  class WeightspaceMnist(tfds.core.GeneratorBasedBuilder):
+    """The four files of MNIST, as raw bytes, with their place in the files."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+      return self.dataset_info_from_configs(
+          features=tfds.features.FeaturesDict({
+              "image": tfds.features.Tensor(
+                  shape=(_digits.SIDE, _digits.SIDE),
+                  dtype=np.uint8,
+                  encoding="bytes",
+              ),
+              "label": tfds.features.Scalar(dtype=np.uint8),
+              "index": tfds.features.Scalar(dtype=np.int64),
+          }),
+          description="Handwritten digits, of 28 x 28 pixels.",
+          homepage="http://yann.lecun.com/exdb/mnist/",
+          disable_shuffling=True,
+      )
+
+    def _split_generators(self, dl_manager):
+      # Each is taken from the manual folder, where it is there
+      return {
+          split: self._generate_examples(*map(Path, paths))
+          for split, paths in dl_manager.download(_FILES).items()
+      }
+
+    def _generate_examples(self, images, labels):
+      pairs = zip(_digits.read_idx(images, 3), _digits.read_idx(labels, 1))
+      for index, (image, label) in enumerate(pairs):
+        yield index, {"image": image, "label": label, "index": index}
+
+  return WeightspaceMnist
