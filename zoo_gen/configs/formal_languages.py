@@ -52,7 +52,7 @@ def get_config(size: str = "small") -> ConfigDict:
     config.recipe.snapshot_steps = (0, 50, 150, 300, 500)
     # Steeper than the paper's: a small network has 500 steps to learn in
     config.recipe.learning_rates = (0.05, 0.03, 0.001)
-    config.networks = 256
+    config.networks = 384
     config.shard_size = 128
     config.rollouts = 32
   if size == "tiny":
