@@ -4,7 +4,7 @@
         --config=zoo_gen/configs/formal_languages.py:small
 
 tiny        24 networks of 1 x 8 x 60 steps: seconds, for trying things out.
-quickstart  256 networks of 1 x 16 x 500 steps: about a minute on 2 cores.
+quickstart  384 networks of 1 x 16 x 500 steps: minutes on 2 cores.
 small       1000 networks of the paper's size x 1000 steps: see README.
 paper       1000 networks x 20,000 steps, 9 snapshots, as in the paper.
 """
