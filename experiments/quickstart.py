@@ -23,7 +23,7 @@ _SIZE = flags.DEFINE_enum(
 
 NOTE = (
     "This is a small study: one-layer networks of 16 units trained for 500"
-    " steps, and encoders trained for 500 to 1000 steps of 64 networks. The"
+    " steps, and encoders trained for 1200 steps of 64 networks. The"
     " paper's zoo has 1000 two-layer networks of 32 units, trained for 20,000"
     " steps with nine snapshots each, and its encoders see 6.4 million"
     " networks in 100,000 steps with cores and emulators of 256 units. It"

@@ -111,7 +111,7 @@ TRAINING = {
         "emulator": {"hidden": 64},
         "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
         "emulation": {
-            "steps": 1500, "validate_every": 250, "checkpoint_every": 500,
+            "steps": 1200, "validate_every": 200, "checkpoint_every": 400,
         },
     },
     "small": {
