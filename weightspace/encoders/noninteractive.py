@@ -17,7 +17,15 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
 
   One code for each step, of the size of what interactive probing decodes
   from, the core's output; so the two differ in nothing else.
+
+  Raises:
+    ValueError: `echo` is not 0, which makes probes depend on answers.
   """
+  if config.echo:
+    raise ValueError(
+        f"echo={config.echo} makes probes depend on answers: that is encoder"
+        " 'interactive'"
+    )
 
   def init_source(key):
     return jax.random.normal(key, (config.length, config.hidden))
