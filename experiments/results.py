@@ -312,12 +312,9 @@ def _show(estimate):
 
 def software() -> dict[str, str]:
   """Versions of what computes."""
-  import platform
-  from importlib import metadata
+  from weightspace.zoo import manifest
 
-  packages = ("jax", "jaxlib", "flax", "optax", "numpy")
-  found = {name: metadata.version(name) for name in packages}
-  return {"python": platform.python_version(), **found}
+  return manifest.software(("jax", "jaxlib", "flax", "optax", "numpy"))
 
 
 def commit() -> str | None:

@@ -58,10 +58,12 @@ def shard_folder(path: Path, index: int) -> Path:
   return Path(path) / SHARDS / f"{index:05d}"
 
 
-def software() -> dict[str, str]:
-  """Versions of what computes the contents of a zoo."""
+def software(
+    packages: tuple[str, ...] = ("weightspace", "jax", "jaxlib", "numpy"),
+) -> dict[str, str]:
+  """Versions of Python and of what computes the contents of a zoo."""
   versions = {"python": platform.python_version()}
-  for package in ("weightspace", "jax", "jaxlib", "numpy"):
+  for package in packages:
     try:
       versions[package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
