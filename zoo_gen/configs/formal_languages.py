@@ -4,7 +4,7 @@
         --config=zoo_gen/configs/formal_languages.py:small
 
 tiny        24 networks of 1 x 8 x 60 steps: seconds, for trying things out.
-quickstart  384 networks of 1 x 16 x 500 steps: minutes on 2 cores.
+quickstart  320 networks of 1 x 16 x 500 steps: minutes on 2 cores.
 small       1000 networks of the paper's size x 1000 steps: see README.
 paper       1000 networks x 20,000 steps, 9 snapshots, as in the paper.
 """
@@ -52,7 +52,7 @@ def get_config(size: str = "small") -> ConfigDict:
     config.recipe.snapshot_steps = (0, 50, 150, 300, 500)
     # Steeper than the paper's: a small network has 500 steps to learn in
     config.recipe.learning_rates = (0.05, 0.03, 0.001)
-    config.networks = 384
+    config.networks = 320
     config.shard_size = 128
     config.rollouts = 32
   if size == "tiny":
