@@ -196,7 +196,7 @@ def digits() -> dict:
   found = make()
   angles = generator.uniform(0, 360, len(found["rows"]["step"]))
   found["rows"]["task"] = angles[:, None].tolist()
-  found["rows"]["language"] = [f"rotated by {a:.1f}°" for a in angles]
+  found["rows"]["language"] = [f"digits rotated by {a:.1f}°" for a in angles]
   found["zoo"]["family"] = "tiled_mnist"
   curves = found["zoo"]["curves"]
   del curves["accuracy_counts"]
@@ -218,7 +218,7 @@ def digits() -> dict:
   odds = generator.dirichlet(np.ones(10), (9, 1))
   found["transcripts"] = [{
       **found["transcripts"][0],
-      "language": "rotated by 123.4°",
+      "language": "digits rotated by 123.4°",
       "symbols": [],
       "sample": "",
       "probes": generator.uniform(-0.5, 3, (9, 1, 16)).tolist(),

@@ -189,7 +189,7 @@ def test_a_zoo_of_digits_is_no_zoo_of_languages(tmp_path):
   words = written.read_text()
   for unseen in (r"(?s)<(script|style).*?</\1>", r"<[^>]*>"):
     words = re.sub(unseen, "", words)
-  assert "rotated by 123.4°" in words
+  assert "A network for digits rotated by 123.4°" in " ".join(words.split())
   assert "23.4°" in words
   assert "blind guessing: 90°" in words
   assert "No angle is in two splits" in words

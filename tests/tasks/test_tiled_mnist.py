@@ -130,7 +130,7 @@ def test_the_largest_angles_are_the_most_novel():
   drawn = jax.vmap(family().sample_task)(jax.random.split(KEY, 1000))
   assert drawn.dtype == jnp.float32
   assert 0 <= drawn.min() < 5 < 355 < drawn.max() < 360
-  assert family().describe(np.array([12.34])) == "rotated by 12.3°"
+  assert family().describe(np.array([12.34])) == "digits rotated by 12.3°"
 
 
 def test_a_zoo_says_which_digits_it_was_made_of(tmp_path):

@@ -127,7 +127,7 @@ def test_a_study_of_digits(folder, tmp_path):
   assert 0 <= told["angle"]["strict"]["test"]["degrees"]["value"] <= 180
   assert set(told) == set(heads.properties)
   (transcript,) = found["transcripts"]
-  assert transcript["language"].startswith("rotated by")
+  assert transcript["language"].startswith("digits rotated by")
   probes = np.array(transcript["probes"])
   assert probes.shape == (3, 1, 16)
   assert probes.min() >= -0.6

@@ -99,7 +99,7 @@ FORMAL_LANGUAGE = Wording(
 TILED_MNIST = Wording(
     task="angle",
     tasks="angles",
-    trained_on="digits rotated by an angle of its own",
+    trained_on="digits rotated by an angle of their own",
     introduction=(
         "A network reads the image of a handwritten digit piece by piece, 49"
         " tiles of 4 × 4 pixels, row by row, and says after each which digit it"

@@ -256,5 +256,5 @@ def _family(config: Config, data: Data) -> TaskFamily:
 
 
 def describe(task: np.ndarray) -> str:
-  """The angle in words: "rotated by 12.3°"."""
-  return f"rotated by {float(task[0]):.1f}°"
+  """The angle in words: "digits rotated by 12.3°"."""
+  return f"digits rotated by {float(task[0]):.1f}°"
