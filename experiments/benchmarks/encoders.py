@@ -18,12 +18,12 @@ last line is JSON: {"encoders": {NAME: ...}} with
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 
 from absl import flags
 
+from experiments.benchmarks import _torch
 from zoo_gen import launch
 
 _ENCODERS = flags.DEFINE_list(
@@ -128,21 +128,15 @@ def _ours(config):
 
 def _torch_ms(config):
   """Milliseconds per step of the same in PyTorch."""
-  command = [
-      _TORCH_PYTHON.value, "-m", "experiments.benchmarks._torch_encoders",
-      json.dumps({"encoder": config["encoder"], "emulator": config["emulator"],
-                  "networks": _NETWORKS, "steps": _STEPS.value}),
-  ]  # fmt: skip
-  ran = subprocess.run(
-      command, stdout=subprocess.PIPE, text=True, timeout=900, check=False
+  task = {
+      "encoder": config["encoder"],
+      "emulator": config["emulator"],
+      "networks": _NETWORKS,
+      "steps": _STEPS.value,
+  }
+  return _torch.ms_per_step(
+      _TORCH_PYTHON.value, "_torch_encoders", json.dumps(task)
   )
-  if ran.returncode:
-    raise ValueError(
-        f"{' '.join(command[:3])} failed; it needs torch: pip install"
-        " 'weightspace[torch]', or name an interpreter that has it with"
-        " --torch_python"
-    )
-  return json.loads(ran.stdout.splitlines()[-1])["ms_per_step"]
 
 
 if __name__ == "__main__":

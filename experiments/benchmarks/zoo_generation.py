@@ -15,12 +15,12 @@ process a core. Rounds alternate, medians are compared. The last line is JSON:
 
 import json
 import statistics
-import subprocess
 import sys
 import time
 
 from absl import flags
 
+from experiments.benchmarks import _torch
 from zoo_gen import launch
 
 _STEPS = flags.DEFINE_integer("steps", 30, "Of training, a round.")
@@ -94,25 +94,10 @@ def _spread(values):
 
 def _torch_ms(processes):
   """Milliseconds per RNN-step of that many PyTorch loops side by side."""
-  command = [
-      _TORCH_PYTHON.value, "-m", "experiments.benchmarks._torch_loop",
-      "--steps=60",
-  ]  # fmt: skip
-  loops = [
-      subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-      for _ in range(processes)
-  ]
-  found = []
-  for loop in loops:
-    out, _ = loop.communicate(timeout=300)
-    if loop.returncode:
-      raise ValueError(
-          f"{' '.join(command)} failed; it needs torch: pip install"
-          " 'weightspace[torch]', or name an interpreter that has it with"
-          " --torch_python"
-      )
-    found.append(json.loads(out.splitlines()[-1])["ms_per_step"])
-  return statistics.mean(found) / processes
+  ms = _torch.ms_per_step(
+      _TORCH_PYTHON.value, "_torch_loop", "--steps=60", processes=processes
+  )
+  return ms / processes
 
 
 def _peak(mesh):

@@ -11,16 +11,14 @@ paper       1000 networks x 20,000 steps, 9 snapshots, as in the paper.
 
 from ml_collections import ConfigDict
 
+from zoo_gen.configs import _zoo
+
 SIZES = ("tiny", "quickstart", "small", "paper")
 
 
 def get_config(size: str = "small") -> ConfigDict:
   """The config of one of `SIZES`."""
-  if size not in SIZES:
-    raise ValueError(f"no size {size!r}; there are: {', '.join(SIZES)}")
-  config = ConfigDict()
-  config.family = "formal_language"  # a module in weightspace.tasks
-  config.task = ConfigDict()  # fields of its Config
+  config = _zoo.get_config("formal_language", size, SIZES)
   config.task.length = 42  # symbols with BOS and padding, T + 1
   config.task.max_n = 10  # n < max_n in a^n b^(n+m_b) ...
   config.task.shift_min = -3  # smallest m
@@ -29,21 +27,6 @@ def get_config(size: str = "small") -> ConfigDict:
   config.task.mask_padding = False  # True: do not train on what follows EOS
   config.task.eval_strings = 1000  # sampled to measure accuracy
   config.task.eval_batch = 128  # strings of the language to measure the loss
-  config.rnn = ConfigDict()
-  config.rnn.cell = "lstm"  # a module in weightspace.cells
-  config.rnn.hidden = (32, 32)  # hidden units of each layer
-  config.recipe = ConfigDict()  # zoo_gen.trainer.Recipe
-  config.recipe.snapshot_steps = (
-      0, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000,
-  )  # fmt: skip
-  config.recipe.batch = 32  # sequences a step
-  config.recipe.learning_rates = (0.01, 0.003, 0.0003)  # start, middle, end
-  config.recipe.weight_decays = (1e-4,)  # each network draws one
-  config.recipe.init_scale = 1.0  # on torch's default initial weights
-  config.networks = 1000  # N
-  config.shard_size = 125  # networks in a shard
-  config.rollouts = 100  # sequences kept of each snapshot, K
-  config.seed = 0
 
   if size == "small":
     config.recipe.snapshot_steps = (0, 100, 200, 500, 1000)
@@ -56,11 +39,6 @@ def get_config(size: str = "small") -> ConfigDict:
     config.shard_size = 128
     config.rollouts = 32
   if size == "tiny":
-    config.rnn.hidden = (8,)
-    config.recipe.snapshot_steps = (0, 20, 60)
-    config.recipe.learning_rates = (0.05, 0.03, 0.001)
-    config.networks = 24
-    config.shard_size = 16
-    config.rollouts = 8
+    _zoo.shrink(config)
     config.task.eval_strings = 100
   return config
