@@ -70,15 +70,8 @@ class Study:
       raise ValueError(f"encoders were trained on different splits: {seeds}")
     self.split = splits.of_zoo(source, self.family, seed=seeds.pop())
     self.columns = source.columns
-    every = np.arange(len(source))
-    vectors = np.nan_to_num(source.vectors(every))
     self.codes = {
-        name: codes_lib.encode(
-            pretrained.encoder,
-            source.rnn,
-            pretrained.params["encoder"],
-            vectors,
-        )
+        name: codes_lib.of_zoo(source, pretrained)
         for name, (pretrained, _) in encoders.items()
     }
 
@@ -118,9 +111,14 @@ class Study:
     final = columns["accuracy"][(columns["step"] == steps[-1]) & finite]
     return {
         "family": spec.family,
-        "cell": spec.rnn.cell,
-        "hidden": list(spec.rnn.hidden),
-        "parameters": self.source.rnn.size,
+        "shapes": [
+            {
+                "cell": rnn.spec.cell,
+                "hidden": list(rnn.spec.hidden),
+                "parameters": rnn.size,
+            }
+            for rnn in self.source.rnns
+        ],
         "networks": spec.num_networks,
         "tasks": len(np.unique(columns["task"], axis=0)),
         "rows": len(self.source),
@@ -248,9 +246,10 @@ class Study:
     symbols = self.family.spec.symbols
     found = []
     for name, (pretrained, _) in self.encoders.items():
-      if pretrained.encoder.transcript is None:
+      encoder = pretrained.model.encoders[self.source.shapes[row]]
+      if encoder.transcript is None:
         continue
-      seen = jax.jit(pretrained.encoder.transcript)(
+      seen = jax.jit(encoder.transcript)(
           pretrained.params["encoder"], weights
       )
       found.append({

@@ -14,6 +14,7 @@ CONFIG = {
         "eval_batch": 4,
     },
     "rnn": {"cell": "gru", "hidden": (4,)},
+    "others": (),
     "recipe": {
         "snapshot_steps": (0, 4, 10),
         "batch": 4,

@@ -16,6 +16,7 @@ import numpy as np
 
 from weightspace import plugins, tasks, zoo
 from weightspace.training.progress import Progress
+from weightspace.zoo import loader
 from zoo_gen.trainer import Recipe, make_row
 
 # Another order of the sums of a matrix product changes a logit's last bits,
@@ -75,12 +76,17 @@ def inspect(
   )
   problems += _task_problems(source)
   problems += _weight_problems(source, progress)
-  problems += _sample_problems(source, chosen, progress)
+  for places, rnn in zip(loader.by_shape(source, chosen), source.rnns):
+    problems += _sample_problems(source, rnn, chosen[places], progress)
   columns, spec = source.columns, source.spec
   last = columns["step"] == spec.snapshot_steps[-1]
   finite = columns["finite"]
   summary = [
-      ("networks", f"{spec.num_networks} of {spec.rnn.cell} {spec.rnn.hidden}"),
+      (
+          "networks",
+          f"{spec.num_networks} of "
+          + " and ".join(f"{rnn.cell} {rnn.hidden}" for rnn in spec.rnns),
+      ),
       ("rows", f"{len(source)}, snapshots at steps {spec.snapshot_steps}"),
       ("distinct tasks", f"{len(np.unique(columns['task'], axis=0))}"),
       ("diverged", f"{np.sum(~finite)} rows"),
@@ -131,10 +137,8 @@ def _weight_problems(source, progress) -> list[str]:
   found, digests, owners = [], [], []
   step, finite = source.columns["step"], source.columns["finite"]
   final = source.spec.snapshot_steps[-1]
-  rows_at_once = max(1, _BYTES_AT_ONCE // (4 * source.rnn.size))
   with progress.stage("weights", total=len(source), unit="rows") as stage:
-    for start in range(0, len(source), rows_at_once):
-      rows = np.arange(start, min(start + rows_at_once, len(source)))
+    for rows in _chunks_of_one_shape(source):
       vectors = source.vectors(rows)
       sound = np.all(np.isfinite(vectors), axis=1)
       for row in rows[sound != finite[rows]]:
@@ -157,9 +161,21 @@ def _weight_problems(source, progress) -> list[str]:
   return found
 
 
-def _sample_problems(source, chosen, progress) -> list[str]:
-  """What the chosen rows say, beside what their weights make of it."""
-  spec, rnn, family = source.spec, source.rnn, _family(source)
+def _chunks_of_one_shape(source) -> Iterator[np.ndarray]:
+  """All rows, as many at a time as are read at once."""
+  everything = np.arange(len(source))
+  for rows, rnn in zip(loader.by_shape(source, everything), source.rnns):
+    at_once = max(1, _BYTES_AT_ONCE // (4 * rnn.size))
+    for start in range(0, len(rows), at_once):
+      yield rows[start : start + at_once]
+
+
+def _sample_problems(source, rnn, chosen, progress) -> list[str]:
+  """What the chosen rows say, beside what their weights make of it.
+
+  All are of the shape `rnn`.
+  """
+  spec, family = source.spec, _family(source)
   recipe = plugins.configure(
       Recipe,
       {**spec.trainer, "snapshot_steps": spec.snapshot_steps},

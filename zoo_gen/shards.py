@@ -7,6 +7,7 @@ goes on from the newest good state and ends in the same bits.
 """
 
 import dataclasses
+import functools
 import os
 import shutil
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ def plan(config: Mapping[str, Any]) -> ZooSpec:
 
   Args:
     config: keys family, task, rnn (cell, hidden), recipe, networks,
-      shard_size, rollouts, seed; see any file in `zoo_gen/configs`.
+      shard_size, rollouts, seed; see any file in `zoo_gen/configs`. With
+      others, further shapes, shards take turns.
 
   Raises:
     ValueError: an unknown family, cell or field, with the nearest name.
@@ -39,8 +41,12 @@ def plan(config: Mapping[str, Any]) -> ZooSpec:
   family = tasks.make(config["family"], config["task"])
   module = plugins.load(tasks.__name__, config["family"])
   sizes = {"inputs": family.spec.inputs, "outputs": family.spec.outputs}
-  rnn = plugins.configure(RNNSpec, {**config["rnn"], **sizes}, "rnn")
-  make_rnn(rnn)
+  rnns = tuple(
+      plugins.configure(RNNSpec, {**rnn, **sizes}, "rnn")
+      for rnn in (config["rnn"], *map(_shape, config.get("others", ())))
+  )
+  for rnn in rnns:
+    make_rnn(rnn)
   recipe = plugins.configure(Recipe, config["recipe"], "recipe")
   trainer = dataclasses.asdict(recipe)
   return ZooSpec(
@@ -52,7 +58,7 @@ def plan(config: Mapping[str, Any]) -> ZooSpec:
           ),
           **family.recorded,
       },
-      rnn=rnn,
+      rnns=rnns,
       snapshot_steps=trainer.pop("snapshot_steps"),
       trainer=trainer,
       num_networks=config["networks"],
@@ -86,15 +92,20 @@ def generate(
   path = Path(path)
   zoo.create(path, spec)
   recipe = Recipe(snapshot_steps=spec.snapshot_steps, **spec.trainer)
-  trainer = make_trainer(
-      recipe,
-      tasks.make(spec.family, spec.family_config),
-      make_rnn(spec.rnn),
-      seed=spec.seed,
-      rollouts=spec.rollouts,
-      mesh=mesh(NETWORKS, devices),
-      group=group,
-  )
+  family = tasks.make(spec.family, spec.family_config)
+
+  @functools.cache
+  def trainer_of(rnn):
+    return make_trainer(
+        recipe,
+        family,
+        make_rnn(rnn),
+        seed=spec.seed,
+        rollouts=spec.rollouts,
+        mesh=mesh(NETWORKS, devices),
+        group=group,
+    )
+
   stops = _stops(recipe, max_segment)
   sharding = split(mesh(NETWORKS, devices))
   missing = zoo.missing_shards(path)
@@ -108,9 +119,22 @@ def generate(
       initial=done * recipe.steps,
   ) as stage:
     for index in missing:
+      trainer = trainer_of(zoo.shard_rnn(spec, index))
       _make_shard(trainer, recipe, path, spec, index, stops, sharding, stage)
   zoo.finalize(path)
   shutil.rmtree(path / "work", ignore_errors=True)
+
+
+def _shape(text: str) -> dict[str, Any]:
+  """Fields of a shape written as "gru:32,32"."""
+  cell, _, hidden = text.partition(":")
+  try:
+    return {"cell": cell, "hidden": tuple(map(int, hidden.split(",")))}
+  except ValueError:
+    raise ValueError(
+        f"others: {text!r} is not a cell and the width of each layer, such as"
+        " 'gru:32,32'"
+    ) from None
 
 
 def _stops(recipe: Recipe, max_segment: int) -> list[int]:

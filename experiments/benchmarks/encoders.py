@@ -87,13 +87,13 @@ def _ours(config):
     return rnn.flatten(weights), seen, task
 
   vectors, seen, task = network(jax.random.split(jax.random.key(0), _NETWORKS))
-  data = Data(vectors, seen.sequences, seen.log_probs, task, {})
+  data = (Data(vectors, seen.sequences, seen.log_probs, task, {}),)
   mesh = parallel.mesh(parallel.DATA)
-  model = emulation.make_model(rnn, family, config)
+  model = emulation.make_model([rnn], family, config)
   settings = plugins.configure(
       emulation.Config, config["emulation"], "emulation"
   )
-  loss = emulation.make_loss(model, rnn, family, settings, mesh)
+  loss = emulation.make_loss(model, family, settings, mesh)
   optimizer = make_optimizer(
       plugins.configure(OptimizerConfig, config["optimizer"], "optimizer")
   )

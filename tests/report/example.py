@@ -38,9 +38,7 @@ def _zoo(generator):
     curves[name]["high"] = list(np.minimum(curves[name]["high"], 1))
   return {
       "family": "formal_language",
-      "cell": "lstm",
-      "hidden": [16],
-      "parameters": 1638,
+      "shapes": [{"cell": "lstm", "hidden": [16], "parameters": 1638}],
       "networks": 320,
       "tasks": 167,
       "rows": 1600,

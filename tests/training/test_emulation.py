@@ -29,14 +29,16 @@ class Setup:
         self.source.spec.family, self.source.spec.family_config
     )
     self.config = emulation.Config(batch=4, sequences=2, **config)
-    self.model = emulation.make_model(self.source.rnn, self.family, sizes)
+    self.model = emulation.make_model(
+        self.source.rnns, self.family, sizes
+    )
     self.params = jax.jit(self.model.init)(jax.random.key(0))
     data = loader.load(self.source, np.arange(ROWS))
     self.data = data._replace(columns={})
-    loss = emulation.make_loss(
-        self.model, self.source.rnn, self.family, self.config
+    loss = emulation.make_loss(self.model, self.family, self.config)
+    self.loss = jax.jit(
+        lambda params, key, step, data: loss(params, key, step, (data,))[0]
     )
-    self.loss = jax.jit(lambda *args: loss(*args)[0])
 
   def __call__(self, data=None, params=None, step=0):
     return float(
@@ -95,15 +97,15 @@ def test_measured_row_by_row_it_is_what_a_plain_loop_finds(setup):
   names = ("total_variation", "kl")
   found, spread = (
       emulation.make_measure(
-          one.model, one.source.rnn, one.family, one.config, mesh, names
-      )(one.params, rows)
+          one.model, one.family, one.config, mesh, names
+      )(one.params, (rows,))
       for mesh in (None, parallel.mesh(parallel.DATA))
   )
   for name in names:
     assert found[name].shape == (ROWS - 1,)
     np.testing.assert_allclose(spread[name], found[name], rtol=1e-4)
   apply = jax.jit(one.model.emulator.apply)
-  encode = jax.jit(one.model.encoder.apply)
+  encode = jax.jit(one.model.encoders[0].apply)
   count = min(one.config.validation_sequences, one.data.sequences.shape[1])
   for row in (0, 5, ROWS - 2):
     weights = one.source.rnn.unflatten(jnp.asarray(one.data.vectors[row]))

@@ -8,7 +8,7 @@ from weightspace.rnn import RNNSpec, make_rnn
 SPEC = zoo.ZooSpec(
     family="formal_language",
     family_config={"length": 7},
-    rnn=RNNSpec("elman", (4,), inputs=2, outputs=3),
+    rnns=(RNNSpec("elman", (4,), inputs=2, outputs=3),),
     trainer={"learning_rate": [0.01, 0.003]},
     num_networks=5,
     shard_size=2,
@@ -25,7 +25,7 @@ def arrays(index: int, spec: zoo.ZooSpec = SPEC) -> dict[str, np.ndarray]:
   generator = np.random.default_rng(index)
   networks = zoo.shard_networks(spec, index)
   rows = zoo.shard_rows(spec, index)
-  size = make_rnn(spec.rnn).size
+  size = make_rnn(zoo.shard_rnn(spec, index)).size
   normal = generator.standard_normal
   return {
       "weights": normal((rows, size)).astype(np.float32),

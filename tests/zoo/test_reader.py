@@ -162,9 +162,9 @@ def test_what_is_not_a_zoo(tmp_path):
 
 
 def test_a_newer_schema(path):
-  _edit(path, lambda document: document.update(schema_version=2))
-  assert "schema 2, newer than schema 1" in _refusal(path)
-  assert "schema 2" in zoo.verify(path)[0]
+  _edit(path, lambda document: document.update(schema_version=3))
+  assert "schema 3, newer than schema 2" in _refusal(path)
+  assert "schema 3" in zoo.verify(path)[0]
 
 
 def test_an_unfinished_zoo_says_how_to_continue(tmp_path):
@@ -245,7 +245,7 @@ def _forge_size(path, file):
         (lambda d: d.pop("finished"), "it lacks finished"),
         (lambda d: d["spec"].update(x=1), "unknown fields: 'x'"),
         (
-            lambda d: d["spec"]["rnn"].update(cell="lstmm"),
+            lambda d: d["spec"]["rnns"][0].update(cell="lstmm"),
             "did you mean 'lstm'",
         ),
     ],

@@ -18,20 +18,26 @@ values = st.recursive(
 )  # fmt: skip
 configs = st.dictionaries(st.text(), values, max_size=3)
 counts = st.integers(1, 10**6)
+shapes = st.tuples(names, st.lists(counts, min_size=1, max_size=3).map(tuple))
+
+
+def _rnns(shapes, inputs, outputs):
+  return tuple(RNNSpec(*shape, inputs, outputs) for shape in shapes)
+
+
 specs = st.builds(
     ZooSpec,
     family=names,
     family_config=configs,
-    rnn=st.builds(
-        RNNSpec,
-        cell=names,
-        hidden=st.lists(counts, min_size=1, max_size=3),
-        inputs=counts,
-        outputs=counts,
+    rnns=st.builds(
+        _rnns,
+        st.lists(shapes, min_size=1, max_size=3, unique=True),
+        counts,
+        counts,
     ),
     trainer=configs,
-    num_networks=counts,
-    shard_size=counts,
+    num_networks=st.integers(30, 10**6),
+    shard_size=st.integers(1, 10),  # at least three shards
     snapshot_steps=st.sets(st.integers(0, 10**9), min_size=1).map(sorted),
     rollouts=counts,
     seed=st.integers(0, 2**63),
@@ -47,6 +53,20 @@ def test_json_round_trip_is_exact(spec):
   assert ZooSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
+def test_what_an_earlier_schema_wrote_is_read():
+  data = SPEC.to_json()
+  (data["spec"]["rnn"],) = data["spec"].pop("rnns")
+  assert ZooSpec.from_json({**data, "schema_version": 1}) == SPEC
+
+
+def test_a_zoo_of_several_shapes_has_no_single_one():
+  spec = ZooSpec.from_json(_with_shape())
+  assert len(spec.rnns) == 2
+  with pytest.raises(ValueError, match="networks of 2 shapes"):
+    spec.rnn  # noqa: B018
+  assert SPEC.rnn == SPEC.rnns[0]
+
+
 def test_tuples_in_configs_are_as_json_returns_them():
   spec = dataclasses.replace(SPEC, trainer={"steps": (1, 2)})
   assert spec.trainer == {"steps": [1, 2]}
@@ -56,6 +76,13 @@ def _edited(**changes):
   data = SPEC.to_json()
   data["spec"].update(changes)
   return data
+
+
+def _with_shape(count=2, **changes):
+  """A spec of `count` shapes in two shards; the others of changed fields."""
+  first = SPEC.to_json()["spec"]["rnns"][0]
+  others = [{**first, "hidden": [9 + i], **changes} for i in range(count - 1)]
+  return _edited(rnns=[first, *others], num_networks=3)
 
 
 def _without(name):
@@ -74,8 +101,13 @@ def _without(name):
         ({"schema_version": 1}, "must be an object with the fields family"),
         (_without("rollouts"), "lacks the fields: rollouts"),
         (_edited(seeed=1), "'seeed', did you mean 'seed'"),
-        (_edited(rnn={"cell": "gru"}), "rnn lacks the fields: hidden, inputs"),
-        (_edited(rnn=3), "spec's rnn must be an object"),
+        (_edited(rnns=[{"cell": "gru"}]), "lacks the fields: hidden, inputs"),
+        (_edited(rnns=[3]), "shape in the spec's rnns must be an object"),
+        (_edited(rnns=3), "rnns must be a list"),
+        (_edited(rnns=[]), "at least one"),
+        (_edited(rnns=2 * SPEC.to_json()["spec"]["rnns"]), "different shapes"),
+        (_with_shape(inputs=9), "the same inputs and outputs"),
+        (_with_shape(3), "make 2 shards, too few for 3 shapes"),
         (_edited(num_networks="5"), "num_networks must be an integer >= 1"),
         (_edited(num_networks=0), "num_networks must be an integer >= 1"),
         (_edited(shard_size=True), "shard_size must be an integer"),

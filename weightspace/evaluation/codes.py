@@ -4,9 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import zoo
 from weightspace.encoders import Encoder
 from weightspace.rnn import RNN
+from weightspace.training.pretrain import Pretrained
 from weightspace.types import Params
+from weightspace.zoo import loader
 
 
 def encode(
@@ -44,6 +47,32 @@ def encode(
       for rows in order.reshape(-1, batch)
   ]
   return np.concatenate(codes)[:size]
+
+
+def of_zoo(source: zoo.Zoo, pretrained: Pretrained) -> np.ndarray:
+  """Codes of all rows of a zoo, of networks that diverged too.
+
+  Args:
+    source: the zoo.
+    pretrained: an encoder of its networks.
+
+  Returns:
+    [R, Z] float32; weights that are not finite are read as 0.
+  """
+  every = np.arange(len(source))
+  places = loader.by_shape(source, every)
+  found = [
+      encode(
+          encoder,
+          rnn,
+          pretrained.params["encoder"],
+          np.nan_to_num(source.vectors(rows)),
+      )
+      for encoder, rnn, rows in zip(
+          pretrained.model.encoders, source.rnns, places
+      )
+  ]
+  return np.concatenate(found)[np.argsort(np.concatenate(places))]
 
 
 def pca(

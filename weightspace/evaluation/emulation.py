@@ -38,17 +38,19 @@ def row_losses(
     {part: {name: [n] float32}}.
   """
   measure = emulation.make_measure(
-      emulation.Model(pretrained.encoder, pretrained.emulator, None),
-      source.rnn,
+      pretrained.model,
       tasks.make(source.spec.family, source.spec.family_config),
       plugins.configure(emulation.Config, config["emulation"], "emulation"),
       mesh,
       names,
   )
-  return {
-      part: measure(pretrained.params, loader.load(source, rows))
-      for part, rows in parts.items()
-  }
+
+  def losses_of(rows):
+    found = measure(pretrained.params, loader.load_by_shape(source, rows))
+    order = np.argsort(np.concatenate(loader.by_shape(source, rows)))
+    return {name: losses[order] for name, losses in found.items()}
+
+  return {part: losses_of(rows) for part, rows in parts.items()}
 
 
 def gain(

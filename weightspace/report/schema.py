@@ -11,9 +11,7 @@ _EACH = "*"  # every key that is there, at least one
 # with a question mark only if they are there; others are not looked at here.
 REQUIRED: dict[str, Any] = {
     "zoo": {
-        "cell": None,
-        "hidden": None,
-        "parameters": None,
+        "shapes": None,
         "networks": None,
         "tasks": None,
         "rows": None,

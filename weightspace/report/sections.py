@@ -72,9 +72,10 @@ def summary(results: Mapping[str, Any]) -> str:
   words = wording.of(results)
   if zoo:
     trained_on = words.trained_on.format(count=text.count(zoo["tasks"]))
+    shapes = text.escape("; ".join(map(_network, zoo["shapes"])))
     said.append(
         f"{text.count(zoo['networks'])} small recurrent networks"
-        f" ({_network(zoo)}) were each trained on {trained_on}."
+        f" ({shapes}) were each trained on {trained_on}."
     )
     facts.append((
         text.percent(_median(zoo["final_accuracy"])),
@@ -120,14 +121,14 @@ def summary(results: Mapping[str, Any]) -> str:
   return lead + (f'\n<dl class="facts">{listed}</dl>' if facts else "")
 
 
-def _network(zoo):
-  hidden = zoo["hidden"]
+def _network(shape):
+  hidden = shape["hidden"]
   layers = f"{len(hidden)} layer{'s' if len(hidden) > 1 else ''}"
   widths = " and ".join(map(str, dict.fromkeys(hidden)))
-  cell = _CELLS.get(zoo["cell"], zoo["cell"])
-  return text.escape(
+  cell = _CELLS.get(shape["cell"], shape["cell"])
+  return (
       f"{cell}, {layers} of {widths} units,"
-      f" {text.count(zoo['parameters'])} weights"
+      f" {text.count(shape['parameters'])} weights"
   )
 
 

@@ -5,7 +5,8 @@
 The emulator is thrown away afterwards; the encoder is what is kept.
 """
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,30 +76,48 @@ class Model(NamedTuple):
   """An encoder with its emulator.
 
   Attributes:
-    encoder: `weightspace.encoders.Encoder`.
+    rnns: the shapes of networks that are encoded.
+    encoders: `weightspace.encoders.Encoder` of each shape, all of the same
+      params.
     emulator: `weightspace.emulator.Emulator`.
     init: (key) -> params {"encoder", "emulator"}.
   """
 
-  encoder: encoders.Encoder
+  rnns: tuple[RNN, ...]
+  encoders: tuple[encoders.Encoder, ...]
   emulator: emulator.Emulator
   init: Callable
 
 
 def make_model(
-    rnn: RNN, family: TaskFamily, config: Mapping[str, Any]
+    rnns: Sequence[RNN], family: TaskFamily, config: Mapping[str, Any]
 ) -> Model:
   """Encoder and emulator from a config.
 
   Args:
-    rnn: the shape of the networks to encode.
+    rnns: the shapes of the networks to encode.
     family: what they do.
     config: "encoder" with its "name" and fields, "emulator" with its fields.
+
+  Raises:
+    ValueError: an encoder whose params depend on the shape of networks, where
+      there are several.
   """
+  rnn, *others = rnns
   fields = dict(config["encoder"])
-  encoder = encoders.make(fields.pop("name"), fields, rnn, family.spec.kind)
+  name = fields.pop("name")
+  encoder, *rest = (
+      encoders.make(name, fields, rnn, family.spec.kind) for rnn in rnns
+  )
   blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
   params = jax.eval_shape(encoder.init, jax.random.key(0))
+  for other, its_rnn in zip(rest, others):
+    if jax.eval_shape(other.init, jax.random.key(0)) != params:
+      raise ValueError(
+          f"encoder {name!r} cannot encode networks of several shapes: it has"
+          f" other params for {its_rnn.spec} than for {rnn.spec}; those that"
+          " run the network can, such as 'interactive'"
+      )
   code = jax.eval_shape(encoder.apply, params, blank).shape[-1]
   speaker = emulator.make(
       plugins.configure(emulator.Config, config["emulator"], "emulator"),
@@ -113,7 +132,7 @@ def make_model(
         "emulator": speaker.init(derive(key, "emulator")),
     }
 
-  return Model(encoder, speaker, init)
+  return Model(tuple(rnns), (encoder, *rest), speaker, init)
 
 
 def emulate(model: Model, family: TaskFamily, params: Params, codes, data):
@@ -144,9 +163,31 @@ def sequence_means(losses: jax.Array, mask: jax.Array) -> jax.Array:
   return jnp.sum(losses * mask, axis=0) / jnp.sum(mask, axis=0)
 
 
+def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> list[int]:
+  """How many examples of a batch come from each of several sets.
+
+  In proportion to their sizes, in multiples of `unit`, and at least that many
+  of each that is not empty.
+
+  Raises:
+    ValueError: the batch is too small for that, or no multiple of the unit.
+  """
+  sizes = np.asarray(sizes)
+  least = np.where(sizes > 0, unit, 0)
+  if batch % unit or batch < least.sum():
+    raise ValueError(
+        f"a batch of {batch} cannot be made of {np.sum(sizes > 0)} shapes of"
+        f" networks on {unit} devices; choose a larger multiple of {unit}"
+    )
+  found = least
+  while (left := batch - found.sum()) > 0:
+    wanted = batch * sizes / sizes.sum() - found
+    found[np.argmax(wanted)] += min(unit, left)
+  return found.tolist()
+
+
 def make_loss(
     model: Model,
-    rnn: RNN,
     family: TaskFamily,
     config: Config,
     mesh: Mesh | None = None,
@@ -155,34 +196,35 @@ def make_loss(
 
   Args:
     model: encoder and emulator.
-    rnn: the shape of the networks.
-    family: what they do.
+    family: what the networks do.
     config: how to train.
     mesh: where the batch is spread over its axis.
 
   Returns:
-    (params, key, step, data) -> (loss, metrics); `data` is a whole split.
+    (params, key, step, data) -> (loss, metrics); `data` is a whole split, a
+    `Data` for each shape of networks.
   """
   divergence = divergences.load(config.divergence)
-  augmented = not model.encoder.invariant and config.augment != "none"
 
-  def encode(params, key, vector):
+  def encode(params, key, vector, shape):
+    rnn, encoder = model.rnns[shape], model.encoders[shape]
     weights = rnn.unflatten(vector)
-    if augmented:
+    if not encoder.invariant and config.augment != "none":
       weights = symmetry.augment(
           key, rnn, weights, signed=config.augment == "signed"
       )
-    return model.encoder.apply(params["encoder"], weights)
+    return encoder.apply(params["encoder"], weights)
 
-  def loss(params, key, step, data):
+  def losses_of_shape(params, key, step, data, shape, count):
+    """Losses of `count` networks of one shape, [count, sequences]."""
     size, kept = data.log_probs.shape[:2]
-    rows = loader.batch_indices(
-        jax.random.key(config.seed), step, size=size, batch=config.batch
-    )
+    order = derive(jax.random.key(config.seed), "order", shape)
+    rows = loader.batch_indices(order, step, size=size, batch=count)
     if mesh is not None:
       rows = jax.lax.with_sharding_constraint(rows, parallel.split(mesh))
-    shape = (config.batch, config.sequences)
-    which = jax.random.randint(derive(key, "rollouts"), shape, 0, kept)
+    which = jax.random.randint(
+        derive(key, "rollouts"), (count, config.sequences), 0, kept
+    )
     batch = Data(
         vectors=data.vectors[rows],
         sequences=data.sequences[rows[:, None], which],
@@ -190,20 +232,39 @@ def make_loss(
         task=data.task[rows],
         columns={},
     )
-    keys = jax.random.split(derive(key, "augmentation"), config.batch)
-    codes = jax.vmap(encode, (None, 0, 0))(params, keys, batch.vectors)
+    keys = jax.random.split(derive(key, "augmentation"), count)
+    codes = jax.vmap(encode, (None, 0, 0, None))(
+        params, keys, batch.vectors, shape
+    )
     emulation, original, mask = emulate(model, family, params, codes, batch)
     losses = divergence(original, emulation)
     if not config.mask_padding:
       mask = jnp.ones_like(mask)
-    return jnp.mean(sequence_means(losses, mask)), {}
+    return sequence_means(losses, mask)
+
+  def loss(params, key, step, data):
+    counts = shares(
+        [len(of_shape.vectors) for of_shape in data],
+        config.batch,
+        mesh.size if mesh is not None else 1,
+    )
+    # Shape by shape, not joined: that would move examples between devices
+    total = sum(
+        jnp.sum(
+            losses_of_shape(
+                params, derive(key, "shape", i), step, of_shape, i, count
+            )
+        )
+        for i, (of_shape, count) in enumerate(zip(data, counts))
+        if count
+    )
+    return total / (config.batch * config.sequences), {}
 
   return loss
 
 
 def make_measure(
     model: Model,
-    rnn: RNN,
     family: TaskFamily,
     config: Config,
     mesh: Mesh | None = None,
@@ -213,25 +274,27 @@ def make_measure(
 
   Args:
     model: encoder and emulator.
-    rnn: the shape of the networks.
-    family: what they do.
-    config: how they are trained; the first `validation_sequences` of each row
+    family: what the networks do.
+    config: how it is trained; the first `validation_sequences` of each row
       are measured on.
     mesh: where rows are spread over its axis.
     names: of the divergences to measure; by default the one of the config.
 
   Returns:
-    (params, data) -> {name: mean over the sequences of each row, [R] float32}.
-    All calls share one compilation, whatever the number of rows.
+    (params, data) -> {name: mean over the sequences of each row, [R] float32};
+    `data` is a `Data` for each shape of networks, and R counts their rows, one
+    shape after the other. All calls share one compilation for each shape,
+    whatever the number of rows.
   """
   names = names or (config.divergence,)
   devices = mesh.size if mesh is not None else 1
   at_once = devices * max(1, config.batch // devices)
 
-  @jax.jit
-  def measure_batch(params, batch):
+  @functools.partial(jax.jit, static_argnames="shape")
+  def measure_batch(params, batch, shape):
+    rnn, encoder = model.rnns[shape], model.encoders[shape]
     codes = jax.vmap(
-        lambda v: model.encoder.apply(params["encoder"], rnn.unflatten(v))
+        lambda v: encoder.apply(params["encoder"], rnn.unflatten(v))
     )(batch.vectors)
     emulation, original, mask = emulate(model, family, params, codes, batch)
     if not config.mask_padding:
@@ -248,6 +311,16 @@ def make_measure(
     return jax.device_put(leaf, parallel.split(mesh))
 
   def measure(params, data):
+    found = [
+        measure_shape(params, of_shape, shape)
+        for shape, of_shape in enumerate(data)
+        if len(of_shape.vectors)
+    ]
+    return {
+        name: np.concatenate([part[name] for part in found]) for name in names
+    }
+
+  def measure_shape(params, data, shape):
     size = len(data.vectors)
     kept = slice(0, config.validation_sequences)
     data = data._replace(
@@ -261,7 +334,7 @@ def make_measure(
         jax.tree.map(lambda leaf, rows=rows: place(leaf[rows]), data)
         for rows in order.reshape(-1, at_once)
     ]
-    found = [measure_batch(params, batch) for batch in batches]
+    found = [measure_batch(params, batch, shape) for batch in batches]
     return {
         name: np.concatenate([batch[name] for batch in found])[:size]
         for name in names

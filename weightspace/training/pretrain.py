@@ -10,7 +10,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from weightspace import plugins, tasks, zoo
-from weightspace.emulator import Emulator
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.training import emulation, workdir
@@ -28,18 +27,30 @@ class Pretrained(NamedTuple):
   """What emulation leaves.
 
   Attributes:
-    encoder: functions.
-    emulator: functions.
+    model: encoder and emulator, functions.
     params: {"encoder", "emulator"}, those of the best validation score.
     step: of that score.
     history: metrics of the run, a dict a line.
   """
 
-  encoder: Encoder
-  emulator: Emulator
+  model: emulation.Model
   params: Params
   step: int
   history: list[dict[str, Any]]
+
+  @property
+  def encoder(self) -> Encoder:
+    """The one of networks of the zoo's only shape.
+
+    Raises:
+      ValueError: the zoo has several; see `model.encoders`.
+    """
+    if len(self.model.encoders) > 1:
+      raise ValueError(
+          "the encoder is of networks of several shapes: take one of"
+          " model.encoders, which are in the order of zoo.rnns"
+      )
+    return self.model.encoders[0]
 
 
 def pretrain(
@@ -73,13 +84,17 @@ def pretrain(
       OptimizerConfig, config["optimizer"], "optimizer"
   )
   family = tasks.make(source.spec.family, source.spec.family_config)
-  model = emulation.make_model(source.rnn, family, config)
+  model = emulation.make_model(source.rnns, family, config)
   folder = workdir.claim(
       folder, {"zoo": source.spec.to_json(), **config}
   )
   split = splits.of_zoo(source, family, seed=settings.split_seed)
-  measure = emulation.make_measure(model, source.rnn, family, settings, mesh)
-  validation = loader.load(source, split.validation)
+  measure = emulation.make_measure(model, family, settings, mesh)
+  validation = loader.load_by_shape(source, split.validation)
+  training = tuple(
+      of_shape._replace(columns={})
+      for of_shape in loader.load_by_shape(source, split.train)
+  )
   key = jax.random.key(settings.seed)
   with (
       Checkpoints(folder / "checkpoints") as checkpoints,
@@ -88,10 +103,10 @@ def pretrain(
       ) as metrics,
   ):
     result = fit(
-        emulation.make_loss(model, source.rnn, family, settings, mesh),
+        emulation.make_loss(model, family, settings, mesh),
         make_optimizer(optimizer),
         jax.jit(model.init)(derive(key, "init")),
-        loader.load(source, split.train)._replace(columns={}),
+        training,
         key=derive(key, "fit"),
         steps=settings.steps,
         chunk=min(100, settings.validate_every),
@@ -107,8 +122,7 @@ def pretrain(
         name=f"pretrain {config['encoder']['name']}",
     )
   return Pretrained(
-      model.encoder,
-      model.emulator,
+      model,
       jax.device_get(result.state.best_params),
       int(result.state.best_step),
       result.history,
@@ -127,13 +141,13 @@ def load(
   folder = Path(folder)
   config = workdir.read(folder)
   family = tasks.make(source.spec.family, source.spec.family_config)
-  shape = zoo.ZooSpec.from_json(config["zoo"]).rnn
-  if shape != source.spec.rnn:
+  shapes = zoo.ZooSpec.from_json(config["zoo"]).rnns
+  if shapes != source.spec.rnns:
     raise ValueError(
-        f"{folder} encodes networks of the shape {shape}, those of the zoo"
-        f" have {source.spec.rnn}"
+        f"{folder} encodes networks of {_listed(shapes)}, those of the zoo are"
+        f" of {_listed(source.spec.rnns)}"
     )
-  model = emulation.make_model(source.rnn, family, config)
+  model = emulation.make_model(source.rnns, family, config)
   optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
   template = jax.eval_shape(
       lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
@@ -148,11 +162,14 @@ def load(
   state = restored[1]
   return (
       Pretrained(
-          model.encoder,
-          model.emulator,
+          model,
           jax.device_get(state.best_params),
           int(state.best_step),
           read(folder / "metrics.jsonl"),
       ),
       config,
   )
+
+
+def _listed(shapes):
+  return " and ".join(map(str, shapes))

@@ -14,6 +14,7 @@ from weightspace.zoo.manifest import (
     ZooError,
     num_shards,
     shard_networks,
+    shard_rnn,
     shard_rows,
 )
 from weightspace.zoo.reader import Zoo, open
@@ -38,6 +39,7 @@ __all__ = [
     "num_shards",
     "open",
     "shard_networks",
+    "shard_rnn",
     "shard_rows",
     "verify",
     "write_shard",

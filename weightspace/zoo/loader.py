@@ -31,7 +31,7 @@ class Data(NamedTuple):
 
 
 def load(zoo: Zoo, rows: np.ndarray) -> Data:
-  """Reads rows of a zoo, in the order given."""
+  """Reads rows of networks of one shape, in the order given."""
   rollouts = zoo.rollouts(rows)
   columns = {name: column[rows] for name, column in zoo.columns.items()}
   return Data(
@@ -41,6 +41,17 @@ def load(zoo: Zoo, rows: np.ndarray) -> Data:
       task=columns.pop("task"),
       columns=columns,
   )
+
+
+def load_by_shape(zoo: Zoo, rows: np.ndarray) -> tuple[Data, ...]:
+  """Rows of a zoo, those of each of `zoo.rnns` in a `Data` of their own."""
+  return tuple(load(zoo, rows[places]) for places in by_shape(zoo, rows))
+
+
+def by_shape(zoo: Zoo, rows: np.ndarray) -> list[np.ndarray]:
+  """Places in `rows` of the networks of each of `zoo.rnns`, increasing."""
+  shapes = zoo.shapes[rows]
+  return [np.flatnonzero(shapes == shape) for shape in range(len(zoo.rnns))]
 
 
 def batch_indices(

@@ -8,7 +8,8 @@
     shards/00000/<column>.npy   [R, ...]: net_id, step, task, finite, metrics
 
 Rows are network-major: all snapshots of a network, then the next network. All
-shards hold the same arrays, so a later schema can give each its own RNN.
+shards hold the same arrays; networks of a shard have one shape, and where a zoo
+has several, shards take turns, so that P differs between them.
 """
 
 import importlib.metadata
@@ -16,6 +17,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from weightspace.rnn import RNNSpec
 from weightspace.zoo import files
 from weightspace.zoo.schema import ZooSpec, check_version
 
@@ -51,6 +53,16 @@ def shard_networks(spec: ZooSpec, index: int) -> range:
 def shard_rows(spec: ZooSpec, index: int) -> int:
   """How many rows a shard has: its networks times the snapshots."""
   return len(shard_networks(spec, index)) * len(spec.snapshot_steps)
+
+
+def shard_shape(spec: ZooSpec, index: int) -> int:
+  """Which of the zoo's shapes, `spec.rnns`, the networks of a shard have."""
+  return index % len(spec.rnns)
+
+
+def shard_rnn(spec: ZooSpec, index: int) -> RNNSpec:
+  """The shape of the networks of a shard."""
+  return spec.rnns[shard_shape(spec, index)]
 
 
 def shard_folder(path: Path, index: int) -> Path:

@@ -68,9 +68,24 @@ class Zoo:
     return int(self._starts[-1])
 
   @functools.cached_property
+  def rnns(self) -> tuple[RNN, ...]:
+    """The functions of the zoo's networks, one for each shape they have."""
+    return tuple(make_rnn(spec) for spec in self.spec.rnns)
+
+  @property
   def rnn(self) -> RNN:
-    """The functions of the zoo's networks."""
-    return make_rnn(self.spec.rnn)
+    """`rnns` of a zoo of one shape; ValueError where there are several."""
+    return self.rnns[self.spec.rnns.index(self.spec.rnn)]
+
+  @functools.cached_property
+  def shapes(self) -> np.ndarray:
+    """Which of `rnns` each row is of, [R] int32, read-only."""
+    of_shard = [
+        manifest.shard_shape(self.spec, i) for i in range(len(self._starts) - 1)
+    ]
+    shapes = np.repeat(np.array(of_shard, np.int32), np.diff(self._starts))
+    shapes.flags.writeable = False
+    return shapes
 
   @functools.cached_property
   def columns(self) -> dict[str, np.ndarray]:
@@ -90,16 +105,24 @@ class Zoo:
     """Weights of rows as vectors, [n, P] float32.
 
     Args:
-      indices: n row numbers, in any order, repeated or not.
+      indices: n row numbers, in any order, repeated or not, of networks of one
+        shape.
 
     Raises:
       IndexError: not a list of integers in 0..R-1.
+      ValueError: rows of networks of different shapes.
     """
-    return self._gather("weights", self._check(indices, len(self), "rows"))
+    rows = self._check(indices, len(self), "rows")
+    return self._gather("weights", rows, size=self._rnn_of(rows).size)
 
   def weights(self, indices) -> Weights:
-    """Weights of rows as a pytree, every leaf with a leading axis n."""
-    return jax.vmap(self.rnn.unflatten)(jnp.asarray(self.vectors(indices)))
+    """Weights of rows as a pytree, every leaf with a leading axis n.
+
+    Arguments and errors are those of `vectors`.
+    """
+    vectors = self.vectors(indices)
+    rnn = self._rnn_of(np.asarray(indices))
+    return jax.vmap(rnn.unflatten)(jnp.asarray(vectors))
 
   def rollouts(self, indices, which=None) -> Rollouts:
     """Stored rollouts of rows, every array with leading axes n, k.
@@ -129,9 +152,24 @@ class Zoo:
         self._gather("log_probs", rows, which),
     )
 
-  def _gather(self, name, rows, which=None):
+  def _rnn_of(self, rows):
+    """The shape that the networks of rows share."""
+    shapes = self.shapes[rows]
+    if len(shapes) and np.any(shapes != shapes[0]):
+      other = rows[np.argmax(shapes != shapes[0])]
+      raise ValueError(
+          f"rows {rows[0]} and {other} are networks of different shapes,"
+          f" {self.spec.rnns[shapes[0]]} and"
+          f" {self.spec.rnns[self.shapes[other]]}; ask for rows of one shape:"
+          " zoo.shapes tells which"
+      )
+    return self.rnns[shapes[0] if len(shapes) else 0]
+
+  def _gather(self, name, rows, which=None, size=None):
     """Reads rows in the order they lie on disk, once each shard."""
     shape, dtype = self._layout[name]
+    if size is not None:  # a row's, where shards differ
+      shape = (size,)
     if which is not None:
       shape = (which.shape[1], *shape[1:])
     result = np.empty((len(rows), *shape), dtype)

@@ -10,7 +10,7 @@ from typing import Any
 from weightspace.plugins import nearest
 from weightspace.rnn import RNNSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RESERVED = (
     "weights", "sequences", "log_probs", "net_id", "step", "task", "finite",
 )  # fmt: skip
@@ -24,7 +24,8 @@ class ZooSpec:
   Attributes:
     family: name of a module in `weightspace.tasks`.
     family_config: fields of that module's `Config`, JSON values.
-    rnn: the shape of every network.
+    rnns: the shapes of the networks, nearly always one; they read and write
+      the same. All networks of a shard have one shape, and shards take turns.
     trainer: the training recipe, JSON values.
     num_networks: N.
     shard_size: networks in a shard; the last one may hold fewer.
@@ -40,7 +41,7 @@ class ZooSpec:
 
   family: str
   family_config: dict[str, Any]
-  rnn: RNNSpec
+  rnns: tuple[RNNSpec, ...]
   trainer: dict[str, Any]
   num_networks: int
   shard_size: int
@@ -79,8 +80,24 @@ class ZooSpec:
           f"metric_names holds {', '.join(taken)}: names of other columns of"
           f" a zoo; take others than {', '.join(RESERVED)}"
       )
-    if not isinstance(self.rnn, RNNSpec):
-      raise ValueError(f"rnn must be an RNNSpec, got {self.rnn!r}")
+    object.__setattr__(self, "rnns", _shapes(self.rnns))
+    shards = -(-self.num_networks // self.shard_size)
+    if shards < len(self.rnns):
+      raise ValueError(
+          f"{self.num_networks} networks in shards of {self.shard_size} make"
+          f" {shards} shards, too few for {len(self.rnns)} shapes: a shard"
+          " holds networks of one shape; choose a smaller shard_size"
+      )
+
+  @property
+  def rnn(self) -> RNNSpec:
+    """The shape of all networks; ValueError where they have several."""
+    if len(self.rnns) > 1:
+      raise ValueError(
+          f"the zoo holds networks of {len(self.rnns)} shapes, and this is"
+          f" about zoos of one: {', '.join(map(str, self.rnns))}"
+      )
+    return self.rnns[0]
 
   def to_json(self) -> dict[str, Any]:
     """`{"schema_version": ..., "spec": ...}`, JSON values only."""
@@ -98,15 +115,14 @@ class ZooSpec:
         be, by name.
     """
     check_version(data)
-    fields = _fields("the spec", data.get("spec"), cls)
-    rnn = _fields("the spec's rnn", fields["rnn"], RNNSpec)
-    rnn["hidden"] = [
-        _integer("rnn.hidden", h, 1)
-        for h in _sequence("rnn.hidden", rnn["hidden"])
-    ]
-    rnn["inputs"] = _integer("rnn.inputs", rnn["inputs"], 1)
-    rnn["outputs"] = _integer("rnn.outputs", rnn["outputs"], 1)
-    return cls(**{**fields, "rnn": RNNSpec(**rnn)})
+    spec = data.get("spec")
+    if data["schema_version"] == 1 and isinstance(spec, dict):
+      spec = dict(spec)
+      if "rnn" in spec:  # all networks had one shape
+        spec["rnns"] = [spec.pop("rnn")]
+    fields = _fields("the spec", spec, cls)
+    rnns = [_shape(rnn) for rnn in _sequence("rnns", fields["rnns"])]
+    return cls(**{**fields, "rnns": tuple(rnns)})
 
 
 def check_version(data: dict[str, Any]) -> None:
@@ -163,6 +179,31 @@ def _fields(what, data, cls):
   if missing:
     raise ValueError(f"{what} lacks the fields: {', '.join(missing)}")
   return dict(data)
+
+
+def _shape(fields):
+  """An RNNSpec from JSON."""
+  rnn = _fields("a shape in the spec's rnns", fields, RNNSpec)
+  rnn["hidden"] = [
+      _integer("hidden", h, 1) for h in _sequence("hidden", rnn["hidden"])
+  ]
+  rnn["inputs"] = _integer("inputs", rnn["inputs"], 1)
+  rnn["outputs"] = _integer("outputs", rnn["outputs"], 1)
+  return RNNSpec(**rnn)
+
+
+def _shapes(rnns):
+  rnns = tuple(_sequence("rnns", rnns))
+  for rnn in rnns:
+    if not isinstance(rnn, RNNSpec):
+      raise ValueError(f"rnns must be RNNSpecs, got {rnn!r}")
+  if not rnns or len(set(rnns)) < len(rnns):
+    raise ValueError(f"rnns must be different shapes, at least one, got {rnns}")
+  if len({(rnn.inputs, rnn.outputs) for rnn in rnns}) > 1:
+    raise ValueError(
+        f"rnns must all have the same inputs and outputs, got {rnns}"
+    )
+  return rnns
 
 
 def _integer(name, value, minimum):

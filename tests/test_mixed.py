@@ -1,0 +1,142 @@
+"""One zoo and one code for networks of several cells, depths and widths."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import results
+from tests import tiny_zoo
+from weightspace import parallel, tasks, zoo
+from weightspace.evaluation import codes, emulation
+from weightspace.report import page
+from weightspace.rnn import RNNSpec
+from weightspace.training import pretrain
+from weightspace.training.emulation import make_model, shares
+from weightspace.training.progress import Progress
+from zoo_gen import inspection, shards
+
+SHAPES = ("gru", (4,)), ("lstm", (3, 5)), ("elman", (6,))
+CONFIG = {
+    "encoder": {
+        "name": "interactive", "parallel": 2, "length": 4, "hidden": 8,
+        "layers": 1, "decoder": 8, "code": 4,
+    },
+    "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
+    "optimizer": {"learning_rate": 1e-2},
+    "emulation": {
+        "steps": 4, "batch": 12, "validate_every": 2, "split_seed": 0,
+        "divergence": "total_variation",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+  return zoo.open(tiny_zoo.generate(
+      tmp_path_factory.mktemp("mixed") / "zoo",
+      others=("lstm:3,5", "elman:6"), shard_size=6, networks=24,
+  ))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pretrained(mixed, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("run") / "run"
+  with_mesh = parallel.mesh(parallel.DATA)
+  pretrain.pretrain(
+      mixed, CONFIG, folder, progress=Progress.silent(), mesh=with_mesh
+  )
+  found, _ = pretrain.load(mixed, folder)
+  return found
+
+
+def test_shards_take_turns(mixed):
+  assert mixed.spec.rnns == tuple(RNNSpec(*s, 6, 6) for s in SHAPES)
+  np.testing.assert_array_equal(
+      mixed.shapes, np.repeat([0, 1, 2, 0], 6 * 3)
+  )
+  for shape, rnn in enumerate(mixed.rnns):
+    rows = np.flatnonzero(mixed.shapes == shape)[[3, 0]]
+    vectors, weights = mixed.vectors(rows), mixed.weights(rows)
+    assert vectors.shape == (2, rnn.size)
+    assert np.all(np.any(vectors != 0, axis=1))
+    np.testing.assert_array_equal(jax.vmap(rnn.flatten)(weights), vectors)
+    assert mixed.rollouts(rows).log_probs.shape[0] == 2
+  with pytest.raises(ValueError, match="rows 0 and 20 are networks of diff"):
+    mixed.vectors([0, 20])
+  with pytest.raises(ValueError, match="networks of 3 shapes"):
+    mixed.rnn  # noqa: B018
+
+
+def test_a_mixed_zoo_is_audited(mixed):
+  found = inspection.inspect(mixed.path, sample=12)
+  assert found.problems == []
+  summary = dict(found.summary)
+  assert summary["networks"] == "24 of gru (4,) and lstm (3, 5) and elman (6,)"
+
+
+def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
+  found = codes.of_zoo(mixed, pretrained)
+  assert found.shape == (len(mixed), 4)
+  params = pretrained.params["encoder"]
+  for row in (0, 20, 40, 60):
+    shape = mixed.shapes[row]
+    weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))
+    alone = jax.jit(pretrained.model.encoders[shape].apply)(params, weights)
+    np.testing.assert_allclose(found[row], alone, rtol=1e-4, atol=1e-5)
+  assert len(np.unique(np.round(found, 5), axis=0)) > len(mixed) // 2
+  with pytest.raises(ValueError, match="networks of several shapes"):
+    pretrained.encoder  # noqa: B018
+
+
+def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
+  rows = np.array([60, 3, 41, 20, 4])
+  parts = {"all": rows, **{row: rows[rows == row] for row in rows.tolist()}}
+  found = emulation.row_losses(
+      mixed, pretrained, CONFIG, parts, names=("kl",)
+  )
+  alone = np.concatenate([found[row]["kl"] for row in rows.tolist()])
+  np.testing.assert_allclose(found["all"]["kl"], alone, rtol=1e-4)
+
+
+def test_a_mixed_zoo_is_studied_and_reported(mixed, pretrained, tmp_path):
+  config = {"properties": ("accuracy",), "steps": 10, "resamples": 5}
+  study = results.Study(mixed, {"interactive": (pretrained, CONFIG)}, config)
+  found = study.results(progress=Progress.silent())
+  results.write(tmp_path / "results.json", found)
+  page.write(json.loads((tmp_path / "results.json").read_text()), tmp_path)
+  text = (tmp_path / "index.html").read_text()
+  assert "LSTM, 2 layers of 3 and 5 units" in text
+  assert "GRU, 1 layer of 4 units" in text
+
+
+@pytest.mark.parametrize("name", ["statistics", "flat", "transformer", "dws"])
+def test_an_encoder_of_one_shape_is_refused(mixed, name):
+  family = tasks.make(mixed.spec.family, mixed.spec.family_config)
+  with pytest.raises(ValueError, match=f"{name}.*of several shapes"):
+    make_model(mixed.rnns, family, {**CONFIG, "encoder": {"name": name}})
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("gru", "'gru' is not a cell and the width"),
+        ("gru:a", "'gru:a' is not a cell and the width"),
+        ("gur:4", "did you mean 'gru'"),
+        ("gru:4", "different shapes"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(text, message):
+  with pytest.raises(ValueError, match=message):
+    shards.plan({**tiny_zoo.CONFIG, "others": (text,)})
+
+
+def test_a_batch_is_shared_in_proportion():
+  assert shares([10, 10, 20], 64) == [16, 16, 32]
+  assert shares([10, 0, 1000], 8, unit=2) == [2, 0, 6]
+  assert shares([5], 7) == [7]
+  with pytest.raises(ValueError, match="a batch of 2 cannot be made of 3"):
+    shares([1, 1, 1], 2)
+  with pytest.raises(ValueError, match="a larger multiple of 4"):
+    shares([9], 10, unit=4)
