@@ -19,7 +19,7 @@ def get_config(family: str, size: str, sizes: tuple[str, ...]) -> ConfigDict:
   config.rnn = ConfigDict()
   config.rnn.cell = "lstm"  # a module in weightspace.cells
   config.rnn.hidden = (32, 32)  # hidden units of each layer
-  config.others = ()  # further shapes, such as "gru:24": shards take turns
+  config.others = ()  # further shapes, such as 'gru:24'; shards take turns
   config.recipe = ConfigDict()  # zoo_gen.trainer.Recipe
   config.recipe.snapshot_steps = (
       0, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000,
