@@ -7,6 +7,7 @@ output. The network is only ever *run*, so whatever leaves its outputs as they
 are, leaves the code as it is.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ import jax.numpy as jnp
 from weightspace.encoders import Encoder, Transcript, _modules
 from weightspace.keys import derive
 from weightspace.rnn import RNN
+
+CORES = ("residual", "gated")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,12 @@ class Config:
       are decoded from. 0 is the paper's. With 1 or more, an untrained
       interrogator lets the network go on by itself, on strings like those it
       was trained on, and learns where to interfere.
+    core: what a layer of the core does to what it read, x. "residual", the
+      paper's, adds its output h to it, so that x may grow; "gated" moves x
+      towards h, x + g (h - x) with learned gates g, so that it stays bounded.
+    tame_gradient: whether the gradient with respect to the state of the
+      interrogation may not grow on its way back from one step to the one
+      before; it is scaled down to the norm that it had.
     low: smallest value of a real probe.
     high: largest value of a real probe. The two should cover what networks
       were trained to read: of normalised pixels some are negative and some
@@ -54,6 +63,8 @@ class Config:
   probe_scale: float = 1.0
   probe_limit: float = 0.0
   echo: float = 0.0
+  core: str = "residual"
+  tame_gradient: bool = False
   low: float = -3.0
   high: float = 3.0
 
@@ -61,6 +72,10 @@ class Config:
     _modules.check_sizes(
         self, "parallel", "length", "hidden", "layers", "decoder", "code"
     )
+    if self.core not in CORES:
+      raise ValueError(
+          f"core must be one of {', '.join(CORES)}, got {self.core!r}"
+      )
     if self.low >= self.high:
       raise ValueError(f"low={self.low} must be below high={self.high}")
 
@@ -92,10 +107,12 @@ def make(
   decoder = _modules.MLP((config.decoder, m * inputs))
   listener = nn.Dense(config.hidden)
   writer = nn.Dense(config.code)
+  gates = nn.Dense(config.layers * config.hidden)
 
   def init(key):
     blank = jnp.zeros(config.hidden)
     first = init_source(derive(key, "source"))
+    gated = config.core == "gated"
     return {
         "source": first,
         "decoder": decoder.init(
@@ -108,6 +125,7 @@ def make(
             derive(key, "core"), config.hidden, config.layers
         ),
         "writer": writer.init(derive(key, "writer"), blank),
+        **({"gates": gates.init(derive(key, "gates"), blank)} if gated else {}),
     }
 
   def squash(x):
@@ -117,7 +135,8 @@ def make(
     return config.low + (config.high - config.low) * jax.nn.sigmoid(x)
 
   def interrogate(params, weights):
-    def step(carry, t):
+    def step(arguments, carry, t):
+      params, weights = arguments
       core, heard, subject, answer = carry
       asked = decoder.apply(
           params["decoder"], source(params["source"], heard, t)
@@ -129,9 +148,15 @@ def make(
       probe = squash(asked)
       subject, answer = rnn.step(weights, subject, probe)
       said = listener.apply(params["listener"], answer.reshape(m * outputs))
-      core, heard = _modules.core_step(params["core"], core, said)
+      opened = None
+      if config.core == "gated":
+        opened = jax.nn.sigmoid(gates.apply(params["gates"], said))
+        opened = opened.reshape(config.layers, config.hidden)
+      core, heard = _modules.core_step(params["core"], core, said, opened)
       return (core, heard, subject, answer), Transcript(probe, answer)
 
+    if config.tame_gradient:
+      step = _tamed(step)
     start = (
         _modules.core_state(config.hidden, config.layers),
         jnp.zeros(config.hidden),
@@ -139,7 +164,9 @@ def make(
         jnp.zeros((m, outputs)),
     )
     (_, heard, *_), transcript = jax.lax.scan(
-        step, start, jnp.arange(config.length)
+        functools.partial(step, (params, weights)),
+        start,
+        jnp.arange(config.length),
     )
     code = _modules.unit(writer.apply(params["writer"], heard))
     return code, transcript
@@ -150,3 +177,25 @@ def make(
       invariant=True,
       transcript=lambda params, weights: interrogate(params, weights)[1],
   )
+
+
+def _tamed(step):
+  """`step`, whose gradient with respect to the carry does not grow."""
+
+  def forward(arguments, carry, t):
+    out, vjp = jax.vjp(lambda *a: step(*a, t), arguments, carry)
+    return out, vjp
+
+  def backward(vjp, gradients):
+    of_arguments, before = vjp(gradients)
+    limit, norm = _norm(gradients[0]), _norm(before)
+    scale = limit / jnp.maximum(jnp.maximum(norm, limit), 1e-30)
+    return of_arguments, jax.tree.map(lambda g: scale * g, before), None
+
+  tamed = jax.custom_vjp(step)
+  tamed.defvjp(forward, backward)
+  return tamed
+
+
+def _norm(tree):
+  return jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree)))

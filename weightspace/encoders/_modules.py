@@ -62,21 +62,26 @@ def core_state(hidden: int, layers: int):
   return (start,) * layers
 
 
-def core_step(core: tuple[Layer, ...], state, x: jax.Array):
-  """One step of a stack of LSTMs with residual connections.
+def core_step(
+    core: tuple[Layer, ...], state, x: jax.Array, opened: jax.Array | None
+):
+  """One step of a stack of LSTMs with residual or gated connections.
 
   Args:
     core: weights, from `init_core`.
     state: from `core_state` or the step before.
     x: `[hidden]`.
+    opened: `[layers, hidden]`, how far each layer moves x towards its output;
+      None adds the output to x.
 
   Returns:
-    The new state and the output `[hidden]`: x plus every layer's output.
+    The new state and the output `[hidden]`: x after all layers.
   """
   cell = cells.load("lstm")
   new = []
-  for layer, s in zip(core, state):
+  for i, (layer, s) in enumerate(zip(core, state)):
     v = project(layer.wh, layer.bh, cell.output(s))
     new.append(cell.step(s, project(layer.wx, layer.bx, x), v))
-    x = x + cell.output(new[-1])
+    h = cell.output(new[-1])
+    x = x + h if opened is None else x + opened[i] * (h - x)
   return tuple(new), x
