@@ -118,7 +118,7 @@ TRAINING = {
         "emulator": {"hidden": 128},
         "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
         "emulation": {
-            "steps": 5000, "validate_every": 500, "checkpoint_every": 500,
+            "steps": 2000, "validate_every": 200, "checkpoint_every": 500,
         },
     },
 }  # fmt: skip
