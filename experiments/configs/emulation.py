@@ -64,13 +64,15 @@ _PROBING = {
         "parallel": 4, "hidden": 64, "layers": 1, "decoder": 64,
         "probe_limit": 3.0,
     },
-    "small": {"parallel": 4, "hidden": 128, "probe_limit": 3.0},
+    "small": {
+        "parallel": 4, "hidden": 64, "decoder": 64, "probe_limit": 3.0,
+    },
 }  # fmt: skip
 ENCODERS = {
     "dws": {
         "tiny": {"channels": 8, "layers": 2, "hidden": 32},
         "quickstart": {"channels": 16, "layers": 2, "hidden": 64},
-        "small": {"channels": 16, "layers": 4},
+        "small": {"channels": 16, "layers": 3},
     },
     "flat": {
         "tiny": {"hidden": 32, "layers": 1},
@@ -85,7 +87,7 @@ ENCODERS = {
     "transformer": {
         "tiny": {"width": 16, "layers": 1},
         "quickstart": {"width": 32, "layers": 2},
-        "small": {"width": 64, "layers": 3},
+        "small": {"width": 48, "layers": 2},
     },
 }
 # Pixels of a digit, normalised as networks read them, lie in [-0.42, 2.82]; a
@@ -115,10 +117,10 @@ TRAINING = {
         },
     },
     "small": {
-        "emulator": {"hidden": 128},
+        "emulator": {"hidden": 64},
         "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
         "emulation": {
-            "steps": 2000, "validate_every": 200, "checkpoint_every": 500,
+            "steps": 1000, "validate_every": 100, "checkpoint_every": 500,
         },
     },
 }  # fmt: skip

@@ -32,12 +32,16 @@ class Encoder(NamedTuple):
       `symmetry.augment`.
     transcript: (params, weights) -> `Transcript`; None for encoders that do
       not interrogate.
+    at_once: how many networks are best encoded at a time on a core in
+      training, so that what is computed of them stays in its cache; what is
+      needed for the gradient is then computed again. None for all.
   """
 
   init: Callable
   apply: Callable
   invariant: bool
   transcript: Callable | None = None
+  at_once: int | None = None
 
 
 def make(

@@ -4,12 +4,14 @@ After Unterthiner et al. (2020), as the paper's mechanistic baseline: mean,
 standard deviation and the quantiles 0, 1/4, 1/2, 3/4, 1, read by an MLP.
 """
 
+import math
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from weightspace.encoders import Encoder, _modules
+from weightspace.encoders import Encoder, _modules, _sorting
 from weightspace.rnn import GATE, RNN, tree_map_axes
 from weightspace.types import Weights
 
@@ -55,15 +57,15 @@ def features(rnn: RNN, weights: Weights, symmetry: str) -> jax.Array:
     quantiles.
   """
 
-  def of_leaf(axes, leaf):
-    gates = leaf.shape[0] if axes[0] == GATE else 1
-    rows = leaf.reshape(gates, -1)
-    if symmetry == "signed":
-      rows = jnp.abs(rows)
-    return jnp.concatenate([_summary(rows), _quantiles(rows)], axis=1).ravel()
+  def gates_apart(axes, leaf):
+    rows = leaf.reshape(leaf.shape[0] if axes[0] == GATE else 1, -1)
+    return jnp.abs(rows) if symmetry == "signed" else rows
 
-  leaves = jax.tree.leaves(tree_map_axes(of_leaf, rnn.axes, weights))
-  return jnp.concatenate(leaves)
+  tensors = jax.tree.leaves(tree_map_axes(gates_apart, rnn.axes, weights))
+  return jnp.concatenate([
+      jnp.concatenate([_summary(rows), quantiles], axis=1).ravel()
+      for rows, quantiles in zip(tensors, _quantiles(tensors))
+  ])
 
 
 def _summary(rows):
@@ -72,8 +74,29 @@ def _summary(rows):
   return jnp.stack([jnp.mean(rows, axis=1), deviation], axis=1)
 
 
-def _quantiles(rows):
-  return jnp.quantile(rows, jnp.asarray(QUANTILES), axis=1).T
+def _quantiles(tensors):
+  """Quantiles of the rows of each tensor; rows of one length at once."""
+  found = [None] * len(tensors)
+  lengths = [rows.shape[1] for rows in tensors]
+  for length in set(lengths):
+    places = [i for i, other in enumerate(lengths) if other == length]
+    parts = [tensors[i] for i in places]
+    ordered = _sorting.sort(jnp.concatenate(parts))
+    quantiles = jnp.stack(
+        [_quantile(ordered, length, q) for q in QUANTILES], axis=1
+    )
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    for i, part in zip(places, jnp.split(quantiles, ends)):
+      found[i] = part
+  return found
+
+
+def _quantile(ordered, length, q):
+  """Between two values it is interpolated, as NumPy does."""
+  place = q * (length - 1)
+  low, high = math.floor(place), math.ceil(place)
+  share = np.float32(place - low)
+  return (1 - share) * ordered[:, low] + share * ordered[:, high]
 
 
 def make(config: Config, rnn: RNN, kind: str) -> Encoder:

@@ -75,9 +75,12 @@ class _Transformer(nn.Module):
     tokens += self.param("positions", position, tokens.shape)
     readout = self.param("readout", position, (1, config.width))
     tokens = jnp.concatenate([readout, tokens])
-    for _ in range(config.layers):
+    for layer in range(config.layers):
+      # Nothing reads what the others would become in the last layer
+      kept = 1 if layer == config.layers - 1 else len(tokens)
+      normed = nn.LayerNorm()(tokens)
       attend = nn.MultiHeadDotProductAttention(config.heads)
-      tokens += attend(nn.LayerNorm()(tokens))
+      tokens = tokens[:kept] + attend(normed[:kept], normed)
       sizes = config.mlp * config.width, config.width
       tokens += _modules.MLP(sizes)(nn.LayerNorm()(tokens))
     return nn.Dense(config.code)(nn.LayerNorm()(tokens[0]))
@@ -97,4 +100,5 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
           transformer.apply(params, rows(weights))
       ),
       invariant=False,
+      at_once=2,
   )

@@ -205,6 +205,8 @@ def make_loss(
     `Data` for each shape of networks.
   """
   divergence = divergences.load(config.divergence)
+  device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
+  on_cpu = device.platform == "cpu"
 
   def encode(params, key, vector, shape):
     rnn, encoder = model.rnns[shape], model.encoders[shape]
@@ -214,6 +216,13 @@ def make_loss(
           key, rnn, weights, signed=config.augment == "signed"
       )
     return encoder.apply(params["encoder"], weights)
+
+  def encode_batch(params, keys, vectors, shape):
+    at_once = model.encoders[shape].at_once
+    if not on_cpu or at_once is None:
+      return jax.vmap(encode, (None, 0, 0, None))(params, keys, vectors, shape)
+    one = jax.checkpoint(lambda drawn: encode(params, *drawn, shape))
+    return jax.lax.map(one, (keys, vectors), batch_size=at_once)
 
   def losses_of_shape(params, key, step, data, shape, count):
     """Losses of `count` networks of one shape, [count, sequences]."""
@@ -233,9 +242,7 @@ def make_loss(
         columns={},
     )
     keys = jax.random.split(derive(key, "augmentation"), count)
-    codes = jax.vmap(encode, (None, 0, 0, None))(
-        params, keys, batch.vectors, shape
-    )
+    codes = encode_batch(params, keys, batch.vectors, shape)
     emulation, original, mask = emulate(model, family, params, codes, batch)
     losses = divergence(original, emulation)
     if not config.mask_padding:
