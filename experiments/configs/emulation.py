@@ -120,7 +120,7 @@ TRAINING = {
         "emulator": {"hidden": 64},
         "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
         "emulation": {
-            "steps": 1000, "validate_every": 100, "checkpoint_every": 500,
+            "steps": 2000, "validate_every": 200, "checkpoint_every": 500,
         },
     },
 }  # fmt: skip
