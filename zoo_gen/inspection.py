@@ -11,19 +11,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from weightspace import plugins, tasks, zoo
+from weightspace.exchange import npy_import
 from weightspace.training.progress import Progress
-from weightspace.zoo import loader
+from weightspace.zoo import loader, replay
 from zoo_gen.trainer import Recipe, make_row
 
 # Another order of the sums of a matrix product changes a logit's last bits,
 # and with them, once in some thousand strings, a symbol that is drawn.
-LOG_PROB_TOLERANCE = {"rtol": 1e-2, "atol": 1e-2}
 METRIC_TOLERANCE = {"rtol": 1e-2, "atol": 5e-3}
-IMPOSSIBLE = -20.0  # a uniform float32 never gets below 2^-24, about exp(-16.6)
 _ROWS_AT_ONCE = 8
 _BYTES_AT_ONCE = 2**26
 
@@ -57,7 +55,7 @@ def inspect(
 
   Raises:
     ZooError: there is no zoo that can be opened.
-    ValueError: the zoo was not trained by `zoo_gen.trainer`.
+    ValueError: the zoo was neither trained by `zoo_gen.trainer` nor imported.
   """
   progress = progress or Progress.silent()
   with progress.stage("checksums", total=1) as stage:
@@ -95,6 +93,7 @@ def inspect(
           for name in spec.metric_names
       ),
       ("recomputed", f"{len(chosen)} rows, {spec.rollouts} rollouts each"),
+      *npy_import.summary(spec),
       ("problems", f"{len(problems)}"),
   ]
   return Report(summary, problems)
@@ -176,23 +175,15 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
   All are of the shape `rnn`.
   """
   spec, family = source.spec, _family(source)
-  recipe = plugins.configure(
-      Recipe,
-      {**spec.trainer, "snapshot_steps": spec.snapshot_steps},
-      "the zoo's training recipe",
-  )
 
   @jax.jit
   def recompute(data, *rows):
     bound = family.bound(data)
-    make = make_row(recipe, bound, rnn, seed=spec.seed, rollouts=1)
+    make = _columns_anew(spec, bound, rnn)
 
     def one(vector, net_id, step, task, sequences):
-      inputs = bound.encode(task, sequences)
-      replay = jax.nn.log_softmax(rnn.unroll(rnn.unflatten(vector), inputs))
-      fresh = make(vector, net_id, step)
-      names = {"task", "weight_decay", *spec.metric_names} & fresh.keys()
-      return jnp.swapaxes(replay, 0, 1), {name: fresh[name] for name in names}
+      heard = replay.answers(bound, rnn, vector, task, sequences)
+      return heard, make(vector, net_id, step, task)
 
     return jax.vmap(one)(*rows)
 
@@ -204,7 +195,7 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
       places = np.minimum(start + np.arange(_ROWS_AT_ONCE), len(chosen) - 1)
       rows = chosen[places]
       seen = source.rollouts(rows)
-      replay, fresh = jax.device_get(recompute(
+      heard, fresh = jax.device_get(recompute(
           family.data,
           source.vectors(rows),
           columns["net_id"][rows],
@@ -217,8 +208,8 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
         stored = {n: columns[n][row] for n in fresh if n in columns}
         lines = [
             *_column_problems(stored, {n: a[i] for n, a in fresh.items()}),
-            *_rollout_problems(
-                family.spec, seen.sequences[i], seen.log_probs[i], replay[i]
+            *replay.problems(
+                family.spec, seen.sequences[i], seen.log_probs[i], heard[i]
             ),
         ]
         found += [f"{_name(source, row)}: {line}" for line in lines]
@@ -226,43 +217,28 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
   return found
 
 
+def _columns_anew(spec, family, rnn):
+  """(vector, net_id, step, task) -> the columns that these determine."""
+  if npy_import.is_imported(spec):
+    return npy_import.make_metrics(spec, family, rnn)
+  recipe = plugins.configure(
+      Recipe,
+      {**spec.trainer, "snapshot_steps": spec.snapshot_steps},
+      "the zoo's training recipe",
+  )
+  make = make_row(recipe, family, rnn, seed=spec.seed, rollouts=1)
+
+  def columns(vector, net_id, step, task):
+    del task  # follows from the network's id
+    fresh = make(vector, net_id, step)
+    names = {"task", "weight_decay", *spec.metric_names} & fresh.keys()
+    return {name: fresh[name] for name in names}
+
+  return columns
+
+
 def _column_problems(stored, fresh) -> Iterator[str]:
   for name, value in stored.items():
     tolerance = {} if name == "task" else METRIC_TOLERANCE
     if not np.allclose(value, fresh[name], equal_nan=True, **tolerance):
       yield f"{name} is {value} there, {fresh[name]} computed anew"
-
-
-def _rollout_problems(spec, sequences, log_probs, replay) -> Iterator[str]:
-  stored = log_probs.astype(np.float32)
-  # What float16 cannot hold is -inf there
-  replay = np.where(replay < -65000, -np.inf, replay)
-  same = np.isclose(stored, replay, equal_nan=True, **LOG_PROB_TOLERANCE)
-  wrong = np.flatnonzero(~np.all(same, axis=(1, 2)))
-  if len(wrong):
-    yield (
-        f"log_probs of rollouts {_list(wrong)} are not what the network says"
-        " on these sequences"
-    )
-  if spec.kind != "token":
-    return
-  outside = np.any((sequences < 0) | (sequences >= spec.inputs), axis=1)
-  if np.any(outside):
-    yield (
-        f"sequences {_list(np.flatnonzero(outside))} hold what is no token: not"
-        f" in [0, {spec.inputs})"
-    )
-    return
-  drawn = sequences[:, 1:, None].astype(np.int64)
-  chances = np.take_along_axis(replay, drawn, axis=2)
-  impossible = np.flatnonzero(np.any(chances[..., 0] < IMPOSSIBLE, axis=1))
-  if len(impossible):
-    yield (
-        f"sequences {_list(impossible)} hold symbols that the network would"
-        " never draw"
-    )
-
-
-def _list(numbers, most=8):
-  text = ", ".join(map(str, numbers[:most]))
-  return text + (", ..." if len(numbers) > most else "")

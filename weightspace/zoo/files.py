@@ -4,10 +4,13 @@ A sealed document carries the sha256 of its own text, so that no byte of it can
 change unnoticed.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,37 @@ def temporary(path: Path) -> Path:
 def leftovers(path: Path) -> list[Path]:
   """What `temporary(path)` named and nobody renamed."""
   return sorted(path.parent.glob(f".{path.name}.*.tmp"))
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+  """A scratch folder that becomes `path` once the block ends without error.
+
+  Whatever happens before leaves nothing at `path`; what a killed process left
+  beside it is removed by the next one that succeeds.
+
+  Raises:
+    FileExistsError: something is at `path`.
+  """
+  if path.exists():
+    raise FileExistsError(f"{path} is there already; choose another folder")
+  path.parent.mkdir(parents=True, exist_ok=True)
+  scratch = temporary(path)
+  try:
+    scratch.mkdir()
+    yield scratch
+    for file in scratch.iterdir():
+      with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+    sync_folder(scratch)
+    if path.exists():  # renaming would replace an empty folder
+      raise FileExistsError(f"{path} is there already; choose another folder")
+    scratch.rename(path)
+  finally:
+    shutil.rmtree(scratch, ignore_errors=True)
+  sync_folder(path.parent)
+  for leftover in leftovers(path):
+    shutil.rmtree(leftover, ignore_errors=True)
 
 
 def sync_folder(path: Path) -> None:

@@ -60,12 +60,14 @@ def unfinished(path: Path, spec: ZooSpec) -> str:
   there = count - len(store.missing_shards(path))
   return (
       f"{path} is unfinished: {there} of {count} shards are there; continue"
-      f" with {command(path)}"
+      f" with {command(path, spec)}"
   )
 
 
-def command(path: Path) -> str:
+def command(path: Path, spec: ZooSpec) -> str:
   """What makes the shards of a zoo that are missing."""
+  if "imported" in spec.trainer:
+    return f"`python -m zoo_gen.import_npy --zoo={path}` and its --source"
   return (
       f"`python -m zoo_gen.generate --zoo={path}` and the --config it was"
       " begun with"

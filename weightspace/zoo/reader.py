@@ -36,7 +36,7 @@ def open(path: str | os.PathLike) -> "Zoo":
       raise ZooError(
           f"{problem}. Restore it from a copy, or delete the folder"
           f" {manifest.shard_folder(path, index)} and make it again with"
-          f" {integrity.command(path)}; then verify"
+          f" {integrity.command(path, spec)}; then verify"
       )
   return Zoo(path, spec, document["shards"])
 

@@ -1,0 +1,6 @@
+"""Zoos from others and for others.
+
+  npy_import, npy_export  the `.npy` folders of the paper's authors, whose
+                          layout is in npy_layout
+  tfds                    TensorFlow Datasets, as ArrayRecord
+"""

@@ -1,0 +1,303 @@
+"""Zoos out of the folders of the paper's authors; see `npy_layout`.
+
+What they recorded is kept as it is. What our zoos hold beside it is computed
+from the weights, where the weights and the task determine it: strict accuracy
+and losses of formal languages. Measures of digits, which need their images,
+are taken over. A zoo says which is which, in its trainer's field "imported".
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from weightspace import plugins, tasks, zoo
+from weightspace.exchange import npy_layout, npy_rows
+from weightspace.exchange.npy_layout import FORMAL
+from weightspace.keys import derive
+from weightspace.parallel import NETWORKS, mesh
+from weightspace.rnn import RNN, make_rnn
+from weightspace.tasks import TaskFamily, formal_language, tiled_mnist
+from weightspace.training.progress import Progress
+from weightspace.zoo import files, replay
+from weightspace.zoo.schema import ZooSpec
+
+IMPORTED = "imported"  # the field of `ZooSpec.trainer`
+_ROWS_AT_ONCE = 8
+_BYTES_AT_ONCE = 2**24
+_SHARD_BYTES = 2**26
+
+
+def import_zoo(
+    source: str | os.PathLike,
+    path: str | os.PathLike,
+    *,
+    sample: int = 64,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ZooSpec:
+  """Makes a zoo of a folder in the layout of the authors' release.
+
+  All of it is checked first, row by row, and a sample of rows is replayed; only
+  then is anything written. Run again after it was killed, it goes on.
+
+  Args:
+    source: the folder.
+    path: of the zoo; made if it is not there.
+    sample: rows whose logits are replayed from the weights, at most.
+    seed: of their choice.
+    progress: silent by default.
+
+  Returns:
+    The specification of the zoo.
+
+  Raises:
+    ValueError: the folder cannot be such a zoo; names the file and the row.
+    FileNotFoundError: a file is not there.
+    FileExistsError: another zoo, or something else, is at `path`.
+  """
+  progress = progress or Progress.silent()
+  folder = npy_layout.open_folder(Path(source))
+  config = _family_config(folder)
+  _check(folder, progress)
+  if folder.layout.family == FORMAL:
+    config = _with_shifts(folder, config)
+  spec = _spec(folder, config, _checksums(folder, progress))
+  family = tasks.make(spec.family, spec.family_config)
+  _replay(folder, spec, family, sample, seed, progress)
+  zoo.create(path, spec)
+  _write(folder, Path(path), spec, family, progress)
+  return spec
+
+
+def is_imported(spec: ZooSpec) -> bool:
+  """Whether a zoo came from others."""
+  return IMPORTED in spec.trainer
+
+
+def summary(spec: ZooSpec) -> list[tuple[str, str]]:
+  """Where an imported zoo is from and what nobody can check, in words."""
+  if not is_imported(spec):
+    return []
+  origin = spec.trainer[IMPORTED]
+  return [
+      ("imported from", origin["source"]),
+      ("computed at import", ", ".join(origin["recomputed"]) or "nothing"),
+      ("taken on trust", ", ".join(origin["recorded"])),
+  ]
+
+
+def make_metrics(spec: ZooSpec, family: TaskFamily, rnn: RNN) -> Callable:
+  """What is computed of a row of an imported zoo, at import and in audits.
+
+  Args:
+    spec: of the zoo.
+    family: its family.
+    rnn: the shape of its networks.
+
+  Returns:
+    (vector [P], net_id, step, task [D]) -> {name: float32 scalar}.
+  """
+  names = spec.trainer[IMPORTED]["recomputed"]
+
+  def metrics(vector, net_id, step, task):
+    if not names:
+      return {}
+    key = derive(jax.random.key(spec.seed), "snapshot", net_id, step)
+    found = family.performance(
+        derive(key, "performance"), task, rnn, rnn.unflatten(vector)
+    )
+    return {name: found[name] for name in names}
+
+  return metrics
+
+
+def _family_config(folder) -> dict[str, Any]:
+  """The family's config, but for what is seen in the rows."""
+  if folder.layout.family != FORMAL:
+    config = tiled_mnist.Config(digits=tiled_mnist.NO_DIGITS)
+    return dataclasses.asdict(config)
+  file = folder.path / npy_layout.ARGS
+  fields = folder.args.get("family_config")  # of an export of ours
+  if fields is None:
+    # The release draws n without looking whether the string fits
+    fields = {"length": folder.length, "always_fit": False}
+    if "max_n" in folder.args:
+      fields["max_n"] = folder.args["max_n"]
+  try:
+    config = plugins.configure(
+        formal_language.Config, fields, "family formal_language"
+    )
+  except (ValueError, TypeError) as error:
+    raise ValueError(f"{file} cannot be used: {error}") from error
+  if config.length != folder.length:
+    raise ValueError(
+        f"{folder.path / npy_layout.SEQUENCES} holds sequences of"
+        f" {folder.length} tokens, but {file} says length={config.length}"
+    )
+  return dataclasses.asdict(config)
+
+
+def _check(folder, progress):
+  rows = len(folder.order)
+  at_once = max(1, _BYTES_AT_ONCE // npy_rows.row_bytes(folder))
+  with progress.stage("check rows", total=rows, unit="rows") as stage:
+    for start in range(0, rows, at_once):
+      places = np.arange(start, min(start + at_once, rows))
+      npy_rows.check(folder, places)
+      stage.advance(len(places))
+  npy_rows.check_tasks(folder)
+
+
+def _with_shifts(folder, config):
+  """The config, with languages that are there and not in the paper."""
+  shifts = folder.read(npy_layout.TASKS, np.arange(len(folder.order)))[:, 1:]
+  low, high = int(shifts.min()), int(shifts.max())
+  config["shift_min"] = min(config["shift_min"], low)
+  config["shift_max"] = max(config["shift_max"], high)
+  try:
+    formal_language.Config(**config)
+  except ValueError as error:
+    raise ValueError(
+        f"{folder.path / npy_layout.TASKS} holds shifts from {low} to"
+        f" {high}, which cannot be: {error}"
+    ) from error
+  return config
+
+
+def _checksums(folder, progress) -> dict[str, str]:
+  found = {}
+  with progress.stage(
+      "checksums", total=len(folder.names), unit="files"
+  ) as stage:
+    for name in folder.names:
+      found[name] = files.sha256(folder.path / name)
+      stage.advance()
+  return found
+
+
+def _spec(folder, config, checksums) -> ZooSpec:
+  family = tasks.make(folder.layout.family, config).spec
+  formal = folder.layout.family == FORMAL
+  networks = len(np.unique(folder.run))
+  steps = tuple(np.unique(folder.step).tolist())
+  network_bytes = len(steps) * npy_rows.row_bytes(folder)
+  return ZooSpec(
+      family=folder.layout.family,
+      family_config=config,
+      rnn=folder.rnn,
+      trainer={
+          IMPORTED: {
+              "layout": "release of Herrmann, Faccio, Schmidhuber (2024)",
+              "source": str(folder.path),
+              "sha256": checksums,
+              "args": folder.args,
+              "recomputed": list(family.metric_names) if formal else [],
+              "recorded": ["task", "run", "step", "sequences"]
+              + (["correct"] if formal else ["weight_decay"])
+              + ([] if formal else list(family.metric_names)),
+          }
+      },
+      num_networks=networks,
+      shard_size=min(networks, max(1, _SHARD_BYTES // network_bytes)),
+      snapshot_steps=steps,
+      rollouts=folder.sequences,
+      seed=0,
+      task_names=family.task_names,
+      metric_names=family.metric_names,
+  )
+
+
+def _replay(folder, spec, family, sample, seed, progress):
+  """ValueError unless a sample of rows says what its weights say."""
+  rnn = make_rnn(spec.rnn)
+  rows = len(folder.order)
+  chosen = np.random.default_rng(seed).choice(
+      rows, min(sample, rows), replace=False
+  )
+  chosen = np.sort(chosen)
+  answers = jax.jit(
+      jax.vmap(lambda *row: replay.answers(family, rnn, *row))
+  )
+  with progress.stage("replay", total=len(chosen), unit="rows") as stage:
+    for start in range(0, len(chosen), _ROWS_AT_ONCE):
+      # The last ones are repeated, so that one compilation serves all
+      at = np.minimum(start + np.arange(_ROWS_AT_ONCE), len(chosen) - 1)
+      places = chosen[at]
+      found = npy_rows.convert(folder, places)
+      heard = np.asarray(
+          answers(found["weights"], found["task"], found["sequences"])
+      )
+      for i, place in enumerate(places):
+        for line in replay.problems(
+            family.spec, found["sequences"][i], found["log_probs"][i], heard[i]
+        ):
+          raise ValueError(
+              f"{folder.where(npy_layout.LOGITS, place)}: {line}; is this a"
+              " torch.nn.LSTM, with the order of its parameters?"
+          )
+      stage.advance(min(_ROWS_AT_ONCE, len(chosen) - start))
+
+
+def _write(folder, path, spec, family, progress):
+  measure = _measure_rows(spec, family)
+  per_network = len(spec.snapshot_steps)
+  missing = zoo.missing_shards(path)
+  left = sum(zoo.shard_rows(spec, index) for index in missing)
+  rows = len(folder.order)
+  with progress.stage(
+      "write zoo", total=rows, unit="rows", initial=rows - left
+  ) as stage:
+    for index in missing:
+      networks = zoo.shard_networks(spec, index)
+      places = np.arange(
+          networks.start * per_network, networks.stop * per_network
+      )
+      arrays = npy_rows.convert(folder, places)
+      arrays["net_id"] = np.repeat(
+          np.array(networks, np.int32), per_network
+      )
+      arrays |= measure(
+          arrays["weights"], arrays["net_id"], arrays["step"], arrays["task"]
+      )
+      zoo.write_shard(path, index, arrays)
+      stage.advance(len(places))
+  zoo.finalize(path)
+
+
+def _measure_rows(spec, family):
+  """Metrics of rows, spread over the devices, one at a time on each."""
+  one = make_metrics(spec, family, make_rnn(spec.rnn))
+  devices = mesh(NETWORKS)
+  axis = PartitionSpec(NETWORKS)
+  compiled = jax.jit(
+      jax.shard_map(
+          lambda *rows: jax.lax.map(lambda row: one(*row), rows),
+          mesh=devices,
+          in_specs=axis,
+          out_specs=axis,
+          check_vma=False,
+      )
+  )
+  size = devices.size * _ROWS_AT_ONCE
+
+  def measure(*columns):
+    if not spec.trainer[IMPORTED]["recomputed"]:
+      return {}
+    count = len(columns[0])
+    parts = []
+    for start in range(0, count, size):
+      at = np.minimum(start + np.arange(size), count - 1)
+      parts.append(compiled(*(jnp.asarray(column[at]) for column in columns)))
+    joined = jax.tree.map(
+        lambda *leaves: np.concatenate([np.asarray(x) for x in leaves]), *parts
+    )
+    return {name: values[:count] for name, values in joined.items()}
+
+  return measure

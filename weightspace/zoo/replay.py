@@ -1,0 +1,86 @@
+"""Whether stored rollouts are what the weights of a network make of them."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace.rnn import RNN
+from weightspace.tasks import TaskFamily, TaskSpec
+
+# Another order of the sums of a matrix product changes a logit's last bits
+LOG_PROB_TOLERANCE = {"rtol": 1e-2, "atol": 1e-2}
+IMPOSSIBLE = -20.0  # a uniform float32 never gets below 2^-24, about exp(-16.6)
+
+
+def answers(
+    family: TaskFamily,
+    rnn: RNN,
+    vector: jax.Array,
+    task: jax.Array,
+    sequences: jax.Array,
+) -> jax.Array:
+  """What a network says on stored sequences.
+
+  Args:
+    family: that the sequences are of.
+    rnn: the shape of the network.
+    vector: its weights, [P].
+    task: [D].
+    sequences: [K, ...].
+
+  Returns:
+    [K, T, V] float32, log-probabilities.
+  """
+  inputs = family.encode(task, sequences)
+  log_probs = jax.nn.log_softmax(rnn.unroll(rnn.unflatten(vector), inputs))
+  return jnp.swapaxes(log_probs, 0, 1)
+
+
+def problems(
+    spec: TaskSpec,
+    sequences: np.ndarray,
+    log_probs: np.ndarray,
+    replayed: np.ndarray,
+) -> Iterator[str]:
+  """What is wrong with the rollouts of a row, a line each.
+
+  Args:
+    spec: of the family.
+    sequences: [K, ...], as stored.
+    log_probs: [K, T, V] float16, as stored.
+    replayed: [K, T, V] float32, what `answers` returns.
+  """
+  stored = log_probs.astype(np.float32)
+  # What float16 cannot hold is -inf there
+  replayed = np.where(replayed < -65000, -np.inf, replayed)
+  same = np.isclose(stored, replayed, equal_nan=True, **LOG_PROB_TOLERANCE)
+  wrong = np.flatnonzero(~np.all(same, axis=(1, 2)))
+  if len(wrong):
+    yield (
+        f"log_probs of rollouts {_list(wrong)} are not what the network says"
+        " on these sequences"
+    )
+  if spec.kind != "token":
+    return
+  outside = np.any((sequences < 0) | (sequences >= spec.inputs), axis=1)
+  if np.any(outside):
+    yield (
+        f"sequences {_list(np.flatnonzero(outside))} hold what is no token: not"
+        f" in [0, {spec.inputs})"
+    )
+    return
+  drawn = sequences[:, 1:, None].astype(np.int64)
+  chances = np.take_along_axis(replayed, drawn, axis=2)
+  impossible = np.flatnonzero(np.any(chances[..., 0] < IMPOSSIBLE, axis=1))
+  if len(impossible):
+    yield (
+        f"sequences {_list(impossible)} hold symbols that the network would"
+        " never draw"
+    )
+
+
+def _list(numbers, most=8):
+  text = ", ".join(map(str, numbers[:most]))
+  return text + (", ..." if len(numbers) > most else "")
