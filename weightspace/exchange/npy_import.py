@@ -32,6 +32,7 @@ IMPORTED = "imported"  # the field of `ZooSpec.trainer`
 _ROWS_AT_ONCE = 8
 _BYTES_AT_ONCE = 2**24
 _SHARD_BYTES = 2**26
+_MOST_CHANCE = 0.5  # between shares of strings, few of them in tiny zoos
 
 
 def import_zoo(
@@ -70,9 +71,10 @@ def import_zoo(
     config = _with_shifts(folder, config)
   spec = _spec(folder, config, _checksums(folder, progress))
   family = tasks.make(spec.family, spec.family_config)
-  _replay(folder, spec, family, sample, seed, progress)
+  measure = _measure_rows(spec, family)
+  _replay(folder, spec, family, measure, sample, seed, progress)
   zoo.create(path, spec)
-  _write(folder, Path(path), spec, family, progress)
+  _write(folder, Path(path), spec, measure, progress)
   return spec
 
 
@@ -214,7 +216,7 @@ def _spec(folder, config, checksums) -> ZooSpec:
   )
 
 
-def _replay(folder, spec, family, sample, seed, progress):
+def _replay(folder, spec, family, measure, sample, seed, progress):
   """ValueError unless a sample of rows says what its weights say."""
   rnn = make_rnn(spec.rnn)
   rows = len(folder.order)
@@ -243,10 +245,28 @@ def _replay(folder, spec, family, sample, seed, progress):
               " torch.nn.LSTM, with the order of its parameters?"
           )
       stage.advance(min(_ROWS_AT_ONCE, len(chosen) - start))
+    if spec.family == FORMAL:
+      _check_correct(folder, measure, chosen)
 
 
-def _write(folder, path, spec, family, progress):
-  measure = _measure_rows(spec, family)
+def _check_correct(folder, measure, places):
+  """ValueError where networks do another task than the one they are said to."""
+  net_id = np.searchsorted(np.unique(folder.run), folder.run[places])
+  found = npy_rows.convert(folder, places)
+  task, share = found["task"], found["correct"] / npy_layout.COUNTED
+  counted = measure(
+      found["weights"], net_id.astype(np.int32), found["step"], task
+  )["accuracy_counts"]
+  for i in np.flatnonzero(np.abs(share - counted) > _MOST_CHANCE):
+    raise ValueError(
+        f"{folder.where(folder.layout.table[0], places[i])} says that"
+        f" {100 * share[i]:.0f} % of strings are right, but"
+        f" {100 * counted[i]:.0f} % of those that the network writes are in the"
+        f" language of {folder.path / npy_layout.TASKS}"
+    )
+
+
+def _write(folder, path, spec, measure, progress):
   per_network = len(spec.snapshot_steps)
   missing = zoo.missing_shards(path)
   left = sum(zoo.shard_rows(spec, index) for index in missing)
