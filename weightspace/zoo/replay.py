@@ -11,6 +11,9 @@ from weightspace.tasks import TaskFamily, TaskSpec
 
 # Another order of the sums of a matrix product changes a logit's last bits
 LOG_PROB_TOLERANCE = {"rtol": 1e-2, "atol": 1e-2}
+# Pixels in float16 were rounded after networks had read them. Where a network
+# is undecided, that is enough to change what it says for some steps.
+ROUNDED_SHARE = 0.05
 IMPOSSIBLE = -20.0  # a uniform float32 never gets below 2^-24, about exp(-16.6)
 
 
@@ -56,8 +59,10 @@ def problems(
   # What float16 cannot hold is -inf there
   replayed = np.where(replayed < -65000, -np.inf, replayed)
   same = np.isclose(stored, replayed, equal_nan=True, **LOG_PROB_TOLERANCE)
-  wrong = np.flatnonzero(~np.all(same, axis=(1, 2)))
-  if len(wrong):
+  wrong_steps = ~np.all(same, axis=2)
+  wrong = np.flatnonzero(np.any(wrong_steps, axis=1))
+  rounded = sequences.dtype.kind == "f"
+  if len(wrong) and np.mean(wrong_steps) > (ROUNDED_SHARE if rounded else 0):
     yield (
         f"log_probs of rollouts {_list(wrong)} are not what the network says"
         " on these sequences"
