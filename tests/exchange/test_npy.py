@@ -12,6 +12,7 @@ from experiments.configs import emulation
 from tests.exchange import untrained
 from weightspace import zoo
 from weightspace.exchange import npy_export, npy_import, npy_layout
+from weightspace.rnn import RNNSpec
 from weightspace.training.pretrain import pretrain
 from weightspace.training.progress import Progress
 from zoo_gen import inspection
@@ -399,15 +400,19 @@ def test_an_interrupted_export_leaves_nothing(zoos, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "family, shapes, message",
     [
-        ({"cell": "gru"}, r"gru cells with layers of \[5, 5\].*LSTM only"),
-        ({"hidden": (4, 3)}, r"lstm cells with layers of \[4, 3\].*one size"),
-        ({"family": "secret_path"}, "secret_path.* is for formal_language and"),
+        (FORMAL, [("gru", (5, 5))], r"gru cells .* \[5, 5\].*LSTM only"),
+        (FORMAL, [("lstm", (4, 3))], r"lstm cells .* \[4, 3\].*one size"),
+        (FORMAL, [("lstm", (4,)), ("lstm", (3,))], "networks of 2 shapes"),
+        ("secret_path", [("lstm", (4,))], "is for formal_language and tiled"),
     ],
 )
-def test_what_the_layout_cannot_hold_is_refused(change, message, tmp_path):
-  path = untrained.write_noise(tmp_path / "zoo", **change)
+def test_what_the_layout_cannot_hold_is_refused(
+    family, shapes, message, tmp_path
+):
+  rnns = [RNNSpec(*shape, inputs=6, outputs=6) for shape in shapes]
+  path = untrained.write_noise(tmp_path / "zoo", *rnns, family=family)
   with pytest.raises(ValueError, match=message):
     npy_export.export_zoo(path, tmp_path / "out")
   assert not (tmp_path / "out").exists()

@@ -38,7 +38,7 @@ def spec_of(family: str) -> zoo.ZooSpec:
       "networks": NETWORKS,
       "shard_size": NETWORKS,
       "rollouts": ROLLOUTS,
-      "seed": 0,
+      "seed": 4,  # each network has a task of its own
   })
 
 
@@ -48,7 +48,7 @@ def write(path, family: str):
   rnn = make_rnn(spec.rnn)
   recipe = trainer.Recipe(snapshot_steps=STEPS, **spec.trainer)
   row = trainer.make_row(
-      recipe, tasks.make(family, spec.family_config), rnn, seed=0,
+      recipe, tasks.make(family, spec.family_config), rnn, seed=spec.seed,
       rollouts=ROLLOUTS,
   )  # fmt: skip
   net_id = np.repeat(np.arange(NETWORKS, dtype=np.int32), len(STEPS))
@@ -74,27 +74,38 @@ def rewrite(source, path, change):
   return _write(path, original.spec, arrays)
 
 
-def write_noise(path, family="formal_language", cell="lstm", hidden=(5, 5)):
-  """A zoo whose arrays have the right shapes and say nothing."""
-  rnn = RNNSpec(cell, hidden, inputs=6, outputs=6)
-  spec = dataclasses.replace(spec_of("formal_language"), rnn=rnn)
-  spec = dataclasses.replace(spec, family=family)
-  rows = NETWORKS * len(STEPS)
-  metrics = {name: np.zeros(rows, np.float32) for name in spec.metric_names}
-  return _write(path, spec, {
-      "weights": np.zeros((rows, make_rnn(rnn).size), np.float32),
-      "sequences": np.zeros((rows, ROLLOUTS, 12), np.int8),
-      "log_probs": np.zeros((rows, ROLLOUTS, 11, 6), np.float16),
-      "net_id": np.repeat(np.arange(NETWORKS, dtype=np.int32), len(STEPS)),
-      "step": np.tile(np.array(STEPS, np.int32), NETWORKS),
-      "task": np.zeros((rows, 3), np.int32),
-      "finite": np.ones(rows, bool),
-      **metrics,
-  })  # fmt: skip
+def write_noise(path, *rnns: RNNSpec, family="formal_language"):
+  """A zoo of the right shapes whose arrays say nothing; a shard for each."""
+  normal = np.random.default_rng(0).standard_normal
+  spec = dataclasses.replace(
+      spec_of("formal_language"),
+      rnns=rnns,
+      family=family,
+      shard_size=NETWORKS // len(rnns),
+  )
+  zoo.create(path, spec)
+  for index, rnn in enumerate(rnns):
+    rows = zoo.shard_rows(spec, index)
+    networks = np.array(zoo.shard_networks(spec, index), np.int32)
+    zoo.write_shard(path, index, {
+        "weights": normal((rows, make_rnn(rnn).size)).astype(np.float32),
+        "sequences": normal((rows, ROLLOUTS, 12)).astype(np.int8),
+        "log_probs": normal((rows, ROLLOUTS, 11, 6)).astype(np.float16),
+        "net_id": np.repeat(networks, len(STEPS)),
+        "step": np.tile(np.array(STEPS, np.int32), len(networks)),
+        "task": np.repeat(networks[:, None] % (2, 3, 5) - 1, len(STEPS), 0),
+        "finite": np.ones(rows, bool),
+        **{n: normal(rows).astype(np.float32) for n in spec.metric_names},
+    })  # fmt: skip
+  zoo.finalize(path)
+  return path
 
 
 def _write(path, spec, arrays):
   zoo.create(path, spec)
-  zoo.write_shard(path, 0, arrays)
+  for index in range(zoo.num_shards(spec)):
+    first = sum(zoo.shard_rows(spec, i) for i in range(index))
+    part = slice(first, first + zoo.shard_rows(spec, index))
+    zoo.write_shard(path, index, {k: a[part] for k, a in arrays.items()})
   zoo.finalize(path)
   return path

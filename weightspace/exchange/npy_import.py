@@ -193,7 +193,7 @@ def _spec(folder, config, checksums) -> ZooSpec:
   return ZooSpec(
       family=folder.layout.family,
       family_config=config,
-      rnn=folder.rnn,
+      rnns=(folder.rnn,),
       trainer={
           IMPORTED: {
               "layout": "release of Herrmann, Faccio, Schmidhuber (2024)",
@@ -210,10 +210,15 @@ def _spec(folder, config, checksums) -> ZooSpec:
       shard_size=min(networks, max(1, _SHARD_BYTES // network_bytes)),
       snapshot_steps=steps,
       rollouts=folder.sequences,
-      seed=0,
+      seed=_seed(folder),
       task_names=family.task_names,
       metric_names=family.metric_names,
   )
+
+
+def _seed(folder) -> int:
+  seed = folder.args.get("seed")
+  return seed if type(seed) is int and 0 <= seed < 2**32 else 0
 
 
 def _replay(folder, spec, family, measure, sample, seed, progress):
