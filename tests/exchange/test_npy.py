@@ -3,6 +3,8 @@
 import filecmp
 import json
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -100,6 +102,28 @@ def test_out_in_and_out_again_are_the_same_bytes(
   )
   assert others == [[], []]
   assert len(same) == len(names) >= 6
+
+
+def launch(name, **paths):
+  flags = [f"--{flag}={path}" for flag, path in paths.items()]
+  return subprocess.run(
+      [sys.executable, "-m", f"zoo_gen.{name}", *flags],
+      capture_output=True,
+      text=True,
+      timeout=120,
+      check=False,
+  )
+
+
+def test_launchers(zoos, tmp_path):
+  out = tmp_path / "out"
+  done = launch("export_npy", zoo=zoos[FORMAL], out=out)
+  assert done.returncode == 0, done.stderr
+  assert "16 rows of 8 networks" in done.stdout
+  (out / "tasks.npy").unlink()
+  done = launch("import_npy", source=out, zoo=tmp_path / "zoo")
+  assert done.returncode == 1
+  assert done.stderr.strip() == f"error: {out} lacks tasks.npy"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

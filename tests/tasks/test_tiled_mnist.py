@@ -182,3 +182,32 @@ def test_a_data_set_without_evaluation_images_is_refused(tmp_path):
   (tmp_path / _digits.LABELS).write_bytes(example.idx(labels))
   with pytest.raises(ValueError, match="2 images are too few"):
     tasks.make("tiled_mnist", {"digits": f"idx:{tmp_path}"})
+
+
+def test_pixels_are_read_as_they_are():
+  """What a network reads on images is the same, given as indices or pixels."""
+  without = tasks.make("tiled_mnist", {"digits": "none"})
+  task = jnp.array([77.7], jnp.float32)
+  inputs = family().encode(task, jnp.arange(6, dtype=jnp.int32))
+  pixels = np.swapaxes(inputs[1:], 0, 1)  # [K, 49, 16]
+  for one in (without, family()):
+    np.testing.assert_array_equal(one.encode(task, pixels), inputs)
+  rounded = without.encode(task, pixels.astype(np.float16))
+  assert rounded.dtype == jnp.float32
+  np.testing.assert_allclose(rounded, inputs, atol=2e-3)
+  np.testing.assert_array_equal(without.mask(pixels), np.ones((50, 6)))
+
+
+def test_without_digits_nothing_is_trained_or_measured():
+  without = tasks.make("tiled_mnist", {"digits": "none"})
+  task = jnp.array([77.7], jnp.float32)
+  assert without.data == ()
+  assert without.bound(without.data) is without
+  for refused in (
+      lambda: without.encode(task, jnp.arange(6, dtype=jnp.int32)),
+      lambda: without.sample_batch(KEY, task, 4),
+      lambda: without.rollouts(KEY, task, RNN, weights(), 2),
+      lambda: without.performance(KEY, task, RNN, weights()),
+  ):
+    with pytest.raises(ValueError, match="digits='none': there are no images"):
+      refused()
