@@ -165,7 +165,7 @@ def test_an_audit_passes_and_says_what_it_cannot_know(family, imported):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_imported_zoo_can_be_emulated(family, imported, tmp_path):
   config = emulation.get_config(f"constant,tiny,{family}")
-  config.emulator.hidden = 8
+  config.emulator.update({"hidden": 8, "layers": 1})
   config.emulation.update({"steps": 2, "batch": 4, "validate_every": 2})
   config.emulation.checkpoint_every = 2
   source = zoo.open(imported[family])

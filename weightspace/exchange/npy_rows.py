@@ -127,6 +127,13 @@ def normalised(logits: np.ndarray) -> np.ndarray:
 
   What sums to one up to the rounding of float16 stays as it is, to the bit.
   """
+  result = np.empty_like(logits)
+  for row, one in enumerate(logits):  # float32 of all would be much memory
+    result[row] = _normalised(one)
+  return result
+
+
+def _normalised(logits):
   exact = logits.astype(np.float32)
   most = exact.max(axis=-1, keepdims=True)
   total = np.exp(exact - most).sum(axis=-1, keepdims=True)
