@@ -21,7 +21,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of their choice.", lower_bound=0)
 
 def main() -> None:
   """Launches `weightspace.exchange.npy_import.import_zoo`."""
-  from weightspace.exchange import npy_import
+  from weightspace.exchange import imported, npy_import
   from weightspace.training.progress import Progress
 
   spec = npy_import.import_zoo(
@@ -35,7 +35,7 @@ def main() -> None:
       f"{_ZOO.value}: {spec.num_networks} networks of {spec.family}, snapshots"
       f" at steps {list(spec.snapshot_steps)}"
   )
-  for name, value in npy_import.summary(spec):
+  for name, value in imported.summary(spec):
     print(f"{name}: {value}")
 
 

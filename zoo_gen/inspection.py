@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from weightspace import plugins, tasks, zoo
-from weightspace.exchange import npy_import
+from weightspace.exchange import imported
 from weightspace.training.progress import Progress
 from weightspace.zoo import loader, replay
 from zoo_gen.trainer import Recipe, make_row
@@ -93,7 +93,7 @@ def inspect(
           for name in spec.metric_names
       ),
       ("recomputed", f"{len(chosen)} rows, {spec.rollouts} rollouts each"),
-      *npy_import.summary(spec),
+      *imported.summary(spec),
       ("problems", f"{len(problems)}"),
   ]
   return Report(summary, problems)
@@ -219,8 +219,8 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
 
 def _columns_anew(spec, family, rnn):
   """(vector, net_id, step, task) -> the columns that these determine."""
-  if npy_import.is_imported(spec):
-    return npy_import.make_metrics(spec, family, rnn)
+  if imported.is_imported(spec):
+    return imported.make_metrics(spec, family, rnn)
   recipe = plugins.configure(
       Recipe,
       {**spec.trainer, "snapshot_steps": spec.snapshot_steps},

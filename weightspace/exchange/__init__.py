@@ -2,5 +2,6 @@
 
   npy_import, npy_export  the `.npy` folders of the paper's authors, whose
                           layout is in npy_layout
+  imported                what is computed of zoos from others, and what is not
   tfds                    TensorFlow Datasets, as ArrayRecord
 """

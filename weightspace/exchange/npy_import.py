@@ -8,27 +8,22 @@ are taken over. A zoo says which is which, in its trainer's field "imported".
 
 import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
 
 from weightspace import plugins, tasks, zoo
-from weightspace.exchange import npy_layout, npy_rows
+from weightspace.exchange import imported, npy_layout, npy_rows
 from weightspace.exchange.npy_layout import FORMAL
-from weightspace.keys import derive
-from weightspace.parallel import NETWORKS, mesh
-from weightspace.rnn import RNN, make_rnn
-from weightspace.tasks import TaskFamily, formal_language, tiled_mnist
+from weightspace.rnn import make_rnn
+from weightspace.tasks import formal_language, tiled_mnist
 from weightspace.training.progress import Progress
 from weightspace.zoo import files, replay
+from weightspace.zoo.integrity import IMPORTED
 from weightspace.zoo.schema import ZooSpec
 
-IMPORTED = "imported"  # the field of `ZooSpec.trainer`
 _ROWS_AT_ONCE = 8
 _BYTES_AT_ONCE = 2**24
 _SHARD_BYTES = 2**26
@@ -71,53 +66,11 @@ def import_zoo(
     config = _with_shifts(folder, config)
   spec = _spec(folder, config, _checksums(folder, progress))
   family = tasks.make(spec.family, spec.family_config)
-  measure = _measure_rows(spec, family)
+  measure = imported.measure_rows(spec, family)
   _replay(folder, spec, family, measure, sample, seed, progress)
   zoo.create(path, spec)
   _write(folder, Path(path), spec, measure, progress)
   return spec
-
-
-def is_imported(spec: ZooSpec) -> bool:
-  """Whether a zoo came from others."""
-  return IMPORTED in spec.trainer
-
-
-def summary(spec: ZooSpec) -> list[tuple[str, str]]:
-  """Where an imported zoo is from and what nobody can check, in words."""
-  if not is_imported(spec):
-    return []
-  origin = spec.trainer[IMPORTED]
-  return [
-      ("imported from", origin["source"]),
-      ("computed at import", ", ".join(origin["recomputed"]) or "nothing"),
-      ("taken on trust", ", ".join(origin["recorded"])),
-  ]
-
-
-def make_metrics(spec: ZooSpec, family: TaskFamily, rnn: RNN) -> Callable:
-  """What is computed of a row of an imported zoo, at import and in audits.
-
-  Args:
-    spec: of the zoo.
-    family: its family.
-    rnn: the shape of its networks.
-
-  Returns:
-    (vector [P], net_id, step, task [D]) -> {name: float32 scalar}.
-  """
-  names = spec.trainer[IMPORTED]["recomputed"]
-
-  def metrics(vector, net_id, step, task):
-    if not names:
-      return {}
-    key = derive(jax.random.key(spec.seed), "snapshot", net_id, step)
-    found = family.performance(
-        derive(key, "performance"), task, rnn, rnn.unflatten(vector)
-    )
-    return {name: found[name] for name in names}
-
-  return metrics
 
 
 def _family_config(folder) -> dict[str, Any]:
@@ -294,35 +247,3 @@ def _write(folder, path, spec, measure, progress):
       zoo.write_shard(path, index, arrays)
       stage.advance(len(places))
   zoo.finalize(path)
-
-
-def _measure_rows(spec, family):
-  """Metrics of rows, spread over the devices, one at a time on each."""
-  one = make_metrics(spec, family, make_rnn(spec.rnn))
-  devices = mesh(NETWORKS)
-  axis = PartitionSpec(NETWORKS)
-  compiled = jax.jit(
-      jax.shard_map(
-          lambda *rows: jax.lax.map(lambda row: one(*row), rows),
-          mesh=devices,
-          in_specs=axis,
-          out_specs=axis,
-          check_vma=False,
-      )
-  )
-  size = devices.size * _ROWS_AT_ONCE
-
-  def measure(*columns):
-    if not spec.trainer[IMPORTED]["recomputed"]:
-      return {}
-    count = len(columns[0])
-    parts = []
-    for start in range(0, count, size):
-      at = np.minimum(start + np.arange(size), count - 1)
-      parts.append(compiled(*(jnp.asarray(column[at]) for column in columns)))
-    joined = jax.tree.map(
-        lambda *leaves: np.concatenate([np.asarray(x) for x in leaves]), *parts
-    )
-    return {name: values[:count] for name, values in joined.items()}
-
-  return measure

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from weightspace.exchange import npy_shapes
 from weightspace.rnn import RNNSpec
 from weightspace.tasks import formal_language, tiled_mnist
 from weightspace.zoo import files
@@ -34,7 +35,6 @@ LOGITS, TASKS = "logits.npy", "tasks.npy"
 ARGS = "args.json"
 FORMAL, MNIST = "formal_language", "tiled_mnist"
 COUNTED = 1000  # strings that `correct` is of
-_MOST_LAYERS = 16
 _MOST_BYTES = 2**20  # of args.json
 
 
@@ -153,7 +153,12 @@ def open_folder(path: Path) -> Folder:
   order = np.lexsort((step, run))
   sequences = arrays[SEQUENCES].shape
   size = arrays[PARAMETERS].shape[1]
-  hidden = _hidden(path, size, layout.inputs, layout.outputs, args)
+  try:
+    hidden = npy_shapes.hidden(size, layout.inputs, layout.outputs, args)
+  except ValueError as error:
+    raise ValueError(
+        f"{path / PARAMETERS} has {size} columns: {error}"
+    ) from error
   return Folder(
       path=path,
       layout=layout,
@@ -276,52 +281,3 @@ def _check_rows(file, run, step):
       f" run {run[example]} has one in row {example}; every network needs all"
       f" of the steps {steps.tolist()}"
   )
-
-
-def _hidden(path, size, inputs, outputs, args) -> tuple[int, ...]:
-  """The hidden sizes of LSTMs of `size` parameters."""
-  stated = [args.get(n) for n in ("rnn_num_layers", "rnn_hidden_size")]
-  fitting = _shapes(size, inputs, outputs)
-  if stated != [None, None]:
-    fitting = [shape for shape in fitting if list(shape) == stated]
-    if not fitting:
-      raise ValueError(
-          f"{path / PARAMETERS} has {size} columns, but {path / ARGS} says"
-          f" rnn_num_layers={stated[0]}, rnn_hidden_size={stated[1]}, and an"
-          f" LSTM with {inputs} inputs and {outputs} outputs of that shape has"
-          " another number of parameters"
-      )
-  if not fitting:
-    paper = _size(2, 32, inputs, outputs)
-    raise ValueError(
-        f"{path / PARAMETERS} has {size} columns, but no LSTM of equal layers"
-        f" with {inputs} inputs and {outputs} outputs has as many parameters;"
-        f" the paper's, of 2 x 32, have {paper}"
-    )
-  if len(fitting) > 1:
-    shown = ", ".join(f"{layers} x {width}" for layers, width in fitting)
-    raise ValueError(
-        f"{path / PARAMETERS} has {size} columns, as LSTMs of {shown} do; say"
-        f' which in {path / ARGS}: {{"rnn_num_layers": {fitting[0][0]},'
-        f' "rnn_hidden_size": {fitting[0][1]}}}'
-    )
-  layers, width = fitting[0]
-  return (width,) * layers
-
-
-def _shapes(size, inputs, outputs):
-  found = []
-  for layers in range(1, _MOST_LAYERS + 1):
-    width = 1
-    while (count := _size(layers, width, inputs, outputs)) < size:
-      width += 1
-    if count == size:
-      found.append((layers, width))
-  return found
-
-
-def _size(layers, width, inputs, outputs):
-  """Parameters of torch's LSTM, with two biases, and a linear read-out."""
-  first = 4 * width * (inputs + width + 2)
-  further = 4 * width * (width + width + 2)
-  return first + (layers - 1) * further + outputs * (width + 1)

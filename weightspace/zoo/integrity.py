@@ -8,6 +8,8 @@ from weightspace.zoo import arrays, files, manifest, store
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec
 
+IMPORTED = "imported"  # a field of `ZooSpec.trainer`: where the zoo is from
+
 
 def verify(path: str | os.PathLike) -> list[str]:
   """Recomputes every checksum of a zoo.
@@ -66,7 +68,7 @@ def unfinished(path: Path, spec: ZooSpec) -> str:
 
 def command(path: Path, spec: ZooSpec) -> str:
   """What makes the shards of a zoo that are missing."""
-  if "imported" in spec.trainer:
+  if IMPORTED in spec.trainer:
     return f"`python -m zoo_gen.import_npy --zoo={path}` and its --source"
   return (
       f"`python -m zoo_gen.generate --zoo={path}` and the --config it was"
