@@ -30,7 +30,8 @@ MODELS = Path(__file__).parent / "models"
 
 def names() -> tuple[str, ...]:
   """Names of the encoders that are shipped with the package."""
-  return tuple(sorted(path.parent.name for path in MODELS.glob("*/*.json")))
+  found = MODELS.glob(f"*/{artifact.JSON}")
+  return tuple(sorted(path.parent.name for path in found))
 
 
 def load_encoder(path: str | os.PathLike) -> PretrainedEncoder:
