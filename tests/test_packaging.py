@@ -89,7 +89,11 @@ def test_constraints_fit_the_bounds():
 def test_files_that_are_not_python_are_packaged():
   config = configparser.ConfigParser()
   config.read(ROOT / "setup.cfg")
-  patterns = config["options.package_data"]["*"].split(", ")
+  patterns = [
+      pattern if package == "*" else f"{package.replace('.', '/')}/{pattern}"
+      for package, found in config["options.package_data"].items()
+      for pattern in found.split(", ")
+  ]
   for package in OURS:
     for path in (ROOT / package).rglob("*.*"):
       if path.suffix not in (".py", ".pyc"):

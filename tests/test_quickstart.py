@@ -54,8 +54,11 @@ def test_the_same_numbers_whole_or_in_two_parts(tmp_path):
 
 
 def _run_the_readme(folder):
-  """The README's use as a library, on this zoo."""
-  (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+  """The README's use as a library, on this zoo.
+
+  Its other snippet is run by `tests/pretrained/test_launchers.py`.
+  """
+  code, _ = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
   names = {}
   exec(code.replace("/tmp/weightspace", str(folder)), names)
   assert names["z"].shape == (8, 16)

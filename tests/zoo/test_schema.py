@@ -102,6 +102,10 @@ def _without(name):
         (_without("rollouts"), "lacks the fields: rollouts"),
         (_edited(seeed=1), "'seeed', did you mean 'seed'"),
         (_edited(rnns=[{"cell": "gru"}]), "lacks the fields: hidden, inputs"),
+        (
+            _edited(rnns=[{**SPEC.to_json()["spec"]["rnns"][0], "cell": None}]),
+            "cell: None is not a plain name",
+        ),
         (_edited(rnns=[3]), "shape in the spec's rnns must be an object"),
         (_edited(rnns=3), "rnns must be a list"),
         (_edited(rnns=[]), "at least one"),

@@ -1,6 +1,7 @@
 """Properties from frozen codes: heads, selection on validation, one test."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from weightspace.keys import derive
 from weightspace.training.fit import fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.training.progress import Progress
+from weightspace.types import Params
 from weightspace.zoo import splits
 
 PROTOCOLS = ("strict", "paper")
@@ -108,16 +110,48 @@ def predict(
   }
   with progress.stage(f"predict from {name}", total=total) as stage:
     for property_name in config.properties:
-      predictor = _make_predictor(
-          property_name, scope, codes.shape[-1], config
-      )
+      train = make_trainer(property_name, scope, codes.shape[-1], config)
+      property_ = properties.load(property_name)
+      targets = property_.target(columns, scope)
       found[property_name] = {}
       for protocol in PROTOCOLS:
-        found[property_name][protocol] = predictor(
-            codes, columns, trains[protocol], rows
+        trained = train(
+            codes, columns, trains[protocol], rows.validation, config.seed
         )
+        report: dict[str, Any] = {"step": trained.step}
+        for part, chosen in (
+            ("validation", rows.validation),
+            ("test", rows.test),
+        ):
+          report[part] = estimates(
+              property_,
+              trained.outputs[chosen],
+              targets[chosen],
+              columns["task"][chosen],
+              config.resamples,
+          )
+        report["predictions"] = trained.outputs[rows.test].tolist()
+        found[property_name][protocol] = report
         stage.advance(config.steps)
   return found
+
+
+class Trained(NamedTuple):
+  """A head, trained.
+
+  Attributes:
+    params: of the head, those of the best validation score.
+    step: of that score.
+    outputs: [R, *shape of the property] of all rows, in the targets' units.
+    centre: [n], added to what the head of a regression puts out, which
+    scale: [n], multiplies before. Empty for classifications.
+  """
+
+  params: Params
+  step: int
+  outputs: np.ndarray
+  centre: np.ndarray
+  scale: np.ndarray
 
 
 class _Data(NamedTuple):
@@ -128,8 +162,21 @@ class _Data(NamedTuple):
 
 
 @functools.lru_cache(maxsize=16)
-def _make_predictor(property_name, scope, code, config):
-  """Compiled once for all encoders and protocols of a zoo."""
+def make_trainer(
+    property_name: str, scope: properties.Scope, code: int, config: Config
+) -> Callable[..., Trained]:
+  """What trains heads of a property; compiled once for all codes and seeds.
+
+  Args:
+    property_name: a module in `weightspace.properties`.
+    scope: of the zoo.
+    code: size of a code, Z.
+    config: how to train.
+
+  Returns:
+    (codes [R, Z] of all rows, columns of the zoo, rows to train on, at most R,
+    rows to validate on, seed) -> `Trained`.
+  """
   property_ = properties.load(property_name)
   head = heads.make(
       heads.Config(config.hidden, config.layers), property_, scope, code
@@ -156,21 +203,23 @@ def _make_predictor(property_name, scope, code, config):
   def row_losses(params, codes, targets):
     return head.loss(head.apply(params["head"], codes), targets)
 
-  def predictor(codes, columns, train, rows):
+  def train(codes, columns, rows, validation, seed):
     targets = property_.target(columns, scope)
-    scale, unscale = _scaling(targets, train, property_.kind)
+    centre, scale = _scaling(targets[rows], property_.kind)
+    if property_.kind == "regression":
+      targets = (targets - centre) / scale
     data = _Data(
         jnp.asarray(codes),
-        jnp.asarray(scale(targets)),
-        jnp.asarray(np.resize(train, len(codes)).astype(np.int32)),
-        jnp.int32(len(train)),
+        jnp.asarray(targets),
+        jnp.asarray(np.resize(rows, len(codes)).astype(np.int32)),
+        jnp.int32(len(rows)),
     )
 
     def validate(params):
       losses = np.asarray(row_losses(params, data.codes, data.targets))
-      return {"loss": np.mean(losses[rows.validation])}
+      return {"loss": np.mean(losses[validation])}
 
-    key = jax.random.key(config.seed)
+    key = jax.random.key(seed)
     result = fit(
         loss,
         optimizer,
@@ -182,35 +231,44 @@ def _make_predictor(property_name, scope, code, config):
         validate=validate,
         validate_every=config.validate_every,
     )
-    outputs = unscale(np.asarray(apply(result.state.best_params, data.codes)))
-    report: dict[str, Any] = {"step": int(result.state.best_step)}
-    for part, chosen in (
-        ("validation", rows.validation),
-        ("test", rows.test),
-    ):
-      report[part] = _estimates(
-          property_,
-          outputs[chosen],
-          targets[chosen],
-          columns["task"][chosen],
-          config.resamples,
-      )
-    report["predictions"] = outputs[rows.test].tolist()
-    return report
+    best = result.state.best_params
+    outputs = np.asarray(apply(best, data.codes))
+    if property_.kind == "regression":
+      outputs = outputs * scale + centre
+    return Trained(
+        jax.device_get(best["head"]),
+        int(result.state.best_step),
+        outputs,
+        centre,
+        scale,
+    )
 
-  return predictor
+  return train
 
 
-def _scaling(targets, train, kind):
-  """Functions to and from what a head is trained on."""
+def _scaling(targets, kind):
+  """What regressions are centred and scaled by."""
   if kind == "classification":
-    return (lambda a: a), (lambda a: a)
-  centre = targets[train].mean(axis=0)
-  scale = targets[train].std(axis=0) + np.float32(1e-6)
-  return (lambda a: (a - centre) / scale), (lambda a: a * scale + centre)
+    return np.zeros(0, np.float32), np.zeros(0, np.float32)
+  return targets.mean(axis=0), targets.std(axis=0) + np.float32(1e-6)
 
 
-def _estimates(property_, outputs, targets, tasks, resamples):
+def estimates(
+    property_: properties.Property,
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    tasks: np.ndarray,
+    resamples: int,
+) -> dict[str, dict[str, float]]:
+  """The metrics of a property, each with its interval over tasks.
+
+  Args:
+    property_: whose metrics.
+    outputs: [n, *shape of the property].
+    targets: [n, ...].
+    tasks: [n, D].
+    resamples: of the bootstrap.
+  """
   names = property_.metrics(outputs, targets)
   return {
       name: bootstrap.interval(

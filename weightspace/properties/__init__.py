@@ -29,6 +29,8 @@ class Property(NamedTuple):
       classes.
     metrics: (outputs [R, *shape], targets [R, n]), numpy -> dict of floats.
     headline: the metric to show where there is room for one.
+    labels: (Scope) -> what each of the n is, strings, and what each class
+      stands for, integers (empty for a regression); see `labels`.
   """
 
   kind: str
@@ -36,11 +38,27 @@ class Property(NamedTuple):
   target: Callable
   metrics: Callable
   headline: str
+  labels: Callable | None = None
 
 
 def load(name: str) -> Property:
   """The property of that name; ValueError names the nearest there is."""
   return plugins.load(__name__, name).PROPERTY
+
+
+def labels(
+    name: str, scope: Scope
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+  """What each of the n numbers of a property is, and each of its C classes.
+
+  A property that does not say is called by its name, its classes by numbers.
+  """
+  property_ = load(name)
+  if property_.labels is not None:
+    return property_.labels(scope)
+  n, *classes = property_.shape(scope)
+  called = (name,) if n == 1 else tuple(f"{name} {i}" for i in range(n))
+  return called, tuple(range(*classes)) if classes else ()
 
 
 def names() -> tuple[str, ...]:

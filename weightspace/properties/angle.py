@@ -53,4 +53,5 @@ PROPERTY = Property(
     target=_target,
     metrics=_metrics,
     headline="degrees",
+    labels=lambda scope: (("cosine", "sine"), ()),
 )

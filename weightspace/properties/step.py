@@ -23,4 +23,5 @@ PROPERTY = Property(
     target=_target,
     metrics=_metrics,
     headline="accuracy",
+    labels=lambda scope: (("step",), scope.steps),
 )

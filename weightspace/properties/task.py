@@ -27,6 +27,11 @@ def _target(columns, scope):
   return (columns["task"] - _bounds(scope)[0]).astype("int32")
 
 
+def _labels(scope):
+  low, high = _bounds(scope)
+  return scope.tasks.task_names, tuple(range(low, high + 1))
+
+
 def _metrics(outputs, targets):
   right = np.argmax(outputs, axis=-1) == targets
   return {
@@ -41,4 +46,5 @@ PROPERTY = Property(
     target=_target,
     metrics=_metrics,
     headline="per_count_accuracy",
+    labels=_labels,
 )

@@ -184,6 +184,7 @@ def _fields(what, data, cls):
 def _shape(fields):
   """An RNNSpec from JSON."""
   rnn = _fields("a shape in the spec's rnns", fields, RNNSpec)
+  (rnn["cell"],) = _names("cell", [rnn["cell"]])
   rnn["hidden"] = [
       _integer("hidden", h, 1) for h in _sequence("hidden", rnn["hidden"])
   ]

@@ -1,0 +1,65 @@
+"""Makes a folder of a trained encoder that can be used without its zoo.
+
+    python -m experiments.export_encoder --zoo=DIR --encoder=RUN --out=DIR \\
+        --config=experiments/configs/prediction.py
+
+RUN is the --workdir of experiments.pretrain. Heads are trained on its frozen
+codes, several of each property, whose spread tells how sure they are. The
+folder holds them, a table of the zoo's networks and a model card; `python -m
+experiments.embed` and `weightspace.load_encoder` read it.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from zoo_gen import launch
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "experiments/configs/prediction.py", "How heads are trained."
+)
+_ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
+_ENCODER = flags.DEFINE_string("encoder", None, "Folder of the encoder's run.")
+_OUT = flags.DEFINE_string("out", None, "Folder to make.")
+_MEMBERS = flags.DEFINE_integer("members", 5, "Heads of each property.")
+_ROWS = flags.DEFINE_integer("rows", 2000, "Networks in the table.", 1)
+_LIMIT = flags.DEFINE_float("megabytes", 5.0, "The folder may have at most.")
+
+
+def main() -> None:
+  """Launches `weightspace.evaluation.export.export`."""
+  from pathlib import Path
+
+  from experiments import model_card, results
+  from weightspace import pretrained, zoo
+  from weightspace.evaluation.export import export
+  from weightspace.training import pretrain
+  from weightspace.training.progress import Progress
+
+  source = zoo.open(_ZOO.value)
+  run, trained_with = pretrain.load(source, _ENCODER.value)
+  encoder = export(
+      source,
+      run,
+      trained_with,
+      _CONFIG.value.to_dict(),
+      members=_MEMBERS.value,
+      rows=_ROWS.value,
+      about={
+          "commit": results.commit(),
+          "software": results.software(),
+      },
+      progress=Progress(),
+  )
+  out = Path(_OUT.value)
+  pretrained.save_encoder(
+      out,
+      encoder,
+      card=model_card.write(encoder, out.resolve().name),
+      most=int(_LIMIT.value * 1e6),
+  )
+  size = sum(file.stat().st_size for file in out.iterdir())
+  print(f"{out}: {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+  launch.run(main, required=("zoo", "encoder", "out"))

@@ -1,0 +1,169 @@
+"""Flax's networks become ours and go back, bit for bit."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+
+from tests.interop.networks import assert_same_bits, fill, networks
+from weightspace.interop import flax as interop
+from weightspace.rnn import RNNSpec, make_rnn
+
+MODULES = {
+    "lstm": (nn.LSTMCell, nn.OptimizedLSTMCell),
+    "gru": (nn.GRUCell,),
+    "elman": (nn.SimpleCell,),
+}
+
+
+def sequential(cell, hidden, outputs, module=0):
+  make = MODULES[cell][module]
+  return nn.Sequential(
+      [*(nn.RNN(make(h)) for h in hidden), nn.Dense(outputs)]
+  )
+
+
+def randomised(params, seed=0):
+  """Flax begins with biases of 0, which would hide where they go."""
+  generator = np.random.default_rng(seed)
+  return jax.tree.map(
+      lambda a: generator.standard_normal(a.shape).astype(np.float32), params
+  )
+
+
+@pytest.mark.parametrize(
+    "cell, module",
+    [(cell, i) for cell, found in MODULES.items() for i in range(len(found))],
+)
+def test_outputs_and_parameters(cell, module):
+  hidden = (5, 4) if cell == "gru" else (4,)
+  model = sequential(cell, hidden, 3, module)
+  xs = jax.random.normal(jax.random.key(1), (20, 2))
+  variables = randomised(jax.eval_shape(model.init, jax.random.key(0), xs))
+  found = interop.load(variables)
+  assert found.rnn.spec == RNNSpec(cell, hidden, 2, 3)
+  ys = jax.jit(found.rnn.unroll)(found.weights, xs)
+  np.testing.assert_allclose(ys, model.apply(variables, xs), atol=1e-5)
+  assert_same_bits(interop.to_params(*found), variables)
+
+
+@given(networks())
+def test_from_ours_and_back_computes_the_same(network):
+  rnn, weights = network
+  variables = interop.to_params(rnn, weights)
+  found = interop.load(variables)
+  assert found.rnn.spec == rnn.spec
+  assert_same_bits(interop.to_params(*found), variables)
+  for a, b in zip(found.weights.layers, weights.layers):
+    assert_same_bits((a.wx, a.wh), (b.wx, b.wh))
+    np.testing.assert_array_equal(
+        (a.bx + a.bh)[:2], (b.bx + b.bh)[:2]
+    )
+  if rnn.spec.cell == "gru":  # both biases of n are kept
+    for a, b in zip(found.weights.layers, weights.layers):
+      assert_same_bits((a.bx[2], a.bh[2]), (b.bx[2], b.bh[2]))
+  assert_same_bits(found.weights.readout, weights.readout)
+
+
+class Named(nn.Module):
+  def setup(self):
+    self.zeroth = nn.RNN(nn.SimpleCell(3))
+    self.first = nn.RNN(nn.SimpleCell(3))
+    self.out = nn.Dense(2, use_bias=False)
+
+  def __call__(self, xs):
+    return self.out(self.first(self.zeroth(xs)))
+
+
+def test_more_than_ten_layers_are_in_the_order_of_their_numbers():
+  rnn = make_rnn(RNNSpec("gru", (2,) * 12, 2, 2))
+  weights = fill(rnn, 0)
+  paths = [f"GRUCell_{k}" for k in range(12)]  # as nn.compact names them
+  params = interop.to_params(rnn, weights, layers=paths, readout="Dense_0")
+  shuffled = {"params": dict(sorted(params["params"].items()))}
+  assert list(shuffled["params"])[:3] == ["Dense_0", "GRUCell_0", "GRUCell_1"]
+  assert list(shuffled["params"])[3] == "GRUCell_10"
+  found = interop.load(shuffled)
+  for a, b in zip(found.weights.layers, weights.layers):
+    assert_same_bits(a.wh, b.wh)
+
+
+def test_names_that_tell_no_order():
+  model, xs = Named(), jax.random.normal(jax.random.key(1), (9, 3))
+  variables = randomised(jax.eval_shape(model.init, jax.random.key(0), xs))
+  with pytest.raises(ValueError, match=r"order of the layers.*name them"):
+    interop.load(variables)
+  rnn, weights = interop.load(
+      variables["params"], layers=("zeroth/cell", "first/cell")
+  )
+  np.testing.assert_allclose(
+      jax.jit(rnn.unroll)(weights, xs), model.apply(variables, xs), atol=1e-5
+  )
+  assert not np.any(weights.readout.b)
+
+
+def _params(**changes):
+  rnn = make_rnn(RNNSpec("gru", (3, 3), 2, 2))
+  params = interop.to_params(rnn, fill(rnn, 0))["params"]
+  return {k: v for k, v in {**params, **changes}.items() if v is not None}
+
+
+def _kernel(*shape):
+  return {"kernel": np.zeros(shape, np.float32)}
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({}, "no parameters of an LSTMCell"),
+        (
+            {"cell": dict.fromkeys(("if", "in", "hf", "hn"), _kernel(2, 2))},
+            "'cell' is an MGUCell",
+        ),
+        (_params(layers_2=None), "0 Dense read-outs of 3"),
+        (_params(more=_kernel(3, 5)), "2 Dense read-outs.*'more'.*name it"),
+        (_params(norm={"scale": jnp.ones(3)}), "'norm/scale'.*name both"),
+        (_params(layers_2={"kernel": np.full((3, 2), 0.1)}), "lose digits"),
+        (_params(layers_2={**_kernel(3, 2), "bias": jnp.ones(3)}), r"\(3,\)"),
+        (
+            _params(layers_1={"cell": dict.fromkeys("ih", _kernel(3, 3))}),
+            "elman, gru: all layers",
+        ),
+        (3, "expected nested parameters, got int"),
+    ],
+)
+def test_refused(params, message):
+  with pytest.raises(ValueError, match=message):
+    interop.load(params)
+
+
+def test_layers_that_do_not_follow_one_another():
+  rnn = make_rnn(RNNSpec("gru", (3,), 2, 2))
+  other = interop.to_params(rnn, fill(rnn, 0))["params"]["layers_0"]
+  with pytest.raises(ValueError, match=r"layers_1/cell reads 2 .*puts out 3"):
+    interop.load(_params(layers_1=other))
+  other["cell"]["hr"] = _kernel(3, 2)
+  with pytest.raises(ValueError, match=r"layers_0/cell/hr/kernel.*\(3, 2\)"):
+    interop.load(_params(layers_0=other))
+  other["cell"]["hr"] = jnp.ones((3, 3))
+  with pytest.raises(ValueError, match=r"layers_0/cell/hr has no kernel"):
+    interop.load(_params(layers_0=other))
+  with pytest.raises(ValueError, match=r"'layers_5' is no cell.*'layers_0"):
+    interop.load(_params(), layers="layers_5")
+  with pytest.raises(ValueError, match=r"'norm' is no Dense.*'layers_2'"):
+    interop.load(_params(), readout="norm")
+
+
+def test_paths_on_the_way_out():
+  rnn = make_rnn(RNNSpec("elman", (2, 3), 2, 2))
+  weights = fill(rnn, 0)
+  found = interop.to_params(
+      rnn, weights, layers=["SimpleCell_0", "SimpleCell_1"], readout="Dense_0"
+  )
+  assert set(found["params"]) == {"SimpleCell_0", "SimpleCell_1", "Dense_0"}
+  with pytest.raises(ValueError, match=r"for 2 layers"):
+    interop.to_params(rnn, weights, layers=["a"])
+  with pytest.raises(ValueError, match=r"two parts of the network"):
+    interop.to_params(rnn, weights, layers=["a", "b"], readout="b")

@@ -1,0 +1,150 @@
+"""From a zoo to what a stranger's network does: the launchers, one by one."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import examination, model_card
+from tests.interop.networks import fill
+from weightspace import pretrained, zoo
+from weightspace.evaluation import codes
+from weightspace.interop import torch as interop
+from weightspace.rnn import RNNSpec, make_rnn
+from weightspace.training import pretrain
+from weightspace.training.progress import Progress
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIG = {
+    "encoder": {
+        "name": "interactive", "parallel": 2, "length": 4, "hidden": 8,
+        "layers": 1, "decoder": 8, "code": 4,
+    },
+    "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
+    "optimizer": {"learning_rate": 1e-2},
+    "emulation": {
+        "steps": 4, "batch": 8, "validate_every": 2, "split_seed": 0,
+    },
+}  # fmt: skip
+HEADS = ("steps=20", "hidden=8", "layers=1", "resamples=10", "batch=16")
+
+
+def launch(name, *flags):
+  return subprocess.run(
+      [sys.executable, "-m", f"experiments.{name}", *flags],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+      timeout=200,
+  )
+
+
+@pytest.fixture(scope="module")
+def run(tiny_zoo, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("run") / "run"
+  pretrain.pretrain(
+      zoo.open(tiny_zoo), CONFIG, folder, progress=Progress.silent()
+  )
+  return folder
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_zoo, run, tmp_path_factory):
+  out = tmp_path_factory.mktemp("exported") / "encoder"
+  done = launch(
+      "export_encoder", f"--zoo={tiny_zoo}", f"--encoder={run}",
+      f"--out={out}", "--members=2", "--rows=20",
+      *(f"--config.{field}" for field in HEADS),
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith(f"{out}: 0.0")
+  return out
+
+
+def test_what_is_exported_is_the_run(tiny_zoo, run, exported):
+  source = zoo.open(tiny_zoo)
+  trained, config = pretrain.load(source, run)
+  encoder = pretrained.load_encoder(exported)
+  assert encoder.zoo == source.spec
+  assert {"zoo": source.spec.to_json(), **encoder.config} == config
+  expected = codes.of_zoo(source, trained)
+  table = encoder.reference
+  assert len(table.codes) == 20
+  columns = source.columns
+  for i in range(20):
+    (row,) = np.flatnonzero(
+        (columns["net_id"] == table.net_id[i])
+        & (columns["step"] == table.step[i])
+    )
+    np.testing.assert_allclose(table.codes[i], expected[row], atol=1e-6)
+    assert table.accuracy[i] == columns["accuracy"][row]
+    np.testing.assert_array_equal(
+        table.tasks[table.task[i]], columns["task"][row]
+    )
+  weights = jax.tree.map(lambda leaf: leaf[0], source.weights([7]))
+  np.testing.assert_allclose(encoder.embed(weights), expected[7], atol=1e-6)
+  assert {e.property for e in encoder.ensembles} == {"task", "accuracy"}
+
+
+def test_the_card_says_what_was_measured(exported):
+  encoder = pretrained.load_encoder(exported)
+  card = (exported / "README.md").read_text()
+  assert card == model_card.write(encoder, "encoder")
+  assert 'load_encoder("encoder")' in card
+  for found in (
+      encoder.about["emulation"]["validation"],
+      encoder.about["emulation"]["ood"],
+      encoder.ensembles[1].metrics["test"]["mse"],
+  ):
+    assert "| {value:.3g} ({low:.3g}, {high:.3g}) |".format(**found) in card
+  assert "--members=2 --rows=20" in card
+  assert "--config.steps=20" in card and "--config.seed" not in card
+  assert str(exported.parent) not in card + (
+      exported / "encoder.json"
+  ).read_text()
+
+
+def test_a_network_of_a_stranger(exported, tmp_path):
+  path = tmp_path / "lstm.safetensors"
+  rnn = make_rnn(RNNSpec("lstm", (5, 5), 6, 6))
+  weights = fill(rnn, 0)
+  interop.save(path, rnn, weights, recurrent="a.lstm", readout="a.head")
+  done = launch(
+      "embed", f"--encoder={exported}", f"--weights={path}",
+      "--neighbours=3", "--prefix=a.lstm", "--json",
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  found = json.loads(done.stdout)
+  examined = pretrained.load_encoder(exported).examine(weights, neighbours=3)
+  np.testing.assert_allclose(found["code"], examined.code, atol=1e-6)
+  assert len(found["nearest"]) == 3
+  assert set(found["properties"]["task"]) == {"m_b", "m_c", "m_d"}
+  probabilities = found["properties"]["task"]["m_b"]["probabilities"]
+  assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+  assert found["properties"]["accuracy"]["accuracy"]["spread"] >= 0
+  text = examination.to_text(examined)
+  for line in (
+      r"network: lstm of 5, 5 units, 6 inputs, 6 outputs",
+      r"CAUTION: outside of what it was trained on",
+      r"  task m_d +-?[01] \(\d+%\), .*; ± \d+% between heads",
+      r"  accuracy +-?\d\.\d{3} ± \d\.\d{3}",
+      r"nearest networks of the zoo \(cosine distance\)",
+      r" +\d\.\d{4} +\d+ +\d+ +\d\.\d{3}  a\^n b\^.*",
+  ):
+    assert re.search(f"^{line}", text, re.MULTILINE), text
+
+
+def test_the_readme_embeds_a_network_of_torch(exported):
+  pytest.importorskip("torch")
+  text = (ROOT / "README.md").read_text()
+  _, code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+  names = {}
+  exec(code.replace("/tmp/weightspace/encoder", str(exported)), names)
+  assert names["found"].code.shape == (4,)
+  assert names["found"].predictions and names["found"].nearest

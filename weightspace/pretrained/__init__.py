@@ -1,0 +1,76 @@
+"""Pretrained encoders as folders: embed networks without their zoo.
+
+    encoder = weightspace.load_encoder("ENCODER")  # a folder, or a shipped one
+    code = encoder.embed(weights)  # [Z]
+    found = encoder.examine(weights)  # code, properties, nearest networks
+"""
+
+import os
+from pathlib import Path
+
+from weightspace.pretrained import artifact
+from weightspace.pretrained.encoder import Examination, PretrainedEncoder
+from weightspace.pretrained.ensembles import Ensemble, Prediction
+from weightspace.pretrained.reference import Neighbour, Reference
+
+__all__ = [
+    "Ensemble",
+    "Examination",
+    "Neighbour",
+    "Prediction",
+    "PretrainedEncoder",
+    "Reference",
+    "load_encoder",
+    "names",
+    "save_encoder",
+]
+
+MODELS = Path(__file__).parent / "models"
+
+
+def names() -> tuple[str, ...]:
+  """Names of the encoders that are shipped with the package."""
+  found = MODELS.glob(f"*/{artifact.JSON}")
+  return tuple(sorted(path.parent.name for path in found))
+
+
+def load_encoder(path: str | os.PathLike) -> PretrainedEncoder:
+  """The encoder in a folder, or the one that is shipped under a name.
+
+  A name of a shipped encoder comes first; write "./NAME" for a folder.
+
+  Raises:
+    FileNotFoundError: there is neither; lists the shipped ones.
+    ValueError: what is there was altered, cut short or is no such artefact.
+  """
+  if path in names():
+    return artifact.read(MODELS / path)
+  if not Path(path).exists():
+    raise FileNotFoundError(
+        f"{path} is no folder of an encoder, and none of that name is shipped;"
+        f" shipped are: {', '.join(names()) or 'none'}"
+    )
+  return artifact.read(Path(path))
+
+
+def save_encoder(
+    path: str | os.PathLike,
+    encoder: PretrainedEncoder,
+    *,
+    card: str = "",
+    most: int | None = None,
+) -> None:
+  """Writes an encoder as a folder; see BUILD.md for the format.
+
+  Args:
+    path: the folder, which must not exist or be empty.
+    encoder: what to write.
+    card: its model card, Markdown.
+    most: bytes that the folder may have.
+
+  Raises:
+    FileExistsError: there is something already.
+    ValueError: params that are not the encoder's, or more bytes than `most`;
+      nothing is left behind.
+  """
+  artifact.write(Path(path), encoder, card, most)

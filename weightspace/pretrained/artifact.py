@@ -1,0 +1,311 @@
+"""Encoders on disk: safetensors and JSON, and nothing of it is trusted.
+
+    encoder.json         sealed: what it is; checksum of the tensors
+    tensors.safetensors  params, heads, reference table
+    README.md            the model card
+
+All that is read is checked against what it should be before it is used: a
+stranger's file makes a ValueError, or an encoder.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace import encoders, heads, plugins, properties
+from weightspace.interop import tensors
+from weightspace.pretrained import _checks
+from weightspace.pretrained._checks import (
+    require,
+    require_fields,
+    require_integer,
+    require_number,
+)
+from weightspace.pretrained.encoder import PretrainedEncoder
+from weightspace.pretrained.ensembles import Ensemble
+from weightspace.pretrained.reference import Reference
+from weightspace.rnn import make_rnn
+from weightspace.tasks import TaskSpec
+from weightspace.zoo import ZooSpec, files
+
+VERSION = 1
+JSON, TENSORS, CARD = "encoder.json", "tensors.safetensors", "README.md"
+_MOST_JSON = 4_000_000  # bytes
+_FIELDS = (
+    "version", "config", "zoo", "tasks", "heads", "reference", "about",
+    "tensors", "checksum",
+)  # fmt: skip
+_HEAD_FIELDS = (
+    "property", "hidden", "layers", "members", "metrics",
+)  # fmt: skip
+
+
+def write(
+    path: Path, encoder: PretrainedEncoder, card: str, most: int | None
+) -> None:
+  """See `weightspace.save_encoder`."""
+  if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    raise FileExistsError(
+        f"{path} exists and is not an empty folder; choose another, or remove"
+        " it first"
+    )
+  document, arrays = _describe(encoder)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  scratch = files.temporary(path)
+  try:
+    scratch.mkdir()
+    tensors.write(scratch / TENSORS, arrays)
+    document["tensors"] = {
+        "bytes": (scratch / TENSORS).stat().st_size,
+        "sha256": files.sha256(scratch / TENSORS),
+    }
+    files.write_text(scratch / JSON, files.seal(document))
+    files.write_text(scratch / CARD, card)
+    size = sum(file.stat().st_size for file in scratch.iterdir())
+    if most is not None and size > most:
+      raise ValueError(
+          f"{path} would have {size / 1e6:.1f} MB, at most {most / 1e6:.1f} are"
+          " allowed; smaller or fewer heads, or fewer networks in the table,"
+          " take less"
+      )
+    read(scratch)  # what could not be read again is not left behind
+    scratch.replace(path)
+  finally:
+    shutil.rmtree(scratch, ignore_errors=True)
+  files.sync_folder(path.parent)
+
+
+def _describe(encoder):
+  """The document, but for the record of its tensors, and these."""
+  arrays = _checks.prefixed("encoder", tensors.named(encoder.params))
+  described = []
+  for e in encoder.ensembles:
+    prefix = f"heads/{e.property}"
+    arrays |= _checks.prefixed(f"{prefix}/params", tensors.named(e.params))
+    scaling = {"centre": e.centre, "scale": e.scale, "widening": e.widening}
+    arrays |= _checks.prefixed(prefix, scaling)
+    described.append({
+        "property": e.property,
+        "hidden": e.config.hidden,
+        "layers": e.config.layers,
+        "members": e.members,
+        "metrics": e.metrics,
+    })
+  reference = None
+  if encoder.reference is not None:
+    found = encoder.reference._asdict()
+    reference = {"descriptions": list(found.pop("descriptions"))}
+    arrays |= _checks.prefixed("reference", found)
+  document = {
+      "version": VERSION,
+      "config": encoder.config,
+      "zoo": encoder.zoo.to_json(),
+      "tasks": dataclasses.asdict(encoder.tasks),
+      "heads": described,
+      "reference": reference,
+      "about": encoder.about,
+  }
+  return json.loads(json.dumps(document, allow_nan=False)), arrays
+
+
+def read(path: Path) -> PretrainedEncoder:
+  """See `weightspace.load_encoder`.
+
+  Raises:
+    OSError: a file is missing or cannot be read.
+    ValueError: it was altered, or is no encoder; the message says where.
+  """
+  try:
+    return _read(path)
+  except RecursionError as error:
+    raise ValueError(f"{path / JSON} is nested too deeply") from error
+  except ValueError as error:
+    prefix = "" if str(error).startswith(str(path)) else f"{path}: "
+    raise ValueError(f"{prefix}{error}") from error
+
+
+def _read(path):
+  document = _document(path / JSON)
+  arrays = _checks.Arrays(path / TENSORS, document["tensors"])
+  zoo = _zoo(document["zoo"])
+  tasks = _tasks(document["tasks"], zoo)
+  config, about = document["config"], document["about"]
+  require(isinstance(config, dict), "config", config, "an object")
+  require(isinstance(about, dict), "about", about, "an object")
+  params, code = _params(config.get("encoder"), zoo, tasks, arrays)
+  scope = properties.Scope(tasks, zoo.snapshot_steps)
+  described = document["heads"]
+  require(isinstance(described, list), "heads", described, "a list")
+  ensembles = tuple(_ensemble(d, scope, code, arrays) for d in described)
+  called = [e.property for e in ensembles]
+  require(len(set(called)) == len(called), "heads", called, "one a property")
+  reference = _reference(document["reference"], zoo, code, arrays)
+  arrays.check_all_taken()
+  return PretrainedEncoder(
+      config, params, zoo, tasks, ensembles, reference, about
+  )
+
+
+def _document(path):
+  size = path.stat().st_size
+  if size > _MOST_JSON:
+    raise ValueError(f"{path} has {size} bytes, expected at most {_MOST_JSON}")
+  try:
+    document, text = files.parse(path)
+    version = require_integer(
+        "version", document.get("version"), 1, 2**31
+    )
+    if version > VERSION:
+      raise ValueError(
+          f"it has format {version}, newer than {VERSION}, the newest that is"
+          " known here; install a newer weightspace"
+      )
+    require_fields("the document", document, _FIELDS)
+    files.check_seal(document, text)
+  except ValueError as error:
+    raise ValueError(f"{path} is no description of an encoder: {error}") from (
+        error
+    )
+  return document
+
+
+def _zoo(document):
+  try:
+    zoo = ZooSpec.from_json(document)
+  except (TypeError, KeyError, AttributeError, OverflowError) as error:
+    raise ValueError(f"zoo is malformed ({error!r})") from error
+  require_integer("zoo.snapshot_steps", zoo.snapshot_steps[-1], 0, 2**31)
+  for rnn in zoo.rnns:
+    require_integer("zoo.rnns.hidden", len(rnn.hidden), 1, _checks.DEEPEST)
+    make_rnn(rnn)  # there is such a cell
+  return zoo
+
+
+def _tasks(document, zoo):
+  names = [field.name for field in dataclasses.fields(TaskSpec)]
+  require_fields("tasks", document, names)
+  tasks = dict(document)
+  rnn = zoo.rnns[0]
+  for name, value in (("inputs", rnn.inputs), ("outputs", rnn.outputs)):
+    require_integer(f"tasks.{name}", tasks[name], value, value)
+  require_integer("tasks.length", tasks["length"], 1, 2**31)
+  require(
+      tasks["kind"] in ("token", "real"), "tasks.kind", tasks["kind"],
+      "'token' or 'real'",
+  )  # fmt: skip
+  for name in ("task_names", "metric_names", "symbols"):
+    value = tasks[name]
+    strings = isinstance(value, list) and all(type(v) is str for v in value)
+    require(strings, f"tasks.{name}", value, "a list of strings")
+    tasks[name] = tuple(value)
+  for name in ("task_names", "metric_names"):
+    expected = getattr(zoo, name)
+    require(tasks[name] == expected, f"tasks.{name}", tasks[name], expected)
+  if tasks["classes"] is not None:
+    classes = tasks["classes"]
+    pair = isinstance(classes, list) and len(classes) == 2
+    require(pair, "tasks.classes", classes, "two integers")
+    low = require_integer("tasks.classes", classes[0], -(2**31), 2**31)
+    require_integer("tasks.classes", classes[1], low, low + _checks.MOST)
+    tasks["classes"] = tuple(classes)
+  return TaskSpec(**tasks)
+
+
+def _params(fields, zoo, tasks, arrays):
+  """The encoder's params, and the size of its codes."""
+  require(isinstance(fields, dict), "config.encoder", fields, "an object")
+  fields = dict(fields)
+  name = fields.pop("name", None)
+  require(type(name) is str, "config.encoder.name", name, "a string")
+  defaults = plugins.load(encoders.__name__, name).Config()
+  for field, value in fields.items():
+    where, default = f"config.encoder.{field}", getattr(defaults, field, None)
+    if type(default) is int:
+      most = arrays.deepest if field == "layers" else arrays.largest
+      require_integer(where, value, 0, most)
+    elif type(default) is float:
+      require_number(where, value)
+    elif default is not None:
+      kind = type(default)
+      require(type(value) is kind, where, value, kind.__name__)
+  rnn = make_rnn(zoo.rnns[0])
+  try:
+    found = encoders.make(name, fields, rnn, tasks.kind)
+    template = jax.eval_shape(found.init, jax.random.key(0))
+    blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
+    (code,) = jax.eval_shape(found.apply, template, blank).shape
+  except Exception as error:  # whatever sizes that do not go together raise
+    raise ValueError(
+        f"config.encoder makes no encoder of {zoo.rnns[0]}:"
+        f" {type(error).__name__}: {error}"
+    ) from error
+  return arrays.take_tree("encoder", template), code
+
+
+def _ensemble(document, scope, code, arrays):
+  require_fields("a head", document, _HEAD_FIELDS)
+  name = document["property"]
+  require(type(name) is str, "heads.property", name, "a string")
+  property_ = properties.load(name)
+  config = heads.Config(
+      require_integer("heads.hidden", document["hidden"], 1, arrays.largest),
+      require_integer("heads.layers", document["layers"], 0, arrays.deepest),
+  )
+  members = require_integer(
+      "heads.members", document["members"], 2, arrays.largest
+  )
+  metrics = document["metrics"]
+  require(isinstance(metrics, dict), "heads.metrics", metrics, "an object")
+  head = heads.make(config, property_, scope, code)
+  template = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype),
+      jax.eval_shape(head.init, jax.random.key(0)),
+  )
+  regression = property_.kind == "regression"
+  n = property_.shape(scope) if regression else (0,)
+  return Ensemble(
+      name,
+      config,
+      arrays.take_tree(f"heads/{name}/params", template),
+      arrays.take(f"heads/{name}/centre", (members, *n)),
+      arrays.take(f"heads/{name}/scale", (members, *n)),
+      arrays.take(f"heads/{name}/widening", n),
+      metrics,
+  )
+
+
+def _reference(document, zoo, code, arrays):
+  if document is None:
+    return None
+  require_fields("reference", document, ("descriptions",))
+  texts = document["descriptions"]
+  strings = isinstance(texts, list) and all(type(t) is str for t in texts)
+  require(strings, "reference.descriptions", texts, "a list of strings")
+  for text in texts:  # they are printed
+    require(text.isprintable(), "reference.descriptions", text, "one line")
+  codes = arrays.take("reference/codes", (None, code))
+  rows = (len(codes),)
+  found = Reference(
+      codes,
+      arrays.take("reference/net_id", rows, "int32"),
+      arrays.take("reference/step", rows, "int32"),
+      arrays.take("reference/accuracy", rows),
+      arrays.take("reference/shape", rows, "int32"),
+      arrays.take("reference/task", rows, "int32"),
+      arrays.take("reference/tasks", (len(texts), len(zoo.task_names))),
+      tuple(texts),
+  )
+  for name, index, size in (
+      ("shape", found.shape, len(zoo.rnns)),
+      ("task", found.task, len(texts)),
+  ):
+    if np.any((index < 0) | (index >= size)):
+      raise ValueError(
+          f"reference/{name} holds numbers outside of 0 to {size - 1}"
+      )
+  return found

@@ -1,0 +1,100 @@
+"""Heads of one property, trained alike but for chance: they tell how sure.
+
+Where heads that saw other tasks and began elsewhere agree, the codes decide;
+where they do not, it is anybody's guess.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace import heads, properties
+from weightspace.types import Params
+
+
+class Prediction(NamedTuple):
+  """What heads say of n numbers or classifications of one network.
+
+  Attributes:
+    name: of the property.
+    labels: what each of the n is.
+    value: [n], the heads' mean, or the likeliest class.
+    spread: [n]. Of a regression, the heads' standard deviation, widened to the
+      size of their errors on validation tasks. Of a class, the standard
+      deviation of its probability between heads.
+    classes: what each of the C classes stands for; empty for a regression.
+    probabilities: [n, C], the heads' mean; None for a regression.
+  """
+
+  name: str
+  labels: tuple[str, ...]
+  value: np.ndarray
+  spread: np.ndarray
+  classes: tuple[int, ...] = ()
+  probabilities: np.ndarray | None = None
+
+
+class Ensemble(NamedTuple):
+  """Heads of one property.
+
+  Attributes:
+    property: name of a module in `weightspace.properties`.
+    config: of the heads.
+    params: with a leading axis of M heads.
+    centre: [M, n] float32, added to what heads of a regression put out, which
+    scale: [M, n] float32, multiplies before. [M, 0] for classifications.
+    widening: [n] float32, factor on the heads' standard deviation; [0] for
+      classifications.
+    metrics: JSON values, how good the ensemble is: {part: {name: estimate}}.
+  """
+
+  property: str
+  config: heads.Config
+  params: Params
+  centre: np.ndarray
+  scale: np.ndarray
+  widening: np.ndarray
+  metrics: dict[str, Any] = {}  # noqa: RUF012 (never changed)
+
+  @property
+  def members(self) -> int:
+    """How many heads, M."""
+    return len(self.centre)
+
+  def outputs(self, scope: properties.Scope, codes: jax.Array) -> np.ndarray:
+    """What each head says, [M, N, *shape of the property].
+
+    Args:
+      scope: of the zoo.
+      codes: [N, Z].
+
+    Returns:
+      Numbers in their own units, or probabilities of classes.
+    """
+    property_ = properties.load(self.property)
+    head = heads.make(self.config, property_, scope, codes.shape[-1])
+    found = jax.vmap(head.apply, (0, None))(self.params, codes)
+    if property_.kind == "classification":
+      return np.asarray(jax.nn.softmax(found))
+    return np.asarray(found) * self.scale[:, None] + self.centre[:, None]
+
+  def predict(self, scope: properties.Scope, code: jax.Array) -> Prediction:
+    """What the heads say of one network's code [Z]."""
+    labels, classes = properties.labels(self.property, scope)
+    found = self.outputs(scope, jnp.asarray(code)[None])[:, 0]
+    mean, deviation = found.mean(axis=0), found.std(axis=0, ddof=1)
+    if not classes:
+      return Prediction(
+          self.property, labels, mean, self.widening * deviation
+      )
+    likeliest = mean.argmax(axis=-1)
+    return Prediction(
+        self.property,
+        labels,
+        np.asarray(classes)[likeliest],
+        np.take_along_axis(deviation, likeliest[:, None], axis=1)[:, 0],
+        classes,
+        mean,
+    )
