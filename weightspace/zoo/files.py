@@ -1,5 +1,7 @@
 """Files that survive a crash: fsync, atomic replacement, sealed JSON.
 
+Every failure to write names the file, and leaves nothing half-written.
+
 A sealed document carries the sha256 of its own text, so that no byte of it can
 change unnoticed.
 """
@@ -8,13 +10,18 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+
+_LARGEST = 2**28  # bytes of a JSON document; a zoo of 10^5 shards has 2^28
+_SEAL = re.compile(r',\n "checksum": "([0-9a-f]{64})"\n\}\n\Z')
 
 
 def temporary(path: Path) -> Path:
@@ -67,10 +74,55 @@ def sync_folder(path: Path) -> None:
     os.close(descriptor)
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+  """A new file to write to; it must not be there yet.
+
+  Raises:
+    OSError: naming the file; what was written of it is removed. A full disk
+      is one.
+  """
+  try:
+    with path.open("xb") as file:
+      yield file
+  except FileExistsError:
+    raise
+  except OSError as error:
+    path.unlink(missing_ok=True)
+    raise failed(path, error) from error
+
+
+def failed(path: Path, error: OSError) -> OSError:
+  """An error of writing a file that says which, and what to do."""
+  return OSError(
+      f"{path} could not be written: {error.strerror or error}. Nothing that"
+      " was there is lost; mend that and run again"
+  )
+
+
+def reading(path: Path) -> BinaryIO:
+  """Opens a regular file to read, unbuffered.
+
+  Raises:
+    OSError: it cannot be read, or is no regular file.
+  """
+  # Not to wait for whoever writes to a pipe
+  file = open(
+      path,
+      "rb",
+      buffering=0,
+      opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK),
+  )
+  if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    file.close()
+    raise OSError(f"{path} is no regular file")
+  return file
+
+
 def write_text(path: Path, text: str) -> None:
   """Writes a file durably; it must not be there yet."""
-  with path.open("x", encoding="utf-8") as file:
-    file.write(text)
+  with writing(path) as file:
+    file.write(text.encode())
     file.flush()
     os.fsync(file.fileno())
 
@@ -88,7 +140,7 @@ def replace_text(path: Path, text: str) -> None:
 
 def write_array(path: Path, array: np.ndarray) -> dict[str, Any]:
   """Writes `.npy` durably; returns its record: shape, dtype, bytes, sha256."""
-  with path.open("xb") as file:
+  with writing(path) as file:
     np.save(file, array, allow_pickle=False)
     file.flush()
     os.fsync(file.fileno())
@@ -98,15 +150,6 @@ def write_array(path: Path, array: np.ndarray) -> dict[str, Any]:
       "bytes": path.stat().st_size,
       "sha256": sha256(path),
   }
-
-
-def map_array(path: Path) -> np.memmap:
-  """Memory-maps `.npy`. Never unpickles: an array of objects is refused.
-
-  Raises:
-    ValueError: not an array of numbers.
-  """
-  return np.lib.format.open_memmap(path, mode="r")
 
 
 def sha256(path: Path) -> str:
@@ -125,23 +168,32 @@ def parse(path: Path) -> tuple[dict[str, Any], str]:
   """The document in a file, whatever its seal, and its text.
 
   Raises:
-    ValueError: it holds no JSON object.
-    OSError: it cannot be read.
+    ValueError: it holds no JSON object, or too large a one.
+    OSError: it cannot be read, or is no regular file.
   """
+  with reading(path) as file:
+    status = os.fstat(file.fileno())
+    if status.st_size > _LARGEST:
+      raise ValueError(
+          f"it has {status.st_size} bytes, more than the {_LARGEST} that are"
+          " read"
+      )
+    content = file.readall()
   try:
-    text = path.read_bytes().decode("utf-8")
+    text = content.decode("utf-8")
     document = json.loads(text)
   except (ValueError, RecursionError) as error:
     raise ValueError(f"it is not JSON ({error})") from error
   if not isinstance(document, dict):
-    raise ValueError(f"it holds no JSON object but {str(document)[:40]!r}")
+    raise ValueError(f"it holds no JSON object but {text[:40]!r}")
   return document, text
 
 
-def check_seal(document: dict[str, Any], text: str) -> None:
+def check_seal(text: str) -> None:
   """ValueError when `text` is not what was sealed."""
-  content = {k: v for k, v in document.items() if k != "checksum"}
-  if seal(content) != text:
+  found = _SEAL.search(text)
+  content = text[: found.start()] + "\n}\n" if found else ""
+  if not found or hashlib.sha256(content.encode()).hexdigest() != found[1]:
     raise ValueError(
         "it was altered after it was written: its checksum is not the one"
         " that it states"

@@ -1,10 +1,11 @@
 """Whether a zoo is whole: its manifest, files, sizes, shapes and checksums."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from weightspace.zoo import arrays, files, manifest, store
+from weightspace.zoo import arrays, files, manifest, npy, store
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec
 
@@ -28,9 +29,11 @@ def verify(path: str | os.PathLike) -> list[str]:
   except ZooError as error:
     return [str(error)]
   found = [] if document["finished"] else [unfinished(path, spec)]
-  for index in range(manifest.num_shards(spec)):
-    if not document["finished"] and not store.has_shard(path, index):
-      continue
+  for index in (
+      range(manifest.num_shards(spec))
+      if document["finished"]
+      else store.shards_there(path, spec)
+  ):
     record = document["shards"][index] if document["finished"] else None
     try:
       own = store.read_record(path, spec, index)
@@ -58,8 +61,7 @@ def check_records(path: Path, spec: ZooSpec, document: dict) -> None:
 
 def unfinished(path: Path, spec: ZooSpec) -> str:
   """Says how much of a zoo is there and how to continue."""
-  count = manifest.num_shards(spec)
-  there = count - len(store.missing_shards(path))
+  count, there = manifest.num_shards(spec), len(store.shards_there(path, spec))
   return (
       f"{path} is unfinished: {there} of {count} shards are there; continue"
       f" with {command(path, spec)}"
@@ -88,28 +90,33 @@ def problems(
     checksums: whether to read every byte, or sizes and headers only.
   """
   folder = manifest.shard_folder(path, index)
-  if not folder.is_dir():
+  if not folder.is_dir() or folder.is_symlink():
     yield f"{folder} is missing: shard {index} of the zoo"
     return
   for name, entry in record["files"].items():
     file = folder / name
-    if not file.is_file():
+    try:
+      status = file.lstat()
+    except OSError:
       yield f"{file} is missing"
       continue
-    size = file.stat().st_size
-    if size != entry["bytes"]:
-      yield f"{file} has {size} bytes, expected {entry['bytes']}"
+    # A zoo of a stranger could make its reader show other files
+    if not stat.S_ISREG(status.st_mode):
+      yield f"{file} is no regular file; links are not followed"
       continue
-    if checksums and files.sha256(file) != entry["sha256"]:
-      yield f"{file} was altered: its sha256 is not the recorded one"
+    if status.st_size != entry["bytes"]:
+      yield f"{file} has {status.st_size} bytes, expected {entry['bytes']}"
       continue
     try:
-      array = files.map_array(file)
+      if checksums and files.sha256(file) != entry["sha256"]:
+        yield f"{file} was altered: its sha256 is not the recorded one"
+        continue
+      header = npy.read_header(file)
     except (ValueError, OSError) as error:
       yield f"{file} is not an .npy array of numbers ({error})"
       continue
-    if list(array.shape) != entry["shape"] or array.dtype != entry["dtype"]:
+    if list(header.shape) != entry["shape"] or header.dtype != entry["dtype"]:
       yield (
-          f"{file} holds {list(array.shape)} {array.dtype}, expected"
+          f"{file} holds {list(header.shape)} {header.dtype}, expected"
           f" {entry['shape']} {entry['dtype']}"
       )
