@@ -138,6 +138,8 @@ def fit(
       stage.advance(count, **_shown(line))
       stop = preempted()
       if checkpoints and (stop or _due(step, checkpoint_every, steps)):
+        if metrics is not None:
+          metrics.sync()  # resuming looks for no lines before a checkpoint
         checkpoints.save(step, state)
       if stop:
         break

@@ -65,6 +65,16 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(leftover, ignore_errors=True)
 
 
+def refuse_links(*paths: Path) -> None:
+  """ValueError where one is a symbolic link: writing would leave the folder."""
+  for path in paths:
+    if path.is_symlink():
+      raise ValueError(
+          f"{path} is a symbolic link, and what is written goes by no links;"
+          " put what it leads to in its place"
+      )
+
+
 def sync_folder(path: Path) -> None:
   """Makes the names in a folder durable."""
   descriptor = os.open(path, os.O_RDONLY)
@@ -107,7 +117,7 @@ def reading(path: Path) -> BinaryIO:
     OSError: it cannot be read, or is no regular file.
   """
   # Not to wait for whoever writes to a pipe
-  file = open(
+  file = open(  # noqa: SIM115
       path,
       "rb",
       buffering=0,

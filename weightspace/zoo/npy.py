@@ -153,6 +153,25 @@ class Rows:
       done += count
 
 
+def scratch(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype
+) -> np.memmap:
+  """An array of zeros in a new file of its own, mapped to be written.
+
+  Raises:
+    OSError: there is no room for it. Found now: of a map that is written to,
+      a full disk would kill the process.
+  """
+  dtype = np.dtype(dtype)
+  with files.writing(path) as file:
+    size = math.prod(shape) * dtype.itemsize
+    if hasattr(os, "posix_fallocate"):
+      os.posix_fallocate(file.fileno(), 0, size)
+    else:
+      file.truncate(size)
+  return np.memmap(path, dtype, "r+", shape=shape)
+
+
 def _check_size(header, file):
   size = os.fstat(file.fileno()).st_size
   if header.offset + header.bytes != size:

@@ -142,7 +142,6 @@ class Zoo:
         self._gather("log_probs", rows, which),
     )
 
-<<<<<<< HEAD
   def _rnn_of(self, rows):
     """The shape that the networks of rows share."""
     shapes = self.shapes[rows]
@@ -156,12 +155,6 @@ class Zoo:
       )
     return self.rnns[shapes[0] if len(shapes) else 0]
 
-  def _gather(self, name, rows, which=None, size=None):
-    """Reads rows in the order they lie on disk, once each shard."""
-    shape, dtype = self._layout[name]
-    if size is not None:  # a row's, where shards differ
-      shape = (size,)
-=======
   def _column(self, name):
     shape, dtype = self._layout[name]
     column = np.empty((len(self), *shape), dtype)
@@ -177,16 +170,19 @@ class Zoo:
     except (ValueError, OSError) as error:
       raise ZooError(f"{file} cannot be read any more: {error}") from error
     shape, dtype = self._layout[name]
+    if name == "weights":
+      shape = (self.rnns[manifest.shard_shape(self.spec, shard)].size,)
     wanted = (int(self._starts[shard + 1] - self._starts[shard]), *shape)
     if rows.header.shape != wanted or rows.header.dtype != dtype:
       raise ZooError(f"{file} was replaced while the zoo was in use")
     return rows
 
-  def _gather(self, name, rows, which=None):
+  def _gather(self, name, rows, which=None, size=None):
     """Reads rows in the order they lie on disk, once each shard."""
     item, dtype = self._layout[name]  # a row, or a rollout of a row
+    if size is not None:  # a row's, where shards differ
+      item = (size,)
     items, count, shape = rows, 1, rows.shape
->>>>>>> a4b28e8 (Zoos are read by strict headers and plain reads, and links, pipes and huge announcements refused)
     if which is not None:
       count, item, shape = item[0], item[1:], which.shape
       items = (rows[:, None] * count + which).ravel()

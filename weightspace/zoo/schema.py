@@ -75,18 +75,6 @@ class ZooSpec:
     steps = self.snapshot_steps
     if not steps or list(steps) != sorted(set(steps)):
       raise ValueError(f"snapshot_steps must increase, got {steps}")
-    if max(self.num_networks, steps[-1]) > _INT32:
-      raise ValueError(
-          f"num_networks and snapshot_steps may be {_INT32} at most, got"
-          f" {self.num_networks} and {steps[-1]}"
-      )
-    shards = -(-self.num_networks // self.shard_size)
-    if shards > _MOST_SHARDS:
-      raise ValueError(
-          f"shard_size {self.shard_size} makes {shards} shards of"
-          f" {self.num_networks} networks, more than {_MOST_SHARDS}; choose a"
-          " larger one"
-      )
     if not self.task_names:
       raise ValueError("task_names is empty: a task needs at least one number")
     taken = sorted(set(self.metric_names) & set(RESERVED))
@@ -97,6 +85,12 @@ class ZooSpec:
       )
     object.__setattr__(self, "rnns", _shapes(self.rnns))
     shards = -(-self.num_networks // self.shard_size)
+    if max(self.num_networks, steps[-1]) > _INT32 or shards > _MOST_SHARDS:
+      raise ValueError(
+          f"num_networks and snapshot_steps may be {_INT32} at most, and shards"
+          f" {_MOST_SHARDS}; got {self.num_networks} networks in {shards}"
+          f" shards, steps up to {steps[-1]}"
+      )
     if shards < len(self.rnns):
       raise ValueError(
           f"{self.num_networks} networks in shards of {self.shard_size} make"
@@ -130,3 +124,133 @@ class ZooSpec:
         be, by name.
     """
     check_version(data)
+    spec = data.get("spec")
+    if data["schema_version"] == 1 and isinstance(spec, dict):
+      spec = dict(spec)
+      if "rnn" in spec:  # all networks had one shape
+        spec["rnns"] = [spec.pop("rnn")]
+    fields = _fields("the spec", spec, cls)
+    rnns = [_shape(rnn) for rnn in _sequence("rnns", fields["rnns"])]
+    return cls(**{**fields, "rnns": tuple(rnns)})
+
+
+def check_version(data: dict[str, Any]) -> None:
+  """ValueError unless this software reads the schema of `data`."""
+  version = data.get("schema_version") if isinstance(data, dict) else None
+  if type(version) is not int or version < 1:
+    raise ValueError(
+        f"it states no schema_version (found {version!r}, expected an integer"
+        " from 1), so it does not describe a zoo"
+    )
+  if version > SCHEMA_VERSION:
+    raise ValueError(
+        f"it has schema {version}, newer than schema {SCHEMA_VERSION}, the"
+        " newest that is known here; install a newer weightspace"
+    )
+
+
+def differences(there: ZooSpec, asked: ZooSpec) -> list[str]:
+  """A line for each field that differs, nested ones by dotted name."""
+  a = dict(_leaves(there.to_json()["spec"]))
+  b = dict(_leaves(asked.to_json()["spec"]))
+  return [
+      f"{name} is {_show(a, name)} there, {_show(b, name)} asked for"
+      for name in sorted(a.keys() | b.keys())
+      if _show(a, name) != _show(b, name)
+  ]
+
+
+def _show(leaves, name):
+  return json.dumps(leaves[name]) if name in leaves else "absent"
+
+
+def _leaves(value, prefix=""):
+  for name, item in value.items():
+    if isinstance(item, dict):
+      yield from _leaves(item, f"{prefix}{name}.")
+    else:
+      yield f"{prefix}{name}", item
+
+
+def _fields(what, data, cls):
+  known = [field.name for field in dataclasses.fields(cls)]
+  if not isinstance(data, dict):
+    raise ValueError(
+        f"{what} must be an object with the fields {', '.join(known)}, got"
+        f" {data!r}"
+    )
+  unknown = [
+      f"{name!r}{nearest(name, known)}" for name in data if name not in known
+  ]
+  missing = [name for name in known if name not in data]
+  if unknown:
+    raise ValueError(f"{what} has unknown fields: {'; '.join(unknown)}")
+  if missing:
+    raise ValueError(f"{what} lacks the fields: {', '.join(missing)}")
+  return dict(data)
+
+
+def _shape(fields):
+  """An RNNSpec from JSON."""
+  rnn = _fields("a shape in the spec's rnns", fields, RNNSpec)
+  rnn["hidden"] = [
+      _integer("hidden", h, 1) for h in _sequence("hidden", rnn["hidden"])
+  ]
+  if len(rnn["hidden"]) > _MOST_LAYERS:
+    raise ValueError(f"hidden has more than {_MOST_LAYERS} layers")
+  rnn["cell"] = _names("cell", [rnn["cell"]])[0]
+  rnn["inputs"] = _integer("inputs", rnn["inputs"], 1)
+  rnn["outputs"] = _integer("outputs", rnn["outputs"], 1)
+  return RNNSpec(**rnn)
+
+
+def _shapes(rnns):
+  rnns = tuple(_sequence("rnns", rnns))
+  for rnn in rnns:
+    if not isinstance(rnn, RNNSpec):
+      raise ValueError(f"rnns must be RNNSpecs, got {rnn!r}")
+  if not rnns or len(set(rnns)) < len(rnns):
+    raise ValueError(f"rnns must be different shapes, at least one, got {rnns}")
+  if len({(rnn.inputs, rnn.outputs) for rnn in rnns}) > 1:
+    raise ValueError(
+        f"rnns must all have the same inputs and outputs, got {rnns}"
+    )
+  return rnns
+
+
+def _integer(name, value, minimum):
+  try:
+    number = None if isinstance(value, bool) else operator.index(value)
+  except TypeError:
+    number = None
+  if number is None or number < minimum:
+    raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
+  return number
+
+
+def _sequence(name, value):
+  if not isinstance(value, list | tuple):
+    raise ValueError(f"{name} must be a list, got {value!r}")
+  return value
+
+
+def _names(field, values):
+  names = tuple(_sequence(field, values))
+  for name in names:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+      raise ValueError(
+          f"{field}: {name!r} is not a plain name of letters, digits and _"
+      )
+  if len(set(names)) < len(names):
+    raise ValueError(f"{field} names something twice: {names}")
+  return names
+
+
+def _json_dict(name, value):
+  try:
+    normal = json.loads(json.dumps(value, allow_nan=False))
+  except (TypeError, ValueError) as error:
+    raise ValueError(f"{name} must hold JSON values only: {error}") from error
+  if not isinstance(normal, dict):
+    raise ValueError(f"{name} must be a dict of JSON values, got {value!r}")
+  return normal

@@ -26,6 +26,7 @@ def create(path: str | os.PathLike, spec: ZooSpec) -> None:
   path = Path(path)
   if path.exists() and not path.is_dir():
     raise FileExistsError(f"{path} is a file; choose another folder")
+  files.refuse_links(path / manifest.ZOO, path / manifest.SHARDS)
   if (path / manifest.ZOO).exists():
     there, _ = manifest.read(path)
     lines = differences(there, spec)
