@@ -29,25 +29,45 @@ def verify(path: str | os.PathLike) -> list[str]:
   except ZooError as error:
     return [str(error)]
   found = [] if document["finished"] else [unfinished(path, spec)]
+  for lines in damage(path, spec, document).values():
+    found.extend(lines)
+  return found
+
+
+def damage(path: Path, spec: ZooSpec, document: dict) -> dict[int, list[str]]:
+  """Recomputes the checksums of the shards that are, or should be, there.
+
+  Args:
+    path: of the zoo.
+    spec: its specification.
+    document: its `zoo.json`; where that is finished, its records are believed.
+
+  Returns:
+    What is wrong with each damaged shard, a line each that names its file.
+  """
+  finished = document["finished"]
+  found = {}
   for index in (
       range(manifest.num_shards(spec))
-      if document["finished"]
+      if finished
       else store.shards_there(path, spec)
   ):
-    record = document["shards"][index] if document["finished"] else None
+    record, lines = document["shards"][index] if finished else None, []
     try:
       own = store.read_record(path, spec, index)
       if record is not None and own != record:
         folder = manifest.shard_folder(path, index)
-        found.append(
+        lines.append(
             f"{folder / manifest.SHARD} is not the record that"
             f" {manifest.ZOO} holds of this shard"
         )
       record = own if record is None else record
     except ZooError as error:
-      found.append(str(error))
+      lines.append(str(error))
     if record is not None:
-      found.extend(problems(path, index, record, checksums=True))
+      lines.extend(problems(path, index, record, checksums=True))
+    if lines:
+      found[index] = lines
   return found
 
 
