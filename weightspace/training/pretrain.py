@@ -1,5 +1,6 @@
 """Pretraining: emulation run on a zoo, into a folder, and back from it."""
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +13,13 @@ from jax.sharding import Mesh
 from weightspace import plugins, tasks, zoo
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
-from weightspace.training import emulation, workdir
+from weightspace.training import batches, emulation, workdir
 from weightspace.training.checkpoints import Checkpoints
 from weightspace.training.fit import fit
 from weightspace.training.metrics import MetricsLog, read
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.training.progress import Progress
-from weightspace.training.state import init_state
+from weightspace.training.state import init_state, step_key
 from weightspace.types import Params
 from weightspace.zoo import loader, splits
 
@@ -61,6 +62,7 @@ def pretrain(
     progress: Progress,
     mesh: Mesh | None = None,
     tensorboard: bool = False,
+    memory: int | None = None,
 ) -> Pretrained:
   """Trains an encoder of a zoo's networks by emulation; resumes.
 
@@ -72,6 +74,9 @@ def pretrain(
     progress: where to show how far it is.
     mesh: to spread each batch over; by default one device does it all.
     tensorboard: whether to write TensorBoard's files too.
+    memory: bytes that the training split may take up, by default a quarter of
+      what there is; if it takes more, batches are read from disk. No bit of the
+      outcome depends on it.
 
   Raises:
     FileExistsError: the folder belongs to a run of another config.
@@ -90,10 +95,8 @@ def pretrain(
   )
   split = splits.of_zoo(source, family, seed=settings.split_seed)
   measure = emulation.make_measure(model, family, settings, mesh)
-  validation = loader.load_by_shape(source, split.validation)
-  training = tuple(
-      of_shape._replace(columns={})
-      for of_shape in loader.load_by_shape(source, split.train)
+  validation = loader.view_by_shape(
+      source, split.validation, rollouts=settings.validation_sequences
   )
   key = jax.random.key(settings.seed)
   with (
@@ -101,6 +104,14 @@ def pretrain(
       MetricsLog(
           folder / "metrics.jsonl", tensorboard=tensorboard
       ) as metrics,
+      batches.training(
+          source,
+          split.train,
+          emulation.batch_size(settings),
+          functools.partial(step_key, derive(key, "fit")),
+          mesh=mesh,
+          memory=memory,
+      ) as training,
   ):
     result = fit(
         emulation.make_loss(model, family, settings, mesh),

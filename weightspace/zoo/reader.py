@@ -1,6 +1,7 @@
 """Reading a zoo: any rows in any order, no more of it in memory than those."""
 
 import functools
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,6 +91,11 @@ class Zoo:
     """Each column of all rows, [R, ...], read-only; read when asked for."""
     names = [name for name in self._names if name not in manifest.PAYLOAD]
     return _Columns(names, self._column)
+
+  def row_bytes(self, name: str) -> int:
+    """Bytes of a row of an array; of weights, of the first shape's."""
+    shape, dtype = self._layout[name]
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
   def vectors(self, indices) -> np.ndarray:
     """Weights of rows as vectors, [n, P] float32.
