@@ -15,6 +15,8 @@ from zoo_gen import repair
 
 GROUP = 2  # of tests.tiny_zoo
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 
 @pytest.fixture
 def path(tiny_zoo, tmp_path):

@@ -147,25 +147,23 @@ def load(
 
   Raises:
     FileNotFoundError: there is no finished run.
-    ValueError: it was trained on networks of another shape.
+    ValueError: it was trained on networks of another shape, or is damaged.
   """
   folder = Path(folder)
   config = workdir.read(folder)
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  shapes = zoo.ZooSpec.from_json(config["zoo"]).rnns
-  if shapes != source.spec.rnns:
+  try:
+    model, template = _expected(source, folder, config)
+    steps = int(config["emulation"]["steps"])
+  except (ValueError, OSError):
+    raise
+  except Exception as error:  # it may be a stranger's, and hold anything
     raise ValueError(
-        f"{folder} encodes networks of {_listed(shapes)}, those of the zoo are"
-        f" of {_listed(source.spec.rnns)}"
-    )
-  model = emulation.make_model(source.rnns, family, config)
-  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
-  template = jax.eval_shape(
-      lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
-  )
+        f"{folder / workdir.CONFIG} is not the config of such a run:"
+        f" {error!r}"
+    ) from error
   with Checkpoints(folder / "checkpoints") as checkpoints:
     restored = checkpoints.restore(template)
-  if restored is None or restored[0] < config["emulation"]["steps"]:
+  if restored is None or restored[0] < steps:
     raise FileNotFoundError(
         f"{folder} holds no finished run; continue it with"
         f" python -m experiments.pretrain --workdir={folder}"
@@ -180,6 +178,23 @@ def load(
       ),
       config,
   )
+
+
+def _expected(source, folder, config):
+  """The model of a config, and what its checkpoints hold."""
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  shapes = zoo.ZooSpec.from_json(config["zoo"]).rnns
+  if shapes != source.spec.rnns:
+    raise ValueError(
+        f"{folder} encodes networks of {_listed(shapes)}, those of the zoo are"
+        f" of {_listed(source.spec.rnns)}"
+    )
+  model = emulation.make_model(source.rnns, family, config)
+  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
+  template = jax.eval_shape(
+      lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
+  )
+  return model, template
 
 
 def _listed(shapes):

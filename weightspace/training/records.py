@@ -3,7 +3,7 @@
   version  of this format
   leaves   {path in the tree: {dtype, shape, sha256 of the data}}
   files    {path in the step's folder: {bytes, sha256}}; in version 1, bytes
-  sha256   of the three above
+  checksum of the text above; in version 1, "sha256" of its content
 
 Of files there is none where the process was killed right after Orbax was done.
 """
@@ -48,13 +48,9 @@ def describe(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
 def write(path: Path, record: Record) -> None:
   """Writes a record in one go: it is there whole, or as it was before."""
   content = {"version": _VERSION, **record._asdict()}
-  temporary = path.with_suffix(".json.tmp")
-  temporary.unlink(missing_ok=True)  # of a process that was killed
-  files.write_text(
-      temporary, json.dumps(content | {"sha256": _digest(content)}, indent=1)
-  )
-  temporary.replace(path)
-  files.sync_folder(path.parent)
+  for killed in files.leftovers(path):
+    killed.unlink(missing_ok=True)
+  files.replace_text(path, files.seal(content))
 
 
 def read(path: Path) -> Record:
@@ -64,11 +60,13 @@ def read(path: Path) -> Record:
     ValueError: it is torn, altered or of another version.
     OSError: it cannot be read.
   """
-  content, _ = files.parse(path)
+  content, text = files.parse(path)
   version = content.get("version")
   if version not in (1, _VERSION):
     raise ValueError(f"not a record of version {_VERSION}")
-  if content.pop("sha256", None) != _digest(content):
+  if version == _VERSION:
+    files.check_seal(text)
+  elif content.pop("sha256", None) != _digest(content):
     raise ValueError("checksum differs: it was altered")
   leaves, sizes = content.get("leaves"), content.get("files")
   if not isinstance(leaves, dict) or not isinstance(sizes, dict):

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 _LARGEST = 2**28  # bytes of a JSON document; a zoo of 10^5 shards has 2^28
+_END = "\n}\n"
 _SEAL = re.compile(r',\n "checksum": "([0-9a-f]{64})"\n\}\n\Z')
 
 
@@ -170,8 +171,13 @@ def sha256(path: Path) -> str:
 
 def seal(document: dict[str, Any]) -> str:
   """The text of a document, closed by its own checksum."""
-  digest = hashlib.sha256(_text(document).encode()).hexdigest()
-  return _text({**document, "checksum": digest})
+  return seal_text(json.dumps(document, indent=1) + "\n")
+
+
+def seal_text(text: str) -> str:
+  """The same of JSON text that ends in a line of its own with a brace."""
+  digest = hashlib.sha256(text.encode()).hexdigest()
+  return f'{text.removesuffix(_END)},\n "checksum": "{digest}"{_END}'
 
 
 def parse(path: Path) -> tuple[dict[str, Any], str]:
@@ -202,13 +208,9 @@ def parse(path: Path) -> tuple[dict[str, Any], str]:
 def check_seal(text: str) -> None:
   """ValueError when `text` is not what was sealed."""
   found = _SEAL.search(text)
-  content = text[: found.start()] + "\n}\n" if found else ""
+  content = text[: found.start()] + _END if found else ""
   if not found or hashlib.sha256(content.encode()).hexdigest() != found[1]:
     raise ValueError(
         "it was altered after it was written: its checksum is not the one"
         " that it states"
     )
-
-
-def _text(document):
-  return json.dumps(document, indent=1) + "\n"

@@ -40,20 +40,19 @@ def read(
     ValueError: it is damaged, not such an archive, or lacks an array.
     OSError: it cannot be read.
   """
-  try:
-    with files.reading(path) as file, zipfile.ZipFile(file) as archive:
-      members = _members(archive, os.fstat(file.fileno()).st_size)
-      wanted = list(members) if names is None else list(names)
-      lacking = [name for name in wanted if name not in members]
-      if lacking:
-        raise ValueError(f"it lacks {', '.join(lacking)}")
-      return {name: _array(archive, members[name]) for name in wanted}
-  except OSError:
-    raise
-  except Exception as error:  # zipfile raises about anything on damage
-    raise ValueError(
-        f"{path} is not an archive of arrays: {type(error).__name__}: {error}"
-    ) from error
+  with files.reading(path) as file:
+    try:
+      with zipfile.ZipFile(file) as archive:
+        members = _members(archive, os.fstat(file.fileno()).st_size)
+        wanted = list(members) if names is None else list(names)
+        lacking = [name for name in wanted if name not in members]
+        if lacking:
+          raise ValueError(f"it lacks {', '.join(lacking)}")
+        return {name: _array(archive, members[name]) for name in wanted}
+    except Exception as error:  # zipfile raises about anything on damage
+      raise ValueError(
+          f"{path} is not an archive of arrays: {type(error).__name__}: {error}"
+      ) from error
 
 
 def _members(archive, size):

@@ -76,6 +76,7 @@ def write_shard(
   folder = manifest.shard_folder(path, index)
   if folder.exists():
     raise _taken(folder)
+  files.refuse_links(folder.parent)
   folder.parent.mkdir(exist_ok=True)
   scratch = files.temporary(folder)
   try:
