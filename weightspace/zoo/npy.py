@@ -123,19 +123,18 @@ class Rows:
       return
     flat = out.reshape(len(out), -1).view(np.uint8)
     size = flat.shape[1]
+    begin, items = self.header.offset, items.tolist()
+    jumps = np.cumsum(np.diff(places, prepend=places[0]) != 1).tolist()
     breaks = np.flatnonzero(np.diff(items) != 1) + 1
+    places = places.tolist()
     for start, stop in itertools.pairwise([0, *breaks.tolist(), len(items)]):
-      offset = self.header.offset + int(items[start]) * size
-      first, last = int(places[start]), int(places[stop - 1])
-      if last - first == stop - start - 1 and np.all(
-          np.diff(places[start:stop]) == 1
-      ):
-        self._fill(flat[first : last + 1].reshape(-1), offset)
+      offset, first = begin + items[start] * size, places[start]
+      if jumps[start] == jumps[stop - 1]:
+        self._fill(flat[first : first + stop - start].reshape(-1), offset)
         continue
-      for begin in range(start, stop, _BUFFERS):
-        end = min(stop, begin + _BUFFERS)
-        buffers = [flat[place] for place in places[begin:end].tolist()]
-        where = offset + (begin - start) * size
+      for low in range(start, stop, _BUFFERS):
+        buffers = [flat[i] for i in places[low : min(stop, low + _BUFFERS)]]
+        where = offset + (low - start) * size
         if os.preadv(self._file, buffers, where) != size * len(buffers):
           for i, buffer in enumerate(buffers):
             self._fill(buffer, where + i * size)
@@ -145,7 +144,7 @@ class Rows:
     self._fill(out.reshape(-1).view(np.uint8), self.header.offset)
 
   def _fill(self, buffer, offset):
-    done = 0
+    done = os.preadv(self._file, [buffer], offset)
     while done < len(buffer):
       count = os.preadv(self._file, [buffer[done:]], offset + done)
       if not count:
