@@ -166,7 +166,14 @@ class _Victim:
     return self._folder / self.name / f"run-{self.runs}"
 
   def _finish(self, child):
-    assert child.outcome == self._whole.outcome, child.report("another outcome")
+    differ = {
+        name: (child.outcome.get(name), value)
+        for name, value in self._whole.outcome.items()
+        if child.outcome.get(name) != value
+    }
+    differ |= {n: v for n, v in child.outcome.items() if n not in
+               self._whole.outcome}  # fmt: skip
+    assert not differ, child.report(f"another outcome: {differ}")
     self.runs += 1
     self._path = self._next()
 

@@ -178,6 +178,9 @@ class Checkpoints:
       logging.warning("checkpoint %s is bad: half-written", path)
       with _said("remove", path):
         shutil.rmtree(path)
+    for path in self.directory.glob(".*.json.*.tmp"):  # records' drafts
+      with _said("remove", path):
+        path.unlink()
 
   def _move_aside(self, steps):
     for step in steps:

@@ -58,6 +58,8 @@ class MetricsLog:
     """Drops what was written after `step`; not from TensorBoard's events."""
     if not self.path.exists():
       return
+    for killed in files.leftovers(self.path):
+      killed.unlink()
     lines = _text(self.path).splitlines(keepends=True)
     kept = [
         line

@@ -28,6 +28,8 @@ def claim(workdir: str | os.PathLike, config: Mapping[str, Any]) -> Path:
   """
   workdir, wanted = Path(workdir), json.loads(json.dumps(config))
   file = workdir / CONFIG
+  # What a process was killed over, or one that begins the same run holds
+  drafts = files.leftovers(file)
   if file.exists():
     files.refuse_links(*workdir.iterdir())
     there = read(workdir)
@@ -38,8 +40,6 @@ def claim(workdir: str | os.PathLike, config: Mapping[str, Any]) -> Path:
           " choose another --workdir"
       )
     return workdir
-  # What a process was killed over, or one that begins the same run holds
-  drafts = files.leftovers(file)
   if workdir.exists() and any(f not in drafts for f in workdir.iterdir()):
     raise FileExistsError(
         f"{workdir} is not empty and has no {CONFIG}, so it is not the folder"
