@@ -39,6 +39,8 @@ def claim(workdir: str | os.PathLike, config: Mapping[str, Any]) -> Path:
           f" {'; '.join(_differences(there, wanted))}. Ask for the same, or"
           " choose another --workdir"
       )
+    for draft in drafts:
+      draft.unlink(missing_ok=True)
     return workdir
   if workdir.exists() and any(f not in drafts for f in workdir.iterdir()):
     raise FileExistsError(

@@ -111,7 +111,7 @@ def failed(path: Path, error: OSError) -> OSError:
   )
 
 
-def reading(path: Path) -> BinaryIO:
+def reading(path: str | Path) -> BinaryIO:
   """Opens a regular file to read, unbuffered.
 
   Raises:
@@ -163,9 +163,9 @@ def write_array(path: Path, array: np.ndarray) -> dict[str, Any]:
   }
 
 
-def sha256(path: Path) -> str:
+def sha256(path: str | Path) -> str:
   """The checksum of a file, in hexadecimal."""
-  with path.open("rb") as file:
+  with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -114,9 +114,9 @@ def problems(
     yield f"{folder} is missing: shard {index} of the zoo"
     return
   for name, entry in record["files"].items():
-    file = folder / name
+    file = f"{folder}/{name}"  # a zoo has many: Paths would take longer
     try:
-      status = file.lstat()
+      status = os.lstat(file)
     except OSError:
       yield f"{file} is missing"
       continue

@@ -75,7 +75,7 @@ def _parsed(text, offset):
   return Header(tuple(map(int, sizes)), dtype, found[2] == b"True", offset)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: str | Path) -> Header:
   """The header of a file whose size is what the header says.
 
   Raises:
