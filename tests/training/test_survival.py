@@ -186,11 +186,25 @@ def test_a_full_disk_leaves_metrics_and_configs_as_they_were(tmp_path):
   assert workdir.read(workdir.claim(tmp_path / "new", {"a": 1})) == {"a": 1}
 
 
-def test_a_kill_while_a_folder_is_claimed_does_not_hinder(tmp_path):
-  draft = files.temporary(tmp_path / "config.json")
-  draft.write_text("{")
-  workdir.claim(tmp_path, {"a": 1})
-  assert workdir.read(tmp_path) == {"a": 1}
+def test_drafts_that_a_kill_left_do_not_hinder_and_do_not_stay(
+    folder, tmp_path
+):
+  run = tmp_path / "run"
+  run.mkdir()
+  log = metrics.MetricsLog(run / "metrics.jsonl")
+  config = run / "config.json"
+  drafts = [files.temporary(config), files.temporary(log.path)]
+  drafts[0].write_text("{")
+  workdir.claim(run, {"a": 1})  # the first time, another may be writing it
+  drafts.append(files.temporary(folder / "37.json"))
+  for draft in drafts:
+    draft.write_text("{")
+  log.write(1, loss=0.5)
+  workdir.claim(run, {"a": 1})
+  log.rewind(1)
+  assert workdir.read(run) == {"a": 1}
+  assert restored(folder) == 20
+  assert not any(draft.exists() for draft in drafts)
 
 
 def test_runs_are_read_where_nothing_may_be_written(folder, caplog):
