@@ -21,6 +21,11 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run.")
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Write metrics for TensorBoard too."
 )
+_MEMORY = flags.DEFINE_float(
+    "memory_gib", None, "What the networks to train on may take up in memory;"
+    " if they take more, batches are read from disk. By default a quarter of"
+    " what there is. The outcome is the same.", lower_bound=0.0,
+)  # fmt: skip
 
 
 def main() -> None:
@@ -36,6 +41,7 @@ def main() -> None:
       progress=Progress(),
       mesh=parallel.mesh(parallel.DATA),
       tensorboard=_TENSORBOARD.value,
+      memory=None if _MEMORY.value is None else int(_MEMORY.value * 2**30),
   )
   losses = [h for h in found.history if "validation/loss" in h]
   best = min(h["validation/loss"] for h in losses)

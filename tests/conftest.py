@@ -59,6 +59,32 @@ def plant(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def compilations(tmp_path_factory):
+  """A folder of what is compiled, for processes that compile the same."""
+  return tmp_path_factory.mktemp("compilations")
+
+
+@pytest.fixture(scope="module")
+def compiled_once(compilations):
+  """While a module runs, what was compiled before is read from a folder."""
+  from jax.experimental.compilation_cache import compilation_cache
+
+  names = {
+      "jax_compilation_cache_dir": str(compilations),
+      "jax_persistent_cache_min_compile_time_secs": 0.0,
+      "jax_persistent_cache_min_entry_size_bytes": -1,
+  }
+  before = {name: getattr(jax.config, name) for name in names}
+  for name, value in names.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory):
   """The folder of a tiny real zoo; nobody may change it."""
   from tests import tiny_zoo

@@ -13,7 +13,8 @@ from weightspace.evaluation import codes, emulation
 from weightspace.report import page
 from weightspace.rnn import RNNSpec
 from weightspace.training import pretrain
-from weightspace.training.emulation import make_model, shares
+from weightspace.training.batches import shares
+from weightspace.training.emulation import make_model
 from weightspace.training.progress import Progress
 from zoo_gen import inspection, shards
 

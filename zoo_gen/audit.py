@@ -1,11 +1,12 @@
 """Checks a zoo: whole, and true.
 
-    python -m zoo_gen.audit --zoo=DIR
+    python -m zoo_gen.audit --zoo=DIR [--repair]
 
 Recomputes every checksum; looks through all weights for NaN and duplicates;
 of a random sample of rows replays the stored rollouts from the weights and
 measures the networks again. Prints a summary; the exit status is 1 when
-something is wrong.
+something is wrong. With --repair, damaged shards are made again first, to the
+bit; what they are replaced for goes to DIR/broken.
 """
 
 from absl import flags
@@ -17,6 +18,13 @@ _SAMPLE = flags.DEFINE_integer(
     "sample", 64, "Rows to recompute, at most.", lower_bound=1
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of their choice.", lower_bound=0)
+_REPAIR = flags.DEFINE_bool(
+    "repair", False, "Make what is damaged again, where that is possible."
+)
+_GROUP = flags.DEFINE_integer(
+    "group", None, "The --group that the zoo was made with, for --repair.",
+    lower_bound=1,
+)  # fmt: skip
 
 _SHOWN = 40  # problems printed, at most
 
@@ -24,8 +32,13 @@ _SHOWN = 40  # problems printed, at most
 def main() -> int:
   """Launches `zoo_gen.inspection.inspect`."""
   from weightspace.training.progress import Progress
-  from zoo_gen import inspection
+  from zoo_gen import inspection, repair
 
+  if _REPAIR.value:
+    for line in repair.repair(
+        _ZOO.value, group=_GROUP.value, progress=Progress()
+    ):
+      print(line)
   report = inspection.inspect(
       _ZOO.value, sample=_SAMPLE.value, seed=_SEED.value, progress=Progress()
   )

@@ -35,6 +35,9 @@ def run(main: Callable[[], int | None], required: Sequence[str] = ()) -> None:
       return main()
     except (ValueError, OSError) as error:
       sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+      print("interrupted; run again to go on", file=sys.stderr)
+      sys.exit(130)
 
   app.run(launch, flags_parser=_parse)
 

@@ -3,28 +3,40 @@
 A shard is the unit of work. It is trained segment by segment; after each, the
 trainer's state is saved, and what the zoo keeps of a snapshot is on disk
 before training goes past it. Whenever the process dies, running it again
-goes on from the newest good state and ends in the same bits.
+goes on from the newest good state and ends in the same bits. SIGTERM is
+answered within seconds: the state is saved, and the exit status is 143.
 """
 
 import dataclasses
 import functools
 import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from weightspace import plugins, tasks, zoo
 from weightspace.parallel import NETWORKS, mesh, split
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.training.checkpoints import Checkpoints
+from weightspace.training.checkpoints import CheckpointError, Checkpoints
+from weightspace.training.preemption import watch_sigterm
 from weightspace.training.progress import Progress
+from weightspace.training.records import TemplateError
+from weightspace.zoo import files, npy, npz
 from weightspace.zoo.schema import ZooSpec
 from zoo_gen.trainer import Recipe, Trainer, make_trainer
+
+_SECONDS = 5.0  # that a SIGTERM waits for, about
+
+
+class _Damaged(ValueError):
+  """What a killed process left of a shard cannot be used."""
 
 
 def plan(config: Mapping[str, Any]) -> ZooSpec:
@@ -78,8 +90,11 @@ def generate(
     group: int | None = None,
     max_segment: int = 1000,
     devices=None,
+    only: Iterable[int] | None = None,
 ) -> None:
   """Makes a zoo, or what is missing of it.
+
+  On SIGTERM the steps under way are finished and the state is saved.
 
   Args:
     path: the zoo's folder; made if it is not there.
@@ -88,9 +103,17 @@ def generate(
     group: networks that a device trains at a time; see `make_trainer`.
     max_segment: steps between two saves of the trainer's state, at most.
     devices: to spread networks over; by default all local ones.
+    only: numbers of the shards to make, and the zoo stays unfinished.
+
+  Raises:
+    SystemExit: 143, after a SIGTERM.
+    FileExistsError: see `zoo.create`.
+    ValueError: a shard was begun with another group or number of devices.
+    OSError: a file cannot be written; run again when it can.
   """
   path = Path(path)
   zoo.create(path, spec)
+  files.refuse_links(path / "work")
   recipe = Recipe(snapshot_steps=spec.snapshot_steps, **spec.trainer)
   family = tasks.make(spec.family, spec.family_config)
 
@@ -112,17 +135,31 @@ def generate(
   done = spec.num_networks - sum(
       len(zoo.shard_networks(spec, index)) for index in missing
   )
-  with progress.stage(
-      "train networks",
-      total=spec.num_networks * recipe.steps,
-      unit="steps",
-      initial=done * recipe.steps,
-  ) as stage:
-    for index in missing:
+  with (
+      watch_sigterm() as preempted,
+      progress.stage(
+          "train networks",
+          total=spec.num_networks * recipe.steps,
+          unit="steps",
+          initial=done * recipe.steps,
+      ) as stage,
+  ):
+    for index in missing if only is None else sorted({*only} & {*missing}):
+      _stop_if(preempted)
       trainer = trainer_of(zoo.shard_rnn(spec, index))
-      _make_shard(trainer, recipe, path, spec, index, stops, sharding, stage)
-  zoo.finalize(path)
-  shutil.rmtree(path / "work", ignore_errors=True)
+      _make_shard(
+          trainer, recipe, path, spec, index, stops, sharding, stage, preempted
+      )
+    if only is None:
+      zoo.finalize(path)
+      shutil.rmtree(path / "work", ignore_errors=True)
+    _stop_if(preempted)
+
+
+def _stop_if(preempted: Callable[[], bool]) -> None:
+  if preempted():
+    logging.warning("stopped by SIGTERM; run again to go on")
+    raise SystemExit(143)
 
 
 def _shape(text: str) -> dict[str, Any]:
@@ -144,7 +181,7 @@ def _stops(recipe: Recipe, max_segment: int) -> list[int]:
 
 
 def _make_shard(trainer: Trainer, recipe, path, spec, index, stops, sharding,
-                stage):  # fmt: skip
+                stage, preempted):  # fmt: skip
   networks = zoo.shard_networks(spec, index)
   count = len(networks)
   # All shards have one shape, so that it is compiled once, and it must fit the
@@ -153,28 +190,58 @@ def _make_shard(trainer: Trainer, recipe, path, spec, index, stops, sharding,
   wanted = networks.start + np.arange(size) % count
   net_ids = jax.device_put(wanted.astype(np.int32), sharding)
   work = path / "work" / f"{index:05d}"
-  work.mkdir(parents=True, exist_ok=True)
+  while True:
+    resumed = work.exists()
+    files.refuse_links(work, work / "state")
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+      _train(trainer, recipe, work, net_ids, count, stops, stage, preempted)
+      rows = _join(work, recipe.snapshot_steps)
+      break
+    except TemplateError as error:
+      raise ValueError(
+          f"{error}. It was begun with another --group or on another number of"
+          f" devices: use those, or delete the folder {work}"
+      ) from error
+    except (CheckpointError, _Damaged) as error:
+      if not resumed:
+        raise
+      logging.warning("shard %d starts over: %s", index, error)
+      shutil.rmtree(work)
+  zoo.write_shard(path, index, rows)
+  shutil.rmtree(work)
+
+
+def _train(trainer, recipe, work, net_ids, count, stops, stage, preempted):
+  """Trains a shard to the end; all its snapshots are then on disk."""
   with Checkpoints(work / "state") as checkpoints:
     state, reached = trainer.init(net_ids), 0
     if (restored := checkpoints.restore(state)) is not None:
       reached, state = restored
       stage.advance(count * reached)
+    steps = 1  # at a time; no bit depends on it
     for stop in stops:
       if stop < reached:
         continue
-      if stop > reached:
+      begun = reached
+      while reached < stop and not preempted():
+        clock, goal = time.monotonic(), min(reached + steps, stop)
         state = trainer.segment(
-            state, net_ids, jnp.int32(reached), jnp.int32(stop)
+            state, net_ids, jnp.int32(reached), jnp.int32(goal)
         )
         jax.block_until_ready(state)
-        checkpoints.save(stop, state)
-        stage.advance(count * (stop - reached))
-        reached = stop
+        stage.advance(count * (goal - reached))
+        reached, took = goal, time.monotonic() - clock
+        if took < _SECONDS / 2:
+          steps *= 2
+        elif took > _SECONDS:
+          steps = max(1, steps // 2)
+      if reached > begun:
+        checkpoints.save(reached, state)
+      _stop_if(preempted)
       if stop in recipe.snapshot_steps:
         part = trainer.snapshot(state, net_ids, jnp.int32(stop))
         _write_part(work, stop, count, part)
-    zoo.write_shard(path, index, _join(work, recipe.snapshot_steps))
-  shutil.rmtree(work)
 
 
 def _part(work: Path, step: int) -> Path:
@@ -183,21 +250,34 @@ def _part(work: Path, step: int) -> Path:
 
 def _write_part(work, step, count, arrays):
   """Keeps a snapshot of a shard's first `count` networks; durable, atomic."""
-  temporary = _part(work, step).with_suffix(".tmp")
   rows = jax.tree.map(lambda a: np.asarray(a)[:count], arrays)
   rows["step"] = np.full(count, step, np.int32)
-  with open(temporary, "wb") as file:
-    np.savez(file, **rows)
-    file.flush()
-    os.fsync(file.fileno())
-  temporary.replace(_part(work, step))
+  part = _part(work, step)
+  for killed in files.leftovers(part):
+    killed.unlink()
+  temporary = files.temporary(part)
+  npz.write(temporary, rows)
+  temporary.replace(part)
+  files.sync_folder(work)
 
 
 def _join(work, steps) -> dict[str, np.ndarray]:
-  """The rows of a shard, all snapshots of a network one after the other."""
-  parts = [np.load(_part(work, step), allow_pickle=False) for step in steps]
+  """The rows of a shard, all snapshots of a network one after the other.
+
+  They are put together on disk: no more than one snapshot is in memory.
+  """
+  folder = work / "rows"
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir()
   rows = {}
-  for name in parts[0].files:
-    stacked = np.stack([part[name] for part in parts], axis=1)
-    rows[name] = stacked.reshape(-1, *stacked.shape[2:])
-  return rows
+  for place, step in enumerate(steps):
+    try:
+      part = npz.read(_part(work, step))
+    except (ValueError, FileNotFoundError) as error:
+      raise _Damaged(f"a snapshot of it is damaged ({error})") from error
+    for name, array in part.items():
+      if name not in rows:
+        shape = (len(array), len(steps), *array.shape[1:])
+        rows[name] = npy.scratch(folder / name, shape, array.dtype)
+      rows[name][:, place] = array
+  return {name: a.reshape(-1, *a.shape[2:]) for name, a in rows.items()}

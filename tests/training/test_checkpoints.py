@@ -99,7 +99,8 @@ def test_leaves_come_back_as_the_template_has_them(folder):
 def test_a_flipped_bit_is_seen_said_and_got_round(folder, caplog):
   flip_a_bit(data_file(folder, 20), state(20)["params"]["w"])
   restored(folder, 10)
-  assert f"{folder / '20'} is bad: BadZipFile" in caplog.text
+  assert f"{folder / '20'} is bad: " in caplog.text
+  assert "BadZipFile" in caplog.text
   assert "params/w" in caplog.text
   assert (folder / "bad-20").is_dir()
   with Checkpoints(folder) as checkpoints:

@@ -16,7 +16,7 @@ def encode(
     encoder: Encoder,
     rnn: RNN,
     params: Params,
-    vectors: np.ndarray,
+    vectors: np.ndarray | loader.OnDisk,
     *,
     batch: int = 256,
 ) -> np.ndarray:
@@ -26,7 +26,7 @@ def encode(
     encoder: the encoder.
     rnn: the shape of the networks.
     params: of the encoder.
-    vectors: [R, P] float32.
+    vectors: [R, P] float32, in memory or on disk.
     batch: networks that are encoded at the same time.
 
   Returns:
@@ -66,7 +66,12 @@ def of_zoo(source: zoo.Zoo, pretrained: Pretrained) -> np.ndarray:
           encoder,
           rnn,
           pretrained.params["encoder"],
-          np.nan_to_num(source.vectors(rows)),
+          loader.OnDisk(
+              len(rows),
+              lambda places, rows=rows: np.nan_to_num(
+                  source.vectors(rows[places])
+              ),
+          ),
       )
       for encoder, rnn, rows in zip(
           pretrained.model.encoders, source.rnns, places

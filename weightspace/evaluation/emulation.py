@@ -37,16 +37,22 @@ def row_losses(
   Returns:
     {part: {name: [n] float32}}.
   """
+  settings = plugins.configure(
+      emulation.Config, config["emulation"], "emulation"
+  )
   measure = emulation.make_measure(
       pretrained.model,
       tasks.make(source.spec.family, source.spec.family_config),
-      plugins.configure(emulation.Config, config["emulation"], "emulation"),
+      settings,
       mesh,
       names,
   )
 
   def losses_of(rows):
-    found = measure(pretrained.params, loader.load_by_shape(source, rows))
+    data = loader.view_by_shape(
+        source, rows, rollouts=settings.validation_sequences
+    )
+    found = measure(pretrained.params, data)
     order = np.argsort(np.concatenate(loader.by_shape(source, rows)))
     return {name: losses[order] for name, losses in found.items()}
 

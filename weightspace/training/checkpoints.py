@@ -11,6 +11,7 @@ data; the checksums do. A step is good when its record, its files and its
 arrays agree.
 """
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -26,7 +27,7 @@ from weightspace.training import records
 _HALF_WRITTEN = ".orbax-checkpoint-tmp"
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ValueError):
   """There are checkpoints, and not one of them is good."""
 
 
@@ -169,23 +170,38 @@ class Checkpoints:
     )
     arrays = self._manager().restore(step, args=args)
     records.check_arrays(arrays, record)
+    records.check_bytes(folder, record)
     return arrays
 
   def _drop_half_written(self):
     for path in self.directory.glob(f"*{_HALF_WRITTEN}*"):
-      logging.warning("checkpoint %s is bad: half-written, removed", path)
-      shutil.rmtree(path)
+      logging.warning("checkpoint %s is bad: half-written", path)
+      with _said("remove", path):
+        shutil.rmtree(path)
+    for path in self.directory.glob(".*.json.*.tmp"):  # records' drafts
+      with _said("remove", path):
+        path.unlink()
 
   def _move_aside(self, steps):
     for step in steps:
-      aside = self.directory / f"bad-{step}"
-      if aside.exists():
-        shutil.rmtree(aside)
-      (self.directory / str(step)).rename(aside)
-      self._record(step).unlink(missing_ok=True)
-      logging.warning("moved it aside to %s", aside)
+      aside, folder = self.directory / f"bad-{step}", self.directory / str(step)
+      with _said("move aside", folder):
+        if aside.exists():
+          shutil.rmtree(aside)
+        folder.rename(aside)
+        self._record(step).unlink(missing_ok=True)
+        logging.warning("moved it aside to %s", aside)
     if steps:
       self._manager().reload()
+
+
+@contextlib.contextmanager
+def _said(what, path):
+  """Reading goes on where a folder may not be changed."""
+  try:
+    yield
+  except OSError as error:
+    logging.warning("could not %s %s: %s", what, path, error)
 
 
 def _orbax():

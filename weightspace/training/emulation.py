@@ -16,19 +16,18 @@ import numpy as np
 from jax.sharding import Mesh
 
 from weightspace import (
-    divergences,
-    emulator,
-    encoders,
-    parallel,
-    plugins,
-    symmetry,
+  divergences,
+  emulator,
+  encoders,
+  parallel,
+  plugins,
+  symmetry,
 )
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
+from weightspace.training import batches
 from weightspace.types import Params
-from weightspace.zoo import loader
-from weightspace.zoo.loader import Data
 
 
 @dataclass(frozen=True)
@@ -163,27 +162,9 @@ def sequence_means(losses: jax.Array, mask: jax.Array) -> jax.Array:
   return jnp.sum(losses * mask, axis=0) / jnp.sum(mask, axis=0)
 
 
-def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> list[int]:
-  """How many examples of a batch come from each of several sets.
-
-  In proportion to their sizes, in multiples of `unit`, and at least that many
-  of each that is not empty.
-
-  Raises:
-    ValueError: the batch is too small for that, or no multiple of the unit.
-  """
-  sizes = np.asarray(sizes)
-  least = np.where(sizes > 0, unit, 0)
-  if batch % unit or batch < least.sum():
-    raise ValueError(
-        f"a batch of {batch} cannot be made of {np.sum(sizes > 0)} shapes of"
-        f" networks on {unit} devices; choose a larger multiple of {unit}"
-    )
-  found = least
-  while (left := batch - found.sum()) > 0:
-    wanted = batch * sizes / sizes.sum() - found
-    found[np.argmax(wanted)] += min(unit, left)
-  return found.tolist()
+def batch_size(config: Config) -> batches.Size:
+  """What a step is trained on."""
+  return batches.Size(config.seed, config.batch, config.sequences)
 
 
 def make_loss(
@@ -202,7 +183,7 @@ def make_loss(
 
   Returns:
     (params, key, step, data) -> (loss, metrics); `data` is a whole split, a
-    `Data` for each shape of networks.
+    `Data` for each shape of networks, or a `batches.Window`.
   """
   divergence = divergences.load(config.divergence)
   device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
@@ -224,24 +205,11 @@ def make_loss(
     one = jax.checkpoint(lambda drawn: encode(params, *drawn, shape))
     return jax.lax.map(one, (keys, vectors), batch_size=at_once)
 
-  def losses_of_shape(params, key, step, data, shape, count):
-    """Losses of `count` networks of one shape, [count, sequences]."""
-    size, kept = data.log_probs.shape[:2]
-    order = derive(jax.random.key(config.seed), "order", shape)
-    rows = loader.batch_indices(order, step, size=size, batch=count)
-    if mesh is not None:
-      rows = jax.lax.with_sharding_constraint(rows, parallel.split(mesh))
-    which = jax.random.randint(
-        derive(key, "rollouts"), (count, config.sequences), 0, kept
+  def losses_of_shape(params, key, batch, shape):
+    """Losses of networks of one shape, [B, sequences]."""
+    keys = jax.random.split(
+        derive(key, "augmentation"), len(batch.vectors)
     )
-    batch = Data(
-        vectors=data.vectors[rows],
-        sequences=data.sequences[rows[:, None], which],
-        log_probs=data.log_probs[rows[:, None], which],
-        task=data.task[rows],
-        columns={},
-    )
-    keys = jax.random.split(derive(key, "augmentation"), count)
     codes = encode_batch(params, keys, batch.vectors, shape)
     emulation, original, mask = emulate(model, family, params, codes, batch)
     losses = divergence(original, emulation)
@@ -250,20 +218,12 @@ def make_loss(
     return sequence_means(losses, mask)
 
   def loss(params, key, step, data):
-    counts = shares(
-        [len(of_shape.vectors) for of_shape in data],
-        config.batch,
-        mesh.size if mesh is not None else 1,
-    )
+    found = batches.of_step(data, key, step, batch_size(config), mesh)
     # Shape by shape, not joined: that would move examples between devices
     total = sum(
-        jnp.sum(
-            losses_of_shape(
-                params, derive(key, "shape", i), step, of_shape, i, count
-            )
-        )
-        for i, (of_shape, count) in enumerate(zip(data, counts))
-        if count
+        jnp.sum(losses_of_shape(params, derive(key, "shape", i), batch, i))
+        for i, batch in enumerate(found)
+        if batch is not None
     )
     return total / (config.batch * config.sequences), {}
 
@@ -330,18 +290,25 @@ def make_measure(
   def measure_shape(params, data, shape):
     size = len(data.vectors)
     kept = slice(0, config.validation_sequences)
-    data = data._replace(
-        sequences=data.sequences[:, kept],
-        log_probs=data.log_probs[:, kept],
-        columns={},
-    )
+
+    def read(rows):
+      batch = jax.tree.map(lambda leaf: leaf[rows], data)
+      return jax.tree.map(
+          place,
+          batch._replace(
+              sequences=batch.sequences[:, kept],
+              log_probs=batch.log_probs[:, kept],
+          ),
+      )
+
+    data = data._replace(columns={})
     # The last batch is filled up with rows from the beginning
     order = np.arange(-(-size // at_once) * at_once) % size
-    batches = [
-        jax.tree.map(lambda leaf, rows=rows: place(leaf[rows]), data)
+    # One after the other: no more than a batch is on the device
+    found = [
+        jax.device_get(measure_batch(params, read(rows), shape))
         for rows in order.reshape(-1, at_once)
     ]
-    found = [measure_batch(params, batch, shape) for batch in batches]
     return {
         name: np.concatenate([batch[name] for batch in found])[:size]
         for name in names

@@ -68,7 +68,8 @@ def fit(
       nothing is compiled again.
     optimizer: see `optimizer.make_optimizer`.
     params: where to start, unless there is a checkpoint. Left untouched.
-    data: a pytree of arrays, an argument of the compiled function.
+    data: a pytree of arrays, an argument of the compiled function; or, where
+      that is too much, `(step) -> (such data, the step after its last)`.
     key: the run's only source of randomness.
     steps: how many in all, those of earlier runs included.
     chunk: steps between two lines of metrics.
@@ -94,7 +95,15 @@ def fit(
   """
   progress = progress or progress_lib.Progress.silent()
   state = state_lib.init_state(params, optimizer)
-  state, key, data = _place((state, key, data), mesh)
+  state, key = _place((state, key), mesh)
+  if callable(data):
+    window = data
+  else:
+    data = _place(data, mesh)
+
+    def window(step):
+      return data, steps
+
   restored = checkpoints and checkpoints.restore(state)
   start, state = restored or (0, state)
   if start > steps:
@@ -108,6 +117,20 @@ def fit(
     history.append({"step": step, **line})
     if metrics is not None:
       metrics.write(step, **line)
+
+  def advance(state, step, count):
+    done, sums = step - count, None
+    while done < step:
+      part, end = window(done)
+      end = min(end, step)
+      if sums is None:
+        sums = _place(_zero_sums(loss, optimizer, state, key, part), mesh)
+      state, sums = _steps(
+          loss, optimizer, mesh, state, sums, key, part, np.int32(end - done)
+      )
+      done = end
+    line = _means(sums, np.int32(count))
+    return state, {k: float(v) for k, v in line.items()}
 
   def evaluate(state):
     found = {k: float(v) for k, v in validate(state.params).items()}
@@ -126,10 +149,7 @@ def fit(
     for step, count in _chunks(
         start, steps, (chunk, validate_every, checkpoint_every)
     ):
-      state, line = _steps(
-          loss, optimizer, mesh, state, key, data, np.int32(count)
-      )
-      line = {k: float(v) for k, v in line.items()}
+      state, line = advance(state, step, count)
       _warn_of_skipped(line, step, count, name)
       if validate is not None and _due(step, validate_every, steps):
         state, found = evaluate(state)
@@ -138,6 +158,8 @@ def fit(
       stage.advance(count, **_shown(line))
       stop = preempted()
       if checkpoints and (stop or _due(step, checkpoint_every, steps)):
+        if metrics is not None:
+          metrics.sync()  # resuming looks for no lines before a checkpoint
         checkpoints.save(step, state)
       if stop:
         break
@@ -154,16 +176,20 @@ def fit(
     static_argnames=("loss", "optimizer", "mesh"),
     donate_argnames="state",
 )
-def _steps(loss, optimizer, mesh, state, key, data, count):
+def _steps(loss, optimizer, mesh, state, sums, key, data, count):
   run = state_lib.make_steps(loss, optimizer)
-  state, line = run(state, key, data, count)
+  state, sums = run(state, sums, key, data, count)
   if mesh is not None:
-    state = jax.lax.with_sharding_constraint(
-        state, parallel.replicated(mesh)
+    state, sums = jax.lax.with_sharding_constraint(
+        (state, sums), parallel.replicated(mesh)
     )
-  return state, line
+  return state, sums
 
 
+_zero_sums = jax.jit(
+    state_lib.zero_sums, static_argnames=("loss", "optimizer")
+)
+_means = jax.jit(state_lib.means)
 _select = jax.jit(state_lib.select, donate_argnames="state")
 
 

@@ -5,6 +5,15 @@ import math
 import os
 from pathlib import Path
 
+from weightspace.zoo import files
+
+_REMEDY = (
+    "mend it or move it away: a run goes on without the metrics of before"
+)
+
+
+_QUOTED = ("nan", "inf", "-inf")
+
 
 class MetricsLog:
   """A file of JSON lines, one object for each `write`, the step first.
@@ -35,8 +44,11 @@ class MetricsLog:
     """Writes one line, at once; scalars may be arrays on a device."""
     values = {name: _number(value) for name, value in scalars.items()}
     line = json.dumps({"step": int(step)} | _quoted(values))
-    with open(self.path, "a", encoding="utf-8") as file:
-      file.write(line + "\n")
+    try:
+      with open(self.path, "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    except OSError as error:
+      raise files.failed(self.path, error) from error
     if self._events is not None:
       for name, value in values.items():
         self._events.add_scalar(name, value, int(step))
@@ -46,14 +58,20 @@ class MetricsLog:
     """Drops what was written after `step`; not from TensorBoard's events."""
     if not self.path.exists():
       return
-    lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line)["step"] <= step]
-    temporary = self.path.with_name(self.path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
-      file.writelines(kept)
-      file.flush()
-      os.fsync(file.fileno())
-    temporary.replace(self.path)
+    for killed in files.leftovers(self.path):
+      killed.unlink()
+    lines = _text(self.path).splitlines(keepends=True)
+    kept = [
+        line
+        for line, values in zip(lines, _values(self.path, lines))
+        if values["step"] <= step
+    ]
+    files.replace_text(self.path, "".join(kept))
+
+  def sync(self) -> None:
+    """Makes what was written durable."""
+    if self.path.exists():
+      files.sync_folder(self.path)
 
   def close(self) -> None:
     """Closes TensorBoard's events."""
@@ -71,11 +89,34 @@ def read(path: str | os.PathLike) -> list[dict]:
   """The lines of a metrics file as dicts; a torn last line is left out.
 
   Raises:
-    ValueError: another line is not JSON.
+    ValueError: another line is damaged.
+    OSError: it cannot be read.
   """
-  text = Path(path).read_text(encoding="utf-8")
+  text = _text(Path(path))
   whole = text[: text.rfind("\n") + 1]
-  return [_unquoted(json.loads(line)) for line in whole.splitlines()]
+  return [_unquoted(line) for line in _values(path, whole.splitlines())]
+
+
+def _text(path):
+  with files.reading(path) as file:
+    content = file.readall()
+  try:
+    return content.decode("utf-8")
+  except UnicodeDecodeError as error:
+    raise ValueError(f"{path} is damaged: {error}; {_REMEDY}") from error
+
+
+def _values(path, lines):
+  for number, line in enumerate(lines, 1):
+    try:
+      values = json.loads(line)
+    except (ValueError, RecursionError):
+      values = None
+    if not isinstance(values, dict) or type(values.get("step")) is not int:
+      raise ValueError(
+          f"{path} is damaged: line {number} is no line of metrics; {_REMEDY}"
+      )
+    yield values
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -101,6 +142,6 @@ def _quoted(values):
 
 def _unquoted(line):
   return {
-      name: float(value) if isinstance(value, str) else value
+      name: float(value) if value in _QUOTED else value
       for name, value in line.items()
   }

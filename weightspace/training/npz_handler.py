@@ -7,11 +7,12 @@ Orbax saves from process 0 only.
 """
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp
+
+from weightspace.zoo import npz
 
 _FILE = "arrays.npz"
 
@@ -21,19 +22,15 @@ class NpzHandler(ocp.CheckpointHandler):
 
   def save(self, directory, args: "NpzSave") -> None:
     """Writes all arrays."""
-    # As np.savez does, but that takes no array called "file".
-    with zipfile.ZipFile(Path(directory) / _FILE, "w") as archive:
-      for name, array in args.arrays.items():
-        with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-          np.lib.format.write_array(file, array, allow_pickle=False)
+    npz.write(Path(directory) / _FILE, args.arrays)
 
   def restore(self, directory, args: "NpzRestore") -> dict[str, np.ndarray]:
     """Reads the arrays asked for."""
-    with np.load(Path(directory) / _FILE, allow_pickle=False) as archive:
-      return {
-          name: _typed(archive[name], np.dtype(dtype))
-          for name, dtype in args.dtypes.items()
-      }
+    arrays = npz.read(Path(directory) / _FILE, args.dtypes)
+    return {
+        name: _typed(arrays[name], np.dtype(dtype))
+        for name, dtype in args.dtypes.items()
+    }
 
 
 @ocp.args.register_with_handler(NpzHandler, for_save=True)

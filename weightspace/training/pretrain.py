@@ -1,5 +1,6 @@
 """Pretraining: emulation run on a zoo, into a folder, and back from it."""
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +13,13 @@ from jax.sharding import Mesh
 from weightspace import plugins, tasks, zoo
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
-from weightspace.training import emulation, workdir
+from weightspace.training import batches, emulation, workdir
 from weightspace.training.checkpoints import Checkpoints
 from weightspace.training.fit import fit
 from weightspace.training.metrics import MetricsLog, read
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.training.progress import Progress
-from weightspace.training.state import init_state
+from weightspace.training.state import init_state, step_key
 from weightspace.types import Params
 from weightspace.zoo import loader, splits
 
@@ -61,6 +62,7 @@ def pretrain(
     progress: Progress,
     mesh: Mesh | None = None,
     tensorboard: bool = False,
+    memory: int | None = None,
 ) -> Pretrained:
   """Trains an encoder of a zoo's networks by emulation; resumes.
 
@@ -72,6 +74,9 @@ def pretrain(
     progress: where to show how far it is.
     mesh: to spread each batch over; by default one device does it all.
     tensorboard: whether to write TensorBoard's files too.
+    memory: bytes that the training split may take up, by default a quarter of
+      what there is; if it takes more, batches are read from disk. No bit of the
+      outcome depends on it.
 
   Raises:
     FileExistsError: the folder belongs to a run of another config.
@@ -90,10 +95,8 @@ def pretrain(
   )
   split = splits.of_zoo(source, family, seed=settings.split_seed)
   measure = emulation.make_measure(model, family, settings, mesh)
-  validation = loader.load_by_shape(source, split.validation)
-  training = tuple(
-      of_shape._replace(columns={})
-      for of_shape in loader.load_by_shape(source, split.train)
+  validation = loader.view_by_shape(
+      source, split.validation, rollouts=settings.validation_sequences
   )
   key = jax.random.key(settings.seed)
   with (
@@ -101,6 +104,14 @@ def pretrain(
       MetricsLog(
           folder / "metrics.jsonl", tensorboard=tensorboard
       ) as metrics,
+      batches.training(
+          source,
+          split.train,
+          emulation.batch_size(settings),
+          functools.partial(step_key, derive(key, "fit")),
+          mesh=mesh,
+          memory=memory,
+      ) as training,
   ):
     result = fit(
         emulation.make_loss(model, family, settings, mesh),
@@ -136,25 +147,23 @@ def load(
 
   Raises:
     FileNotFoundError: there is no finished run.
-    ValueError: it was trained on networks of another shape.
+    ValueError: it was trained on networks of another shape, or is damaged.
   """
   folder = Path(folder)
   config = workdir.read(folder)
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  shapes = zoo.ZooSpec.from_json(config["zoo"]).rnns
-  if shapes != source.spec.rnns:
+  try:
+    model, template = _expected(source, folder, config)
+    steps = int(config["emulation"]["steps"])
+  except (ValueError, OSError):
+    raise
+  except Exception as error:  # it may be a stranger's, and hold anything
     raise ValueError(
-        f"{folder} encodes networks of {_listed(shapes)}, those of the zoo are"
-        f" of {_listed(source.spec.rnns)}"
-    )
-  model = emulation.make_model(source.rnns, family, config)
-  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
-  template = jax.eval_shape(
-      lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
-  )
+        f"{folder / workdir.CONFIG} is not the config of such a run:"
+        f" {error!r}"
+    ) from error
   with Checkpoints(folder / "checkpoints") as checkpoints:
     restored = checkpoints.restore(template)
-  if restored is None or restored[0] < config["emulation"]["steps"]:
+  if restored is None or restored[0] < steps:
     raise FileNotFoundError(
         f"{folder} holds no finished run; continue it with"
         f" python -m experiments.pretrain --workdir={folder}"
@@ -169,6 +178,23 @@ def load(
       ),
       config,
   )
+
+
+def _expected(source, folder, config):
+  """The model of a config, and what its checkpoints hold."""
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  shapes = zoo.ZooSpec.from_json(config["zoo"]).rnns
+  if shapes != source.spec.rnns:
+    raise ValueError(
+        f"{folder} encodes networks of {_listed(shapes)}, those of the zoo are"
+        f" of {_listed(source.spec.rnns)}"
+    )
+  model = emulation.make_model(source.rnns, family, config)
+  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
+  template = jax.eval_shape(
+      lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
+  )
+  return model, template
 
 
 def _listed(shapes):

@@ -42,6 +42,11 @@ def init_state(
   )
 
 
+def step_key(key: Key, step: jax.Array) -> Key:
+  """The key of a step, from that of the run."""
+  return keys.derive(key, "train step", step)
+
+
 def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
   """One step of gradient descent as a pure function.
 
@@ -65,7 +70,7 @@ def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
   def step(state, key, data):
     (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(
         state.params,
-        keys.derive(key, "train step", state.step),
+        step_key(key, state.step),
         state.step,
         data,
     )
@@ -97,14 +102,14 @@ def make_steps(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
   """Any number of steps as one pure function.
 
   Returns:
-    `steps(state, key, data, count) -> (state, metrics)`. The count is a traced
-    int32, at least 1, so that one compilation serves every count. Metrics are
-    means over the steps that were not skipped (NaN if all were), `skipped`
-    the number of those that were.
+    `steps(state, sums, key, data, count) -> (state, sums)`. The count is a
+    traced int32, at least 1, so that one compilation serves every count. Sums
+    of metrics start with `zero_sums` and end with `means`; steps in between may
+    be taken in parts, with other data in each, and no bit depends on it.
   """
   step = make_step(loss, optimizer)
 
-  def steps(state, key, data, count):
+  def steps(state, sums, key, data, count):
     def body(_, carry):
       state, sums = carry
       state, metrics = step(state, key, data)
@@ -113,16 +118,28 @@ def make_steps(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
       taken["skipped"] = skipped
       return state, jax.tree.map(jnp.add, sums, taken)
 
-    _, shapes = jax.eval_shape(step, state, key, data)
-    sums = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    state, sums = jax.lax.fori_loop(0, count, body, (state, sums))
-    skipped = sums.pop("skipped")
-    taken = count.astype(jnp.float32) - skipped
-    return state, {k: v / taken for k, v in sums.items()} | {
-        "skipped": skipped
-    }
+    return jax.lax.fori_loop(0, count, body, (state, sums))
 
   return steps
+
+
+def zero_sums(
+    loss: Loss, optimizer: optax.GradientTransformation, state, key, data
+) -> dict[str, jax.Array]:
+  """Sums of no metrics; arguments are those of a step."""
+  _, shapes = jax.eval_shape(make_step(loss, optimizer), state, key, data)
+  return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+
+def means(sums: dict[str, jax.Array], count: jax.Array) -> dict[str, jax.Array]:
+  """Means over the steps that were not skipped (NaN if all were).
+
+  `skipped` stays the number of those that were.
+  """
+  skipped = sums["skipped"]
+  taken = count.astype(jnp.float32) - skipped
+  found = {k: v / taken for k, v in sums.items() if k != "skipped"}
+  return found | {"skipped": skipped}
 
 
 def select(state: TrainState, score: jax.Array) -> TrainState:

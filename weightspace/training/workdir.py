@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from weightspace.zoo import files
+
 CONFIG = "config.json"
 
 
@@ -22,10 +24,14 @@ def claim(workdir: str | os.PathLike, config: Mapping[str, Any]) -> Path:
   Raises:
     FileExistsError: it belongs to a run of another config, naming each field
       that differs, or holds something that is not a run.
+    ValueError: its config is not JSON, or a file of it is a link.
   """
   workdir, wanted = Path(workdir), json.loads(json.dumps(config))
   file = workdir / CONFIG
+  # What a process was killed over, or one that begins the same run holds
+  drafts = files.leftovers(file)
   if file.exists():
+    files.refuse_links(*workdir.iterdir())
     there = read(workdir)
     if there != wanted:
       raise FileExistsError(
@@ -33,16 +39,16 @@ def claim(workdir: str | os.PathLike, config: Mapping[str, Any]) -> Path:
           f" {'; '.join(_differences(there, wanted))}. Ask for the same, or"
           " choose another --workdir"
       )
+    for draft in drafts:
+      draft.unlink(missing_ok=True)
     return workdir
-  if workdir.exists() and any(workdir.iterdir()):
+  if workdir.exists() and any(f not in drafts for f in workdir.iterdir()):
     raise FileExistsError(
         f"{workdir} is not empty and has no {CONFIG}, so it is not the folder"
         " of a run; choose another --workdir"
     )
   workdir.mkdir(parents=True, exist_ok=True)
-  temporary = file.with_suffix(f".{os.getpid()}.tmp")
-  temporary.write_text(json.dumps(wanted, indent=2) + "\n")
-  temporary.replace(file)
+  files.replace_text(file, json.dumps(wanted, indent=2) + "\n")
   return workdir
 
 
@@ -52,6 +58,7 @@ def read(workdir: str | os.PathLike) -> dict[str, Any]:
   Raises:
     FileNotFoundError: there is no run.
     ValueError: its config is not JSON.
+    OSError: it cannot be read.
   """
   file = Path(workdir) / CONFIG
   if not file.exists():
@@ -59,9 +66,9 @@ def read(workdir: str | os.PathLike) -> dict[str, Any]:
         f"{file} does not exist: {workdir} is not the folder of a run"
     )
   try:
-    return json.loads(file.read_text())
+    return files.parse(file)[0]
   except ValueError as error:
-    raise ValueError(f"{file} is not JSON: {error}") from error
+    raise ValueError(f"{file} cannot be used: {error}") from error
 
 
 def _differences(there, wanted, prefix=""):

@@ -1,5 +1,6 @@
 """Which arrays a shard must hold, and whether those found are they."""
 
+import functools
 import re
 from typing import Any
 
@@ -9,7 +10,9 @@ from weightspace.rnn import make_rnn
 from weightspace.zoo.manifest import num_shards, shard_rnn, shard_rows
 from weightspace.zoo.schema import ZooSpec
 
-_FILE = re.compile(r"[A-Za-z0-9_]+\.npy")
+_FILE = re.compile(r"[A-Za-z0-9_]{1,200}\.npy")
+_DTYPE = re.compile(r"bool|(u?int|float)\d{1,3}")
+_ENTRY = {"shape": list, "dtype": str, "bytes": int, "sha256": str}
 
 
 def check(
@@ -27,7 +30,7 @@ def check(
   """
   rows = shard_rows(spec, index)
   rnn = shard_rnn(spec, index)
-  size, outputs = make_rnn(rnn).size, rnn.outputs
+  size, outputs = _size(rnn), rnn.outputs
   expected = {
       "weights": ((rows, size), "float32"),
       "sequences": ((rows, spec.rollouts, ...), None),
@@ -77,9 +80,15 @@ def check_record(
         raise ValueError(
             f"shard {index}: {file!r} is not the plain name of an .npy file"
         )
-      shape, dtype = tuple(map(int, entry["shape"])), np.dtype(entry["dtype"])
-      found[file.removesuffix(".npy")] = shape, dtype
-      int(entry["bytes"]), str(entry["sha256"])
+      for name, kind in _ENTRY.items():
+        if type(entry[name]) is not kind:
+          raise TypeError(f"{name} of {file} is not of type {kind.__name__}")
+      shape = tuple(entry["shape"])
+      if any(type(n) is not int for n in shape):
+        raise TypeError(f"the shape of {file} is {shape}")
+      if not _DTYPE.fullmatch(entry["dtype"]):
+        raise TypeError(f"the dtype of {file} is {entry['dtype']!r}")
+      found[file.removesuffix(".npy")] = shape, np.dtype(entry["dtype"])
     rows = record["rows"]
   except (KeyError, TypeError, AttributeError) as error:
     raise ValueError(
@@ -114,6 +123,11 @@ def check_records(spec: ZooSpec, records: list[dict[str, Any]]) -> None:
             f"shard {index}: array {name!r} has rows of {this.get(name)},"
             f" those of shard 0 are {first.get(name)}; all shards must agree"
         )
+
+
+@functools.cache
+def _size(rnn):
+  return make_rnn(rnn).size
 
 
 def _fits(shape, wanted):

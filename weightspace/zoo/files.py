@@ -1,5 +1,7 @@
 """Files that survive a crash: fsync, atomic replacement, sealed JSON.
 
+Every failure to write names the file, and leaves nothing half-written.
+
 A sealed document carries the sha256 of its own text, so that no byte of it can
 change unnoticed.
 """
@@ -8,13 +10,19 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+
+_LARGEST = 2**28  # bytes of a JSON document; a zoo of 10^5 shards has 2^28
+_END = "\n}\n"
+_SEAL = re.compile(r',\n "checksum": "([0-9a-f]{64})"\n\}\n\Z')
 
 
 def temporary(path: Path) -> Path:
@@ -58,6 +66,16 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(leftover, ignore_errors=True)
 
 
+def refuse_links(*paths: Path) -> None:
+  """ValueError where one is a symbolic link: writing would leave the folder."""
+  for path in paths:
+    if path.is_symlink():
+      raise ValueError(
+          f"{path} is a symbolic link, and what is written goes by no links;"
+          " put what it leads to in its place"
+      )
+
+
 def sync_folder(path: Path) -> None:
   """Makes the names in a folder durable."""
   descriptor = os.open(path, os.O_RDONLY)
@@ -67,10 +85,55 @@ def sync_folder(path: Path) -> None:
     os.close(descriptor)
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+  """A new file to write to; it must not be there yet.
+
+  Raises:
+    OSError: naming the file; what was written of it is removed. A full disk
+      is one.
+  """
+  try:
+    with path.open("xb") as file:
+      yield file
+  except FileExistsError:
+    raise
+  except OSError as error:
+    path.unlink(missing_ok=True)
+    raise failed(path, error) from error
+
+
+def failed(path: Path, error: OSError) -> OSError:
+  """An error of writing a file that says which, and what to do."""
+  return OSError(
+      f"{path} could not be written: {error.strerror or error}. Nothing that"
+      " was there is lost; mend that and run again"
+  )
+
+
+def reading(path: str | Path) -> BinaryIO:
+  """Opens a regular file to read, unbuffered.
+
+  Raises:
+    OSError: it cannot be read, or is no regular file.
+  """
+  # Not to wait for whoever writes to a pipe
+  file = open(  # noqa: SIM115
+      path,
+      "rb",
+      buffering=0,
+      opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK),
+  )
+  if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    file.close()
+    raise OSError(f"{path} is no regular file")
+  return file
+
+
 def write_text(path: Path, text: str) -> None:
   """Writes a file durably; it must not be there yet."""
-  with path.open("x", encoding="utf-8") as file:
-    file.write(text)
+  with writing(path) as file:
+    file.write(text.encode())
     file.flush()
     os.fsync(file.fileno())
 
@@ -88,7 +151,7 @@ def replace_text(path: Path, text: str) -> None:
 
 def write_array(path: Path, array: np.ndarray) -> dict[str, Any]:
   """Writes `.npy` durably; returns its record: shape, dtype, bytes, sha256."""
-  with path.open("xb") as file:
+  with writing(path) as file:
     np.save(file, array, allow_pickle=False)
     file.flush()
     os.fsync(file.fileno())
@@ -100,53 +163,54 @@ def write_array(path: Path, array: np.ndarray) -> dict[str, Any]:
   }
 
 
-def map_array(path: Path) -> np.memmap:
-  """Memory-maps `.npy`. Never unpickles: an array of objects is refused.
-
-  Raises:
-    ValueError: not an array of numbers.
-  """
-  return np.lib.format.open_memmap(path, mode="r")
-
-
-def sha256(path: Path) -> str:
+def sha256(path: str | Path) -> str:
   """The checksum of a file, in hexadecimal."""
-  with path.open("rb") as file:
+  with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seal(document: dict[str, Any]) -> str:
   """The text of a document, closed by its own checksum."""
-  digest = hashlib.sha256(_text(document).encode()).hexdigest()
-  return _text({**document, "checksum": digest})
+  return seal_text(json.dumps(document, indent=1) + "\n")
+
+
+def seal_text(text: str) -> str:
+  """The same of JSON text that ends in a line of its own with a brace."""
+  digest = hashlib.sha256(text.encode()).hexdigest()
+  return f'{text.removesuffix(_END)},\n "checksum": "{digest}"{_END}'
 
 
 def parse(path: Path) -> tuple[dict[str, Any], str]:
   """The document in a file, whatever its seal, and its text.
 
   Raises:
-    ValueError: it holds no JSON object.
-    OSError: it cannot be read.
+    ValueError: it holds no JSON object, or too large a one.
+    OSError: it cannot be read, or is no regular file.
   """
+  with reading(path) as file:
+    status = os.fstat(file.fileno())
+    if status.st_size > _LARGEST:
+      raise ValueError(
+          f"it has {status.st_size} bytes, more than the {_LARGEST} that are"
+          " read"
+      )
+    content = file.readall()
   try:
-    text = path.read_bytes().decode("utf-8")
+    text = content.decode("utf-8")
     document = json.loads(text)
   except (ValueError, RecursionError) as error:
     raise ValueError(f"it is not JSON ({error})") from error
   if not isinstance(document, dict):
-    raise ValueError(f"it holds no JSON object but {str(document)[:40]!r}")
+    raise ValueError(f"it holds no JSON object but {text[:40]!r}")
   return document, text
 
 
-def check_seal(document: dict[str, Any], text: str) -> None:
+def check_seal(text: str) -> None:
   """ValueError when `text` is not what was sealed."""
-  content = {k: v for k, v in document.items() if k != "checksum"}
-  if seal(content) != text:
+  found = _SEAL.search(text)
+  content = text[: found.start()] + _END if found else ""
+  if not found or hashlib.sha256(content.encode()).hexdigest() != found[1]:
     raise ValueError(
         "it was altered after it was written: its checksum is not the one"
         " that it states"
     )
-
-
-def _text(document):
-  return json.dumps(document, indent=1) + "\n"

@@ -1,10 +1,11 @@
 """Whether a zoo is whole: its manifest, files, sizes, shapes and checksums."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from weightspace.zoo import arrays, files, manifest, store
+from weightspace.zoo import arrays, files, manifest, npy, store
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec
 
@@ -28,23 +29,45 @@ def verify(path: str | os.PathLike) -> list[str]:
   except ZooError as error:
     return [str(error)]
   found = [] if document["finished"] else [unfinished(path, spec)]
-  for index in range(manifest.num_shards(spec)):
-    if not document["finished"] and not store.has_shard(path, index):
-      continue
-    record = document["shards"][index] if document["finished"] else None
+  for lines in damage(path, spec, document).values():
+    found.extend(lines)
+  return found
+
+
+def damage(path: Path, spec: ZooSpec, document: dict) -> dict[int, list[str]]:
+  """Recomputes the checksums of the shards that are, or should be, there.
+
+  Args:
+    path: of the zoo.
+    spec: its specification.
+    document: its `zoo.json`; where that is finished, its records are believed.
+
+  Returns:
+    What is wrong with each damaged shard, a line each that names its file.
+  """
+  finished = document["finished"]
+  found = {}
+  for index in (
+      range(manifest.num_shards(spec))
+      if finished
+      else store.shards_there(path, spec)
+  ):
+    record, lines = document["shards"][index] if finished else None, []
     try:
       own = store.read_record(path, spec, index)
       if record is not None and own != record:
         folder = manifest.shard_folder(path, index)
-        found.append(
+        lines.append(
             f"{folder / manifest.SHARD} is not the record that"
             f" {manifest.ZOO} holds of this shard"
         )
       record = own if record is None else record
     except ZooError as error:
-      found.append(str(error))
+      lines.append(str(error))
     if record is not None:
-      found.extend(problems(path, index, record, checksums=True))
+      lines.extend(problems(path, index, record, checksums=True))
+    if lines:
+      found[index] = lines
   return found
 
 
@@ -58,8 +81,7 @@ def check_records(path: Path, spec: ZooSpec, document: dict) -> None:
 
 def unfinished(path: Path, spec: ZooSpec) -> str:
   """Says how much of a zoo is there and how to continue."""
-  count = manifest.num_shards(spec)
-  there = count - len(store.missing_shards(path))
+  count, there = manifest.num_shards(spec), len(store.shards_there(path, spec))
   return (
       f"{path} is unfinished: {there} of {count} shards are there; continue"
       f" with {command(path, spec)}"
@@ -88,28 +110,33 @@ def problems(
     checksums: whether to read every byte, or sizes and headers only.
   """
   folder = manifest.shard_folder(path, index)
-  if not folder.is_dir():
+  if not folder.is_dir() or folder.is_symlink():
     yield f"{folder} is missing: shard {index} of the zoo"
     return
   for name, entry in record["files"].items():
-    file = folder / name
-    if not file.is_file():
+    file = f"{folder}/{name}"  # a zoo has many: Paths would take longer
+    try:
+      status = os.lstat(file)
+    except OSError:
       yield f"{file} is missing"
       continue
-    size = file.stat().st_size
-    if size != entry["bytes"]:
-      yield f"{file} has {size} bytes, expected {entry['bytes']}"
+    # A zoo of a stranger could make its reader show other files
+    if not stat.S_ISREG(status.st_mode):
+      yield f"{file} is no regular file; links are not followed"
       continue
-    if checksums and files.sha256(file) != entry["sha256"]:
-      yield f"{file} was altered: its sha256 is not the recorded one"
+    if status.st_size != entry["bytes"]:
+      yield f"{file} has {status.st_size} bytes, expected {entry['bytes']}"
       continue
     try:
-      array = files.map_array(file)
+      if checksums and files.sha256(file) != entry["sha256"]:
+        yield f"{file} was altered: its sha256 is not the recorded one"
+        continue
+      header = npy.read_header(file)
     except (ValueError, OSError) as error:
       yield f"{file} is not an .npy array of numbers ({error})"
       continue
-    if list(array.shape) != entry["shape"] or array.dtype != entry["dtype"]:
+    if list(header.shape) != entry["shape"] or header.dtype != entry["dtype"]:
       yield (
-          f"{file} holds {list(array.shape)} {array.dtype}, expected"
+          f"{file} holds {list(header.shape)} {header.dtype}, expected"
           f" {entry['shape']} {entry['dtype']}"
       )

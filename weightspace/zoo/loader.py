@@ -7,6 +7,7 @@ place at a time: no permutation is ever written down.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -46,6 +47,68 @@ def load(zoo: Zoo, rows: np.ndarray) -> Data:
 def load_by_shape(zoo: Zoo, rows: np.ndarray) -> tuple[Data, ...]:
   """Rows of a zoo, those of each of `zoo.rnns` in a `Data` of their own."""
   return tuple(load(zoo, rows[places]) for places in by_shape(zoo, rows))
+
+
+def row_bytes(zoo: Zoo, shape: int, *, rollouts: int | None = None) -> int:
+  """Bytes that a row takes up in a `Data`, without its columns.
+
+  Args:
+    zoo: where it lies.
+    shape: of its network: which of `zoo.rnns`.
+    rollouts: how many of them; by default all.
+  """
+  kept = zoo.spec.rollouts
+  of_rollouts = zoo.row_bytes("sequences") + zoo.row_bytes("log_probs")
+  return (
+      4 * zoo.rnns[shape].size
+      + of_rollouts // kept * (kept if rollouts is None else rollouts)
+      + zoo.row_bytes("task")
+  )
+
+
+class OnDisk:
+  """An array that is read where it is indexed: `array[rows]`."""
+
+  def __init__(self, size: int, read: Callable[[np.ndarray], np.ndarray]):
+    """Takes its length, and what reads places of it, [n] integers."""
+    self._size, self._read = size, read
+
+  def __len__(self):
+    return self._size
+
+  def __getitem__(self, places: np.ndarray) -> np.ndarray:
+    return self._read(places)
+
+
+def view_by_shape(
+    zoo: Zoo, rows: np.ndarray, *, rollouts: int | None = None
+) -> tuple[Data, ...]:
+  """As `load_by_shape`, without columns; read as it is used.
+
+  Args:
+    zoo: where they lie.
+    rows: of it.
+    rollouts: how many of each, the first ones; by default all.
+  """
+  which = np.arange(
+      zoo.spec.rollouts if rollouts is None else
+      min(rollouts, zoo.spec.rollouts)
+  )  # fmt: skip
+  task = zoo.columns["task"]
+
+  def of(rows):
+    def on_disk(read):
+      return OnDisk(len(rows), lambda places: read(rows[places]))
+
+    return Data(
+        vectors=on_disk(zoo.vectors),
+        sequences=on_disk(lambda r: zoo.rollouts(r, which).sequences),
+        log_probs=on_disk(lambda r: zoo.rollouts(r, which).log_probs),
+        task=on_disk(lambda r: task[r]),
+        columns={},
+    )
+
+  return tuple(of(rows[places]) for places in by_shape(zoo, rows))
 
 
 def by_shape(zoo: Zoo, rows: np.ndarray) -> list[np.ndarray]:

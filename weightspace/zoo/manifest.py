@@ -23,7 +23,13 @@ from weightspace.zoo.schema import ZooSpec, check_version
 
 ZOO, SHARD, SHARDS = "zoo.json", "shard.json", "shards"
 PAYLOAD = ("weights", "sequences", "log_probs")  # all else is a column
-_KEYS = ("schema_version", "spec", "finished", "software", "shards")
+_KEYS = {
+    "schema_version": int,
+    "spec": dict,
+    "finished": bool,
+    "software": dict,
+    "shards": list,
+}
 
 
 class ZooError(ValueError):
@@ -100,10 +106,13 @@ def read(path: Path) -> tuple[ZooSpec, dict[str, Any]]:
   try:
     document, text = files.parse(file)
     check_version(document)
-    files.check_seal(document, text)
+    files.check_seal(text)
     lacking = [name for name in _KEYS if name not in document]
     if lacking:
       raise ValueError(f"it lacks {', '.join(lacking)}")
+    for name, kind in _KEYS.items():
+      if type(document[name]) is not kind:
+        raise ValueError(f"{name} is not of type {kind.__name__}")
     return ZooSpec.from_json(document), document
   except (ValueError, OSError) as error:
     raise ZooError(

@@ -1,8 +1,9 @@
-"""Reading a zoo: memory-mapped, any rows in any order."""
+"""Reading a zoo: any rows in any order, no more of it in memory than those."""
 
 import functools
-import itertools
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -12,11 +13,11 @@ import numpy as np
 from weightspace.rnn import RNN, make_rnn
 from weightspace.tasks import Rollouts
 from weightspace.types import Weights
-from weightspace.zoo import files, integrity, manifest
+from weightspace.zoo import integrity, manifest, npy
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec
 
-_OPEN_FILES = 96  # maps kept open: each holds a file descriptor
+_OPEN_FILES = 96  # kept open, each a file descriptor
 
 
 def open(path: str | os.PathLike) -> "Zoo":
@@ -59,9 +60,7 @@ class Zoo:
         for name, entry in records[0]["files"].items()
     }
     self._starts = np.cumsum([0, *(record["rows"] for record in records)])
-    self._map = functools.lru_cache(maxsize=_OPEN_FILES)(
-        lambda name, shard: files.map_array(_file(path, shard, name))
-    )
+    self._rows = functools.lru_cache(maxsize=_OPEN_FILES)(self._open)
 
   def __len__(self) -> int:
     """The number of rows, R."""
@@ -88,18 +87,15 @@ class Zoo:
     return shapes
 
   @functools.cached_property
-  def columns(self) -> dict[str, np.ndarray]:
-    """Each column of all rows, [R, ...], read-only."""
-    shards = range(len(self._starts) - 1)
-    columns = {}
-    for name in self._names:
-      if name not in manifest.PAYLOAD:
-        column = np.concatenate(
-            [files.map_array(_file(self.path, i, name)) for i in shards]
-        )
-        column.flags.writeable = False
-        columns[name] = column
-    return columns
+  def columns(self) -> Mapping[str, np.ndarray]:
+    """Each column of all rows, [R, ...], read-only; read when asked for."""
+    names = [name for name in self._names if name not in manifest.PAYLOAD]
+    return _Columns(names, self._column)
+
+  def row_bytes(self, name: str) -> int:
+    """Bytes of a row of an array; of weights, of the first shape's."""
+    shape, dtype = self._layout[name]
+    return math.prod(shape) * np.dtype(dtype).itemsize
 
   def vectors(self, indices) -> np.ndarray:
     """Weights of rows as vectors, [n, P] float32.
@@ -165,26 +161,48 @@ class Zoo:
       )
     return self.rnns[shapes[0] if len(shapes) else 0]
 
+  def _column(self, name):
+    shape, dtype = self._layout[name]
+    column = np.empty((len(self), *shape), dtype)
+    for shard, start in enumerate(self._starts[:-1]):
+      self._rows(name, shard).read_all(column[start : self._starts[shard + 1]])
+    column.flags.writeable = False
+    return column
+
+  def _open(self, name, shard):
+    file = _file(self.path, shard, name)
+    try:
+      rows = npy.Rows(file)
+    except (ValueError, OSError) as error:
+      raise ZooError(f"{file} cannot be read any more: {error}") from error
+    shape, dtype = self._layout[name]
+    if name == "weights":
+      shape = (self.rnns[manifest.shard_shape(self.spec, shard)].size,)
+    wanted = (int(self._starts[shard + 1] - self._starts[shard]), *shape)
+    if rows.header.shape != wanted or rows.header.dtype != dtype:
+      raise ZooError(f"{file} was replaced while the zoo was in use")
+    return rows
+
   def _gather(self, name, rows, which=None, size=None):
     """Reads rows in the order they lie on disk, once each shard."""
-    shape, dtype = self._layout[name]
+    item, dtype = self._layout[name]  # a row, or a rollout of a row
     if size is not None:  # a row's, where shards differ
-      shape = (size,)
+      item = (size,)
+    items, count, shape = rows, 1, rows.shape
     if which is not None:
-      shape = (which.shape[1], *shape[1:])
-    result = np.empty((len(rows), *shape), dtype)
-    order = np.argsort(rows, kind="stable")
-    bounds = np.searchsorted(rows[order], self._starts)
-    for shard, (start, stop) in enumerate(itertools.pairwise(bounds)):
-      if start < stop:
-        part = order[start:stop]
-        local = rows[part] - self._starts[shard]
-        array = self._map(name, shard)
-        result[part] = (
-            array[local]
-            if which is None
-            else array[local[:, None], which[part]]
-        )
+      count, item, shape = item[0], item[1:], which.shape
+      items = (rows[:, None] * count + which).ravel()
+    result = np.empty((*shape, *item), dtype)
+    flat = result.reshape(len(items), *item)
+    order = np.argsort(items, kind="stable")
+    items = items[order]
+    starts = self._starts * count
+    bounds = np.searchsorted(items, starts)
+    for shard in np.flatnonzero(np.diff(bounds)):
+      part = slice(bounds[shard], bounds[shard + 1])
+      self._rows(name, int(shard)).read(
+          items[part] - starts[shard], flat, order[part]
+      )
     return result
 
   @staticmethod
@@ -201,6 +219,27 @@ class Zoo:
           f"there are {what} 0 to {count - 1}, asked for {outside[0]}"
       )
     return indices.astype(np.int64)
+
+
+class _Columns(Mapping):
+  """Columns by name; one that nobody asks for takes no memory."""
+
+  def __init__(self, names, read):
+    self._names, self._read = tuple(names), functools.cache(read)
+
+  def __getitem__(self, name):
+    if name not in self._names:
+      raise KeyError(name)
+    return self._read(name)
+
+  def __contains__(self, name):
+    return name in self._names
+
+  def __iter__(self):
+    return iter(self._names)
+
+  def __len__(self):
+    return len(self._names)
 
 
 def _file(path, shard, name) -> Path:

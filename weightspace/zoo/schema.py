@@ -14,7 +14,10 @@ SCHEMA_VERSION = 2
 RESERVED = (
     "weights", "sequences", "log_probs", "net_id", "step", "task", "finite",
 )  # fmt: skip
-_NAME = re.compile(r"[A-Za-z0-9_]+")
+_NAME = re.compile(r"[A-Za-z0-9_]{1,200}")
+_INT32 = 2**31 - 1  # ids and steps are stored as such
+_MOST_SHARDS = 10**6
+_MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,12 @@ class ZooSpec:
       )
     object.__setattr__(self, "rnns", _shapes(self.rnns))
     shards = -(-self.num_networks // self.shard_size)
+    if max(self.num_networks, steps[-1]) > _INT32 or shards > _MOST_SHARDS:
+      raise ValueError(
+          f"num_networks and snapshot_steps may be {_INT32} at most, and shards"
+          f" {_MOST_SHARDS}; got {self.num_networks} networks in {shards}"
+          f" shards, steps up to {steps[-1]}"
+      )
     if shards < len(self.rnns):
       raise ValueError(
           f"{self.num_networks} networks in shards of {self.shard_size} make"
@@ -188,6 +197,9 @@ def _shape(fields):
   rnn["hidden"] = [
       _integer("hidden", h, 1) for h in _sequence("hidden", rnn["hidden"])
   ]
+  if len(rnn["hidden"]) > _MOST_LAYERS:
+    raise ValueError(f"hidden has more than {_MOST_LAYERS} layers")
+  rnn["cell"] = _names("cell", [rnn["cell"]])[0]
   rnn["inputs"] = _integer("inputs", rnn["inputs"], 1)
   rnn["outputs"] = _integer("outputs", rnn["outputs"], 1)
   return RNNSpec(**rnn)

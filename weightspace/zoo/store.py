@@ -1,6 +1,7 @@
 """Writing a zoo: shards that appear whole, never change, and then the seal."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from weightspace.zoo import arrays as layout
 from weightspace.zoo import files, manifest
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec, differences
+
+_NUMBER = re.compile(r"[0-9]{5,9}")
 
 
 def create(path: str | os.PathLike, spec: ZooSpec) -> None:
@@ -23,6 +26,7 @@ def create(path: str | os.PathLike, spec: ZooSpec) -> None:
   path = Path(path)
   if path.exists() and not path.is_dir():
     raise FileExistsError(f"{path} is a file; choose another folder")
+  files.refuse_links(path / manifest.ZOO, path / manifest.SHARDS)
   if (path / manifest.ZOO).exists():
     there, _ = manifest.read(path)
     lines = differences(there, spec)
@@ -72,6 +76,7 @@ def write_shard(
   folder = manifest.shard_folder(path, index)
   if folder.exists():
     raise _taken(folder)
+  files.refuse_links(folder.parent)
   folder.parent.mkdir(exist_ok=True)
   scratch = files.temporary(folder)
   try:
@@ -94,12 +99,26 @@ def has_shard(path: str | os.PathLike, index: int) -> bool:
   return (manifest.shard_folder(Path(path), index) / manifest.SHARD).is_file()
 
 
+def shards_there(path: Path, spec: ZooSpec) -> list[int]:
+  """The shards of a zoo that are there, whatever their number should be."""
+  names = [
+      folder.name
+      for folder in (Path(path) / manifest.SHARDS).glob("*")
+      if _NUMBER.fullmatch(folder.name)
+  ]
+  count = manifest.num_shards(spec)
+  return sorted(
+      index
+      for index in map(int, names)
+      if index < count and has_shard(path, index)
+  )
+
+
 def missing_shards(path: str | os.PathLike) -> list[int]:
   """The shards of a zoo that are not there yet."""
   spec, _ = manifest.read(Path(path))
-  return [
-      i for i in range(manifest.num_shards(spec)) if not has_shard(path, i)
-  ]
+  there = set(shards_there(Path(path), spec))
+  return [i for i in range(manifest.num_shards(spec)) if i not in there]
 
 
 def finalize(path: str | os.PathLike) -> None:
@@ -129,7 +148,19 @@ def finalize(path: str | os.PathLike) -> None:
         f"{path}: {error}. Delete the folder of that shard and generate it"
         " again"
     ) from error
-  _write_zoo(path, spec, True, records, document["software"])
+  for killed in (
+      *files.leftovers(path / manifest.ZOO),
+      *(path / manifest.SHARDS).glob(".*.tmp"),
+  ):  # of writers; one that is alive has come too late
+    if killed.is_dir():
+      shutil.rmtree(killed, ignore_errors=True)
+    else:
+      killed.unlink(missing_ok=True)
+  try:
+    _write_zoo(path, spec, True, records, document["software"])
+  except FileNotFoundError:
+    if not manifest.read(path)[1]["finished"]:
+      raise
 
 
 def read_record(path: Path, spec: ZooSpec, index: int) -> dict:
@@ -142,7 +173,7 @@ def read_record(path: Path, spec: ZooSpec, index: int) -> dict:
   file = folder / manifest.SHARD
   try:
     document, text = files.parse(file)
-    files.check_seal(document, text)
+    files.check_seal(text)
     record = {name: document.get(name) for name in ("rows", "files")}
     layout.check_record(spec, index, record)
   except (ValueError, OSError) as error:

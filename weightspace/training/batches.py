@@ -1,0 +1,306 @@
+"""Batches of a split: from memory where it fits, else read ahead from disk.
+
+What a step is trained on is a function of its number and keys. So the same
+batches can be gathered on the device from a split that is there, or be read
+from the zoo by a thread while the steps before are computed; the bits are the
+same.
+"""
+
+import concurrent.futures
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from weightspace import parallel
+from weightspace.keys import derive
+from weightspace.types import Key
+from weightspace.zoo import loader
+from weightspace.zoo.loader import Data
+from weightspace.zoo.reader import Zoo
+
+_WINDOW = 2**26  # bytes of batches that go to the device at a time
+
+
+class Size(NamedTuple):
+  """What a batch is made of.
+
+  Attributes:
+    seed: of the order of rows.
+    batch: networks.
+    sequences: rollouts of each network.
+  """
+
+  seed: int
+  batch: int
+  sequences: int
+
+
+class Window(NamedTuple):
+  """The batches of successive steps."""
+
+  first: jax.Array  # [] int32, the step of the first one
+  batches: tuple[Data | None, ...]  # of each shape of networks; [W, ...]
+
+
+def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> list[int]:
+  """How many examples of a batch come from each of several sets.
+
+  In proportion to their sizes, in multiples of `unit`, and at least that many
+  of each that is not empty.
+
+  Raises:
+    ValueError: the batch is too small for that, or no multiple of the unit.
+  """
+  sizes = np.asarray(sizes)
+  least = np.where(sizes > 0, unit, 0)
+  if batch % unit or batch < least.sum():
+    raise ValueError(
+        f"a batch of {batch} cannot be made of {np.sum(sizes > 0)} shapes of"
+        f" networks on {unit} devices; choose a larger multiple of {unit}"
+    )
+  found = least
+  while (left := batch - found.sum()) > 0:
+    wanted = batch * sizes / sizes.sum() - found
+    found[np.argmax(wanted)] += min(unit, left)
+  return found.tolist()
+
+
+def of_step(
+    data: tuple[Data, ...] | Window,
+    key: Key,
+    step: jax.Array,
+    size: Size,
+    mesh: Mesh | None = None,
+) -> tuple[Data | None, ...]:
+  """The batch of a step: for each shape of networks, or None of one without.
+
+  Args:
+    data: a split in memory, or a window with this step in it.
+    key: of this step alone; from it comes which rollouts are taken.
+    step: its number, traced.
+    size: of the batch.
+    mesh: where the batch is spread over its axis.
+  """
+  if isinstance(data, Window):
+    batch = jax.tree.map(lambda leaf: leaf[step - data.first], data.batches)
+  else:
+    sizes = [len(of_shape.vectors) for of_shape in data]
+    kept = data[0].log_probs.shape[1]
+    drawn = _draw(key, step, size, sizes, kept, _devices(mesh))
+    if mesh is not None:
+      rows = jax.lax.with_sharding_constraint(
+          [d and d[0] for d in drawn], parallel.split(mesh)
+      )
+      drawn = [d and (r, d[1]) for r, d in zip(rows, drawn)]
+    batch = tuple(
+        None if chosen is None else _gather(of_shape, *chosen)
+        for of_shape, chosen in zip(data, drawn)
+    )
+  if mesh is not None:
+    batch = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
+  # Where a batch comes from may not change how its use is compiled
+  return jax.lax.optimization_barrier(batch)
+
+
+def _devices(mesh):
+  return 1 if mesh is None else mesh.size
+
+
+def _draw(key, step, size, sizes, kept, devices):
+  """(rows [B], which [B, k]) for each shape, None where there is no network."""
+  counts = shares(sizes, size.batch, devices)
+
+  def of_shape(shape, rows, count):
+    order = derive(jax.random.key(size.seed), "order", shape)
+    chosen = loader.batch_indices(order, step, size=rows, batch=count)
+    which = jax.random.randint(
+        derive(derive(key, "shape", shape), "rollouts"),
+        (count, size.sequences),
+        0,
+        kept,
+    )
+    return chosen, which
+
+  return tuple(
+      of_shape(shape, rows, count) if count else None
+      for shape, (rows, count) in enumerate(zip(sizes, counts))
+  )
+
+
+def _gather(data, rows, which):
+  return Data(
+      vectors=data.vectors[rows],
+      sequences=data.sequences[rows[:, None], which],
+      log_probs=data.log_probs[rows[:, None], which],
+      task=data.task[rows],
+      columns={},
+  )
+
+
+@contextlib.contextmanager
+def training(
+    zoo: Zoo,
+    rows: np.ndarray,
+    size: Size,
+    step_key: Callable[[jax.Array], Key],
+    *,
+    mesh: Mesh | None = None,
+    memory: int | None = None,
+) -> "Iterator[tuple[Data, ...] | Stream]":
+  """A split for `fit`: in memory if it fits, or a stream while that is open.
+
+  Args:
+    zoo: where it lies.
+    rows: of the split.
+    size: of a batch.
+    step_key: (step) -> the key that the loss gets at that step.
+    mesh: where batches are spread, and a split that fits is copied to.
+    memory: bytes that a split may take up; by default a quarter of what there
+      is, shared by the devices where these are CPU cores.
+  """
+  if fits(zoo, rows, mesh=mesh, memory=memory):
+    yield tuple(
+        of_shape._replace(columns={})
+        for of_shape in loader.load_by_shape(zoo, rows)
+    )
+    return
+  with contextlib.closing(
+      Stream(zoo, rows, size, step_key, mesh=mesh)
+  ) as stream:
+    yield stream
+
+
+def fits(
+    zoo: Zoo,
+    rows: np.ndarray,
+    *,
+    mesh: Mesh | None = None,
+    memory: int | None = None,
+) -> bool:
+  """Whether a split may be held in memory; if not, the log says so."""
+  needed = sum(
+      len(places) * loader.row_bytes(zoo, shape)
+      for shape, places in enumerate(loader.by_shape(zoo, rows))
+  )
+  allowed = _allowance(mesh) if memory is None else memory
+  if needed > allowed:
+    logging.warning(
+        "%d networks with their rollouts take %.2f GiB, more than the %.2f GiB"
+        " that a split may take up: batches are read from disk as they are"
+        " needed",
+        len(rows), needed / 2**30, allowed / 2**30,
+    )  # fmt: skip
+  return needed <= allowed
+
+
+def _allowance(mesh):
+  """A quarter of the memory of the device, or its share of the machine's."""
+  devices = jax.local_devices() if mesh is None else list(mesh.devices.flat)
+  stats = devices[0].memory_stats() or {}
+  if devices[0].platform != "cpu" and "bytes_limit" in stats:
+    return stats["bytes_limit"] // 4
+  total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  with contextlib.suppress(OSError, ValueError):  # "max": no limit
+    total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+  return total // 4 // _devices(mesh)
+
+
+class Stream:
+  """Windows of batches, the next one being read while one is in use."""
+
+  def __init__(
+      self,
+      zoo: Zoo,
+      rows: np.ndarray,
+      size: Size,
+      step_key: Callable[[jax.Array], Key],
+      *,
+      mesh: Mesh | None = None,
+  ):
+    """Reads nothing yet; see `training` for the arguments."""
+    self._zoo, self._mesh = zoo, mesh
+    self._rows = [rows[places] for places in loader.by_shape(zoo, rows)]
+    sizes = [len(of_shape) for of_shape in self._rows]
+    kept = zoo.spec.rollouts
+    counts = shares(sizes, size.batch, _devices(mesh))
+    taken = sum(
+        count * loader.row_bytes(zoo, shape, rollouts=size.sequences)
+        for shape, count in enumerate(counts)
+    )
+    self.steps = max(1, _WINDOW // taken)
+    self._draw = jax.jit(
+        jax.vmap(
+            lambda step: _draw(
+                step_key(step), step, size, sizes, kept, _devices(mesh)
+            )
+        )
+    )
+    self._reader = concurrent.futures.ThreadPoolExecutor(1, "batches")
+    self._ahead: dict[int, concurrent.futures.Future] = {}
+    self._current: tuple[int, Window | None] = (-1, None)
+
+  def __call__(self, step: int) -> tuple[Window, int]:
+    """The window that holds the batch of a step, and the step after its last.
+
+    Raises:
+      OSError: the zoo cannot be read any more.
+    """
+    block = step // self.steps
+    if self._current[0] != block:
+      # One window at a time on the device, and one on its way
+      self._current = (-1, None)
+      window = self._ask(block).result()
+      self._ahead = {}
+      self._current = (block, self._place(block, window))
+      self._ask(block + 1)
+    return self._current[1], (block + 1) * self.steps
+
+  def close(self) -> None:
+    """Waits for the reader."""
+    self._reader.shutdown(cancel_futures=True)
+
+  def _ask(self, block):
+    if block not in self._ahead:
+      steps = np.arange(self.steps, dtype=np.int32) + block * self.steps
+      drawn = jax.device_get(self._draw(steps))
+      self._ahead[block] = self._reader.submit(self._read, drawn)
+    return self._ahead[block]
+
+  def _read(self, drawn):
+    return tuple(
+        None if chosen is None else self._read_shape(rows, *chosen)
+        for rows, chosen in zip(self._rows, drawn)
+    )
+
+  def _read_shape(self, rows, chosen, which):
+    """Batches of one shape, [W, B, ...]."""
+    flat = rows[chosen.ravel()]
+    seen = self._zoo.rollouts(flat, which.reshape(-1, which.shape[-1]))
+    data = Data(
+        vectors=self._zoo.vectors(flat),
+        sequences=seen.sequences,
+        log_probs=seen.log_probs,
+        task=self._zoo.columns["task"][flat],
+        columns={},
+    )
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(*chosen.shape, *leaf.shape[1:]), data
+    )
+
+  def _place(self, block, batches):
+    first = np.int32(block * self.steps)
+    if self._mesh is None:
+      return jax.device_put(Window(first, batches))
+    axis = self._mesh.axis_names[0]
+    spread = NamedSharding(self._mesh, PartitionSpec(None, axis))
+    return Window(
+        jax.device_put(first, parallel.replicated(self._mesh)),
+        jax.device_put(batches, spread),
+    )
