@@ -136,6 +136,27 @@ def test_gradients_equal_those_of_plain_autodiff(spec, batch):
     _assert_close(gradients(loop), expected, atol=1e-6)
 
 
+def test_steps_of_time_in_one_iteration_change_nothing():
+  """As many as do not divide the number of steps."""
+  spec = RNNSpec("lstm", (3, 2), 4, 2)
+  weights, xs = _weights(make_rnn(spec)), _normal((STEPS, 2, spec.inputs))
+
+  def gradients(rnn):
+    def loss(weights, xs):
+      return jnp.mean(jnp.square(rnn.unroll(weights, xs)))
+
+    function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+    lowered = function.lower(weights, xs)
+    return function(weights, xs), lowered.as_text().count("dot_general")
+
+  one, few_dots = gradients(make_rnn(spec))
+  five, many_dots = gradients(make_rnn(spec, time_unroll=5))
+  _assert_close(five, one, atol=1e-6)
+  assert many_dots > few_dots
+  with pytest.raises(ValueError, match="time_unroll must be at least 1, got 0"):
+    make_rnn(spec, time_unroll=0)
+
+
 @pytest.mark.parametrize(
     "cell, shared_inputs",
     [(cell, cell == "elman") for cell in cells.names()],

@@ -78,8 +78,20 @@ class RNN(NamedTuple):
   unflatten: Callable[[jax.Array], Weights]
 
 
-def make_rnn(spec: RNNSpec) -> RNN:
-  """An RNN of any cell, depth, widths (one per layer) and sizes."""
+def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
+  """An RNN of any cell, depth, widths (one per layer) and sizes.
+
+  Args:
+    spec: cell, depth, widths and sizes.
+    time_unroll: steps of time in one iteration of the loops in `unroll`. More
+      of them compile longer; they pay where starting a kernel takes longer than
+      running it. What is computed is the same but for rounding.
+
+  Raises:
+    ValueError: there is no such cell, or `time_unroll` is not positive.
+  """
+  if time_unroll < 1:
+    raise ValueError(f"time_unroll must be at least 1, got {time_unroll}")
   cell = cells.load(spec.cell)
   shapes, axes = _shapes(spec, cell.gates), _axes(spec)
   leaf_shapes = jax.tree.leaves(shapes, is_leaf=_is_record)
@@ -113,7 +125,7 @@ def make_rnn(spec: RNNSpec) -> RNN:
 
   def unroll(weights, xs):
     for layer in weights.layers:
-      xs = unroll_layer(cell, layer, xs)
+      xs = unroll_layer(cell, time_unroll, layer, xs)
     return _read_out(weights.readout, xs)
 
   def flatten(weights):
@@ -192,8 +204,10 @@ def _add_bias(a, b):
 _add_bias.defvjp(lambda a, b: (a + b, b), lambda b, da: (da, _sum_to(b, da)))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def unroll_layer(cell: cells.Cell, layer: Layer, xs: jax.Array) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def unroll_layer(
+    cell: cells.Cell, time_unroll: int, layer: Layer, xs: jax.Array
+) -> jax.Array:
   """One layer over a whole sequence, from the initial state.
 
   Only what needs the step before stays in the loops over time. The products
@@ -204,16 +218,17 @@ def unroll_layer(cell: cells.Cell, layer: Layer, xs: jax.Array) -> jax.Array:
 
   Args:
     cell: what the hidden units do.
+    time_unroll: steps of time in one iteration of the loops.
     layer: weights.
     xs: `[T, *batch, I]`.
 
   Returns:
     Outputs `[T, *batch, H]`. Reverse-mode differentiable only.
   """
-  return _unroll_layer_fwd(cell, layer, xs)[0]
+  return _unroll_layer_fwd(cell, time_unroll, layer, xs)[0]
 
 
-def _unroll_layer_fwd(cell, layer, xs):
+def _unroll_layer_fwd(cell, time_unroll, layer, xs):
   split, merge = _split_and_merge(layer)
   us = xs @ _columns(layer.wx)
   wh = _columns(layer.wh)
@@ -234,12 +249,14 @@ def _unroll_layer_fwd(cell, layer, xs):
   shape = (len(xs) + 1, *xs.shape[1:-1], layer.bh.shape[-1])
   states = cell.initial_state(shape, xs.dtype)
   carry = combine(us, jnp.zeros_like(us)), states, _read(states, 0)
-  buffer, states, _ = jax.lax.fori_loop(0, len(xs), step, carry)
+  buffer, states, _ = jax.lax.fori_loop(
+      0, len(xs), step, carry, unroll=time_unroll
+  )
   hs = cell.output(jax.tree.map(lambda leaf: leaf[1:], states))
   return hs, (layer, xs, buffer, states)
 
 
-def _unroll_layer_bwd(cell, residuals, dhs):
+def _unroll_layer_bwd(cell, time_unroll, residuals, dhs):
   layer, xs, buffer, states = residuals
   split, merge = _split_and_merge(layer)
   u = jax.ShapeDtypeStruct((*xs.shape[1:-1], *layer.bx.shape), xs.dtype)
@@ -260,7 +277,9 @@ def _unroll_layer_bwd(cell, residuals, dhs):
     return _write(buffer, t, da), dstate, merge(dv) @ wh
 
   carry = jax.tree.map(jnp.zeros_like, (_read(states, 0), dhs[0]))
-  das, *_ = jax.lax.fori_loop(0, len(xs), step, (buffer, *carry))
+  das, *_ = jax.lax.fori_loop(
+      0, len(xs), step, (buffer, *carry), unroll=time_unroll
+  )
   dus, dvs = map(merge, jax.vmap(uncombine)(split(das)))
   hs_before = cell.output(jax.tree.map(lambda leaf: leaf[:-1], states))
   return Layer(

@@ -18,7 +18,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo, made if missing.")
 _GROUP = flags.DEFINE_integer(
     "group", None, "Networks that a device trains at a time. By default one on"
-    " CPU, all that the device is given on an accelerator.", lower_bound=1,
+    " CPU, as many as fit the memory of an accelerator.", lower_bound=1,
+)  # fmt: skip
+_TIME_UNROLL = flags.DEFINE_integer(
+    "time_unroll", None, "Steps of time in one iteration of a loop. By default"
+    " 4 on a GPU, 1 elsewhere.", lower_bound=1,
 )  # fmt: skip
 _MAX_SEGMENT = flags.DEFINE_integer(
     "max_segment", 1000, "Steps between two saves, at most.", lower_bound=1
@@ -35,6 +39,7 @@ def main() -> None:
       shards.plan(_CONFIG.value.to_dict()),
       progress=Progress(),
       group=_GROUP.value,
+      time_unroll=_TIME_UNROLL.value,
       max_segment=_MAX_SEGMENT.value,
   )
 

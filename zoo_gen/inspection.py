@@ -17,7 +17,7 @@ from weightspace import plugins, tasks, zoo
 from weightspace.exchange import imported
 from weightspace.training.progress import Progress
 from weightspace.zoo import loader, replay
-from zoo_gen.trainer import Recipe, make_row
+from zoo_gen.trainer import Recipe, make_row, precision
 
 # Another order of the sums of a matrix product changes a logit's last bits,
 # and with them, once in some thousand strings, a symbol that is drawn.
@@ -182,8 +182,9 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
     make = _columns_anew(spec, bound, rnn)
 
     def one(vector, net_id, step, task, sequences):
-      heard = replay.answers(bound, rnn, vector, task, sequences)
-      return heard, make(vector, net_id, step, task)
+      with precision("float32"):
+        heard = replay.answers(bound, rnn, vector, task, sequences)
+        return heard, make(vector, net_id, step, task)
 
     return jax.vmap(one)(*rows)
 

@@ -107,7 +107,8 @@ def _whole(path, index, record):
 def _check_origin(path, spec, document):
   """ValueError where these shards cannot be made here."""
   fields = {field.name for field in dataclasses.fields(Recipe)}
-  if spec.trainer.keys() != fields - {"snapshot_steps"}:
+  # Older recipes have fewer fields
+  if not spec.trainer or spec.trainer.keys() - fields:
     raise ValueError(
         f"{path} cannot be repaired: it was not trained by this software, its"
         f" recipe is {spec.trainer or 'empty'}; restore it from a copy or"

@@ -5,9 +5,12 @@ derived from (seed, network id), so a network's history does not depend on
 which others are trained beside it. They are spread over the devices of a mesh;
 each device trains its share in groups, one after the other, and no device ever
 speaks to another. On CPU a group is one network: all that its training step
-touches then stays in the core's own cache.
+touches then stays in the core's own cache. On an accelerator it is all that fit
+its memory: see `zoo_gen.programs`.
 """
 
+import contextlib
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +26,14 @@ from weightspace.parallel import replicated
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
 
+# What JAX calls them. What it calls "bfloat16" is whatever a backend does by
+# default, on a GPU TF32; the algorithm is what its name says.
+PRECISIONS = {
+    "float32": "highest",
+    "tensorfloat32": "high",
+    "bfloat16": "BF16_BF16_F32",
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -36,6 +47,11 @@ class Recipe:
       in between.
     weight_decays: AdamW's; each network draws one of them.
     init_scale: factor on torch's default initial weights.
+    matmul_precision: of the matrix products of training, of `PRECISIONS`:
+      "float32"; "tensorfloat32", 10 bits of mantissa on a GPU, three passes of
+      bfloat16 on a TPU; "bfloat16" inputs and float32 sums. XLA's CPU backend
+      computes in float32 all the same. Weights are float32, and so is all that
+      is measured of a network.
   """
 
   snapshot_steps: tuple[int, ...] = (
@@ -45,6 +61,7 @@ class Recipe:
   learning_rates: tuple[float, float, float] = (0.01, 0.003, 0.0003)
   weight_decays: tuple[float, ...] = (1e-4,)
   init_scale: float = 1.0
+  matmul_precision: str = "float32"
 
   def __post_init__(self):
     steps = tuple(int(step) for step in self.snapshot_steps)
@@ -61,6 +78,11 @@ class Recipe:
           f" weight_decays at least one, got {self.learning_rates} and"
           f" {self.weight_decays}"
       )
+    if self.matmul_precision not in PRECISIONS:
+      raise ValueError(
+          f"matmul_precision={self.matmul_precision!r} is none of"
+          f" {', '.join(PRECISIONS)}"
+      )
 
   @property
   def steps(self) -> int:
@@ -76,7 +98,7 @@ class State(NamedTuple):
 
 
 class Trainer(NamedTuple):
-  """Compiled functions; `net_ids` `[N]` int32 says which networks these are.
+  """Jitted functions; `net_ids` `[N]` int32 says which networks these are.
 
   Attributes:
     round_up: (N) -> the next N that fits the mesh and the group.
@@ -85,12 +107,24 @@ class Trainer(NamedTuple):
       up to `stop`; one compilation serves all. Donates `state`.
     snapshot: (state, net_ids, step) -> dict of arrays `[N, ...]`: what the zoo
       stores of these networks at this step.
+    mesh: that networks are spread over.
+    group: networks that a device trains at a time; None: all it is given.
   """
 
   round_up: Callable[[int], int]
   init: Callable
   segment: Callable
   snapshot: Callable
+  mesh: Mesh
+  group: int | None
+
+
+def precision(name: str) -> contextlib.AbstractContextManager:
+  """A context: matrix products traced in it are of one of `PRECISIONS`.
+
+  It reaches those of custom gradients too, as long as these are traced in it.
+  """
+  return jax.default_matmul_precision(PRECISIONS[name])
 
 
 def make_traits(
@@ -120,7 +154,8 @@ def make_row(
     rollouts: K, sequences to keep.
 
   Returns:
-    (vector [P], net_id, step) -> dict of arrays by name.
+    (vector [P], net_id, step) -> dict of arrays by name. Its matrix products
+    are float32's, so that any machine computes the same.
   """
   traits = make_traits(recipe, family, seed=seed)
 
@@ -128,9 +163,13 @@ def make_row(
     task, decay = traits(net_id)
     weights = rnn.unflatten(vector)
     key = derive(jax.random.key(seed), "snapshot", net_id, step)
-    seen = family.rollouts(
-        derive(key, "rollouts"), task, rnn, weights, rollouts
-    )
+    with precision("float32"):
+      seen = family.rollouts(
+          derive(key, "rollouts"), task, rnn, weights, rollouts
+      )
+      measured = family.performance(
+          derive(key, "performance"), task, rnn, weights
+      )
     return {
         "weights": vector,
         "sequences": seen.sequences,
@@ -139,7 +178,7 @@ def make_row(
         "task": task,
         "weight_decay": decay,
         "finite": jnp.all(jnp.isfinite(vector)),
-        **family.performance(derive(key, "performance"), task, rnn, weights),
+        **measured,
     }
 
   return row
@@ -208,7 +247,8 @@ def make_trainer(
       batch = sample_batch(key, task, recipe.batch)
       # Differentiated leaf by leaf: the transpose of unflattening the vector
       # would pad every leaf to the full length and add them up.
-      grads = jax.grad(loss)(rnn.unflatten(state.vectors), batch)
+      with precision(recipe.matmul_precision):
+        grads = jax.grad(loss)(rnn.unflatten(state.vectors), batch)
       with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
         updates, opt_state = optimizer(decay).update(
             rnn.flatten(grads), state.opt_state, state.vectors
@@ -224,15 +264,11 @@ def make_trainer(
     return row(state.vectors, net_id, step)
 
   def over_networks(f, num_shared, donate=()):
-    """`f` of one network -> of N, the last `num_shared` arguments shared.
+    """`f` of one network -> of N, the last `num_shared` arguments shared."""
 
-    The family's data is one more of these, given here.
-    """
-    num_shared += 1
-
-    def on_device(*args):
+    def on_device(data, *args):
       own = args[: len(args) - num_shared]
-      shared = args[len(args) - num_shared :]
+      shared = (*args[len(args) - num_shared :], data)
       count = len(own[-1])
       size = min(group or count, count)
       groups = jax.tree.map(
@@ -243,15 +279,19 @@ def make_trainer(
       )
       return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), out)
 
-    def on_mesh(*args):
+    def on_mesh(data, *args):
       specs = (axis,) * (len(args) - num_shared)
       specs += (PartitionSpec(),) * num_shared
       return jax.shard_map(
-          on_device, mesh=mesh, in_specs=specs, out_specs=axis, check_vma=False
-      )(*args)
+          on_device,
+          mesh=mesh,
+          in_specs=(PartitionSpec(), *specs),
+          out_specs=axis,
+          check_vma=False,
+      )(data, *args)
 
-    compiled = jax.jit(on_mesh, donate_argnums=donate)
-    return lambda *args: compiled(*args, shared_data)
+    jitted = jax.jit(on_mesh, donate_argnums=[1 + i for i in donate])
+    return functools.partial(jitted, shared_data)  # `programs` relies on it
 
   unit = mesh.size * (group or 1)
   return Trainer(
@@ -259,4 +299,7 @@ def make_trainer(
       init=over_networks(init_one, 0),
       segment=over_networks(segment_one, 2, donate=(0,)),
       snapshot=over_networks(snapshot_one, 1),
+      mesh=mesh,
+      group=group,
   )
+

@@ -9,6 +9,7 @@ process a core. Rounds alternate, medians are compared. The last line is JSON:
   ms_per_rnn_step        of one network's step, all cores at work
   torch_ms_per_rnn_step  the same, by the PyTorch processes together
   speedup                the latter by the former
+  compile_seconds        of ours, before any of this
   share_of_peak          share of the machine's float32 matmul peak that our
                          matrix products make up; elementwise work counts as 0
 """
@@ -20,7 +21,7 @@ import time
 
 from absl import flags
 
-from experiments.benchmarks import _torch
+from experiments.benchmarks import _roofline, _torch
 from zoo_gen import launch
 
 _STEPS = flags.DEFINE_integer("steps", 30, "Of training, a round.")
@@ -37,10 +38,11 @@ _TORCH_PYTHON = flags.DEFINE_string(
 def main() -> None:
   """Measures and prints."""
   import jax
-  import jax.numpy as jnp
+  import numpy as np
 
   from weightspace import parallel, tasks
   from weightspace.rnn import RNNSpec, make_rnn
+  from zoo_gen.programs import compile_programs
   from zoo_gen.trainer import Recipe, make_trainer
 
   mesh = parallel.mesh(parallel.NETWORKS)
@@ -50,31 +52,33 @@ def main() -> None:
   trainer = make_trainer(
       recipe, family, rnn, seed=0, rollouts=1, mesh=mesh, group=_GROUP.value
   )
+  programs = compile_programs(trainer, trainer.round_up(8))
   net_ids = jax.device_put(
-      jnp.arange(trainer.round_up(8), dtype=jnp.int32),
-      parallel.split(mesh),
+      np.arange(programs.size, dtype=np.int32), parallel.split(mesh)
   )
-  start = time.perf_counter()
-  state = trainer.segment(trainer.init(net_ids), net_ids, 0, 2)
+  state = programs.segment(
+      programs.init(net_ids), net_ids, np.int32(0), np.int32(2)
+  )
   jax.block_until_ready(state)
-  compile_seconds = time.perf_counter() - start
 
   ours, torchs, peaks = [], [], []
   step = 2
   for _ in range(_ROUNDS.value):
     start = time.perf_counter()
-    state = trainer.segment(state, net_ids, step, step + _STEPS.value)
+    state = programs.segment(
+        state, net_ids, np.int32(step), np.int32(step + _STEPS.value)
+    )
     jax.block_until_ready(state)
     took = time.perf_counter() - start
     ours.append(1e3 * took / (_STEPS.value * len(net_ids)))
     step += _STEPS.value
     torchs.append(_torch_ms(mesh.size))
-    peaks.append(_peak(mesh))
+    peaks.append(_roofline.matmul_flops(mesh))
   ms, torch_ms = statistics.median(ours), statistics.median(torchs)
-  flops = _flops(rnn, recipe.batch, family.spec.length)
+  flops = _roofline.work(rnn, recipe.batch, family.spec.length).flops
   peak = max(peaks)
   print(f"ours, ms per RNN-step: {_spread(ours)}; compiled in"
-        f" {compile_seconds:.1f} s")  # fmt: skip
+        f" {programs.seconds:.1f} s")  # fmt: skip
   print(f"torch, {mesh.size} processes: {_spread(torchs)}")
   print(f"float32 matmul peak: {peak / 1e9:.0f} GFLOP/s, best of"
         f" {_ROUNDS.value}; matrix products of an RNN-step:"
@@ -83,6 +87,7 @@ def main() -> None:
       "ms_per_rnn_step": round(ms, 4),
       "torch_ms_per_rnn_step": round(torch_ms, 4),
       "speedup": round(torch_ms / ms, 3),
+      "compile_seconds": round(programs.seconds, 1),
       "share_of_peak": round(flops / (ms * 1e-3) / peak, 4),
   }))
 
@@ -98,45 +103,6 @@ def _torch_ms(processes):
       _TORCH_PYTHON.value, "_torch_loop", "--steps=60", processes=processes
   )
   return ms / processes
-
-
-def _peak(mesh):
-  """float32 matmul FLOP/s of all devices together, one large product each."""
-  import jax
-  import jax.numpy as jnp
-
-  from weightspace import parallel
-
-  size, repeats = 1024, 4
-
-  def product(a):
-    return jax.lax.fori_loop(0, repeats, lambda _, x: (x @ a) * 1e-3, a)
-
-  spread = jax.sharding.PartitionSpec(mesh.axis_names[0])
-  run = jax.jit(jax.shard_map(
-      lambda a: jax.lax.map(product, a),
-      mesh=mesh, in_specs=spread, out_specs=spread,
-  ))  # fmt: skip
-  a = jax.device_put(
-      jnp.ones((mesh.size, size, size), jnp.float32), parallel.split(mesh)
-  )
-  jax.block_until_ready(run(a))
-  best = float("inf")
-  for _ in range(3):
-    start = time.perf_counter()
-    jax.block_until_ready(run(a))
-    best = min(best, time.perf_counter() - start)
-  return mesh.size * repeats * 2 * size**3 / best
-
-
-def _flops(rnn, batch, length):
-  """Of the matrix products of a training step: forward, and twice that back."""
-  from math import prod
-
-  layers = sum(
-      prod(layer.wx) + prod(layer.wh) for layer in rnn.shapes.layers
-  )
-  return 3 * 2 * batch * length * (layers + prod(rnn.shapes.readout.w))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """An audit passes a sound zoo and names what is wrong with another."""
 
+import dataclasses
 import shutil
 
 import jax
@@ -8,20 +9,22 @@ import pytest
 
 from tests import tiny_zoo as tiny
 from weightspace import tasks, zoo
+from weightspace.training.progress import Progress
 from weightspace.zoo import splits
-from zoo_gen import inspection
+from zoo_gen import inspection, shards
 
 ROWS = 54
 PER_SHARD = 24
 
 
-def rewritten(source, path, change):
+def rewritten(source, path, change, spec=None):
   """A copy of a zoo whose arrays were changed before they were sealed.
 
   Args:
     source: of the zoo to copy.
     path: of the copy.
     change: (arrays of all rows), in place.
+    spec: another one for the copy.
   """
   original = zoo.open(source)
   everything = np.arange(len(original))
@@ -33,7 +36,7 @@ def rewritten(source, path, change):
       **{name: column.copy() for name, column in original.columns.items()},
   }
   change(arrays)
-  zoo.create(path, original.spec)
+  zoo.create(path, spec or original.spec)
   for index in range(zoo.num_shards(original.spec)):
     part = slice(PER_SHARD * index, PER_SHARD * (index + 1))
     zoo.write_shard(path, index, {k: a[part] for k, a in arrays.items()})
@@ -54,6 +57,27 @@ def test_a_sound_zoo_passes(tiny_zoo):
   assert summary["recomputed"].startswith("20 rows")
   assert summary["diverged"] == "0 rows"
   assert "median" in summary["final accuracy"]
+
+
+def test_a_zoo_from_before_precisions_passes_and_is_taken_for_the_same(
+    tiny_zoo, tmp_path
+):
+  spec = zoo.open(tiny_zoo).spec
+  before = {k: v for k, v in spec.trainer.items() if k != "matmul_precision"}
+  assert before != spec.trainer
+  path = rewritten(
+      tiny_zoo, tmp_path / "zoo", lambda arrays: None,
+      dataclasses.replace(spec, trainer=before),
+  )  # fmt: skip
+  assert inspection.inspect(path, sample=8).problems == []
+  shards.generate(path, spec, progress=Progress.silent())
+  other = {**spec.trainer, "matmul_precision": "bfloat16"}
+  with pytest.raises(OSError, match="matmul_precision is absent there"):
+    shards.generate(
+        path,
+        dataclasses.replace(spec, trainer=other),
+        progress=Progress.silent(),
+    )
 
 
 def test_a_copy_passes(tiny_zoo, tmp_path):

@@ -28,6 +28,7 @@ def get_config(family: str, size: str, sizes: tuple[str, ...]) -> ConfigDict:
   config.recipe.learning_rates = (0.01, 0.003, 0.0003)  # start, middle, end
   config.recipe.weight_decays = (1e-4,)  # each network draws one
   config.recipe.init_scale = 1.0  # on torch's default initial weights
+  config.recipe.matmul_precision = "float32"  # or tensorfloat32, bfloat16
   config.networks = 1000  # N
   config.shard_size = 125  # networks in a shard
   config.rollouts = 100  # sequences kept of each snapshot, K
