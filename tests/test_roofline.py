@@ -60,7 +60,7 @@ def test_work_counts_what_a_cell_stores(cell, slots):
 def test_the_benchmark_of_accelerators_runs_here():
   done = subprocess.run(
       [sys.executable, "-m", "experiments.benchmarks.accelerator",
-       "--cell=elman", "--networks=2,3", "--steps=1", "--rounds=1"],
+       "--cell=elman", "--networks=3", "--steps=1", "--rounds=1"],
       cwd=ROOT,
       env=os.environ | {"PYTHONPATH": str(ROOT)},
       capture_output=True,
@@ -71,7 +71,7 @@ def test_the_benchmark_of_accelerators_runs_here():
   assert done.returncode == 0, done.stderr
   found = json.loads(done.stdout.splitlines()[-1])
   assert found["peak_source"] == "measured"
-  assert len(found["sweep"]) == 2
+  assert len(found["sweep"]) == 1
   for entry in found["sweep"]:
     assert entry["networks"] % found["devices"] == 0
     assert entry["rnn_steps_per_second"] > 0
