@@ -160,9 +160,12 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded):
   )
   rows = loader.load_by_shape(source, np.arange(len(source)))
   data = tuple(of_shape._replace(columns={}) for of_shape in rows)
+  loss, key = emulation.make_loss(model, family, config, mesh), jax.random.key(1)
+  sums = jax.eval_shape(
+      lambda start: state.zero_sums(loss, optimizer, start, key, data), start
+  )
   program = fit._steps.lower(
-      emulation.make_loss(model, family, config, mesh),
-      optimizer, mesh, sharded, start, jax.random.key(1), data, np.int32(5),
+      loss, optimizer, mesh, sharded, start, sums, key, data, np.int32(5)
   ).compile().as_text()  # fmt: skip
   assert "num_partitions=4" in program
 
