@@ -97,7 +97,7 @@ def own_part(leaf: jax.Array, mesh: Mesh) -> jax.Array:
 
 
 def summed(
-    f: Callable[..., jax.Array], mesh: Mesh, layout: Any = PartitionSpec()
+    f: Callable[..., jax.Array], mesh: Mesh, layout: Any = None
 ) -> Callable[..., jax.Array]:
   """The sum of what `f` is on each device.
 
@@ -113,7 +113,7 @@ def summed(
   return jax.shard_map(
       lambda *args: jax.lax.psum(f(*args), axis),
       mesh=mesh,
-      in_specs=layout,
+      in_specs=PartitionSpec() if layout is None else layout,
       out_specs=PartitionSpec(),
       check_vma=False,
   )

@@ -160,7 +160,8 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded):
   )
   rows = loader.load_by_shape(source, np.arange(len(source)))
   data = tuple(of_shape._replace(columns={}) for of_shape in rows)
-  loss, key = emulation.make_loss(model, family, config, mesh), jax.random.key(1)
+  loss = emulation.make_loss(model, family, config, mesh)
+  key = jax.random.key(1)
   sums = jax.eval_shape(
       lambda start: state.zero_sums(loss, optimizer, start, key, data), start
   )
