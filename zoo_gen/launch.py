@@ -3,14 +3,29 @@
 A launcher imports nothing heavy at its top, so that its --help is quick.
 """
 
+import contextlib
+import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
 
-def run(main: Callable[[], int | None], required: Sequence[str] = ()) -> None:
+def define_distributed() -> flags.FlagHolder[str]:
+  """The flag of launchers that may be one of several processes."""
+  return flags.DEFINE_string(
+      "distributed", "auto", "Whether this is one of several processes: auto"
+      " asks SLURM or the TPU, off, or ADDRESS,COUNT,INDEX with host:port of"
+      " process 0.",
+  )  # fmt: skip
+
+
+def run(
+    main: Callable[[], int | None],
+    required: Sequence[str] = (),
+    distributed: flags.FlagHolder[str] | None = None,
+) -> None:
   """Parses flags and runs `main`, which takes no arguments.
 
   One XLA device is made of each CPU core. A ValueError or OSError, which say
@@ -21,6 +36,8 @@ def run(main: Callable[[], int | None], required: Sequence[str] = ()) -> None:
   Args:
     main: the program; what it returns is the exit status.
     required: names of flags that must be given.
+    distributed: of `define_distributed`; `main` then runs in a process that
+      has joined the others.
   """
   flags.mark_flags_as_required(required)
 
@@ -28,18 +45,30 @@ def run(main: Callable[[], int | None], required: Sequence[str] = ()) -> None:
     if len(argv) > 1:
       raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # jax is chatty about backends
-    from weightspace import parallel
+    from weightspace import parallel, processes
+    from zoo_gen.distributed import joined
 
     parallel.use_all_cores()
-    try:
+    how = "off" if distributed is None else distributed.value
+    with (
+        _errors_in_one_line(),
+        joined(processes.job(how, os.environ)),
+        _errors_in_one_line(),  # before the others are left
+    ):
       return main()
-    except (ValueError, OSError) as error:
-      sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-      print("interrupted; run again to go on", file=sys.stderr)
-      sys.exit(130)
 
   app.run(launch, flags_parser=_parse)
+
+
+@contextlib.contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+  try:
+    yield
+  except (ValueError, OSError) as error:
+    sys.exit(f"error: {error}")
+  except KeyboardInterrupt:
+    print("interrupted; run again to go on", file=sys.stderr)
+    sys.exit(130)
 
 
 def _parse(args):

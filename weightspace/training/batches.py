@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -86,7 +86,7 @@ def of_step(
     key: of this step alone; from it comes which rollouts are taken.
     step: its number, traced.
     size: of the batch.
-    mesh: where the batch is spread over its axis.
+    mesh: inside of `parallel.summed`, to have a device's part of the batch.
   """
   if isinstance(data, Window):
     batch = jax.tree.map(lambda leaf: leaf[step - data.first], data.batches)
@@ -95,18 +95,20 @@ def of_step(
     kept = data[0].log_probs.shape[1]
     drawn = _draw(key, step, size, sizes, kept, _devices(mesh))
     if mesh is not None:
-      rows = jax.lax.with_sharding_constraint(
-          [d and d[0] for d in drawn], parallel.split(mesh)
-      )
-      drawn = [d and (r, d[1]) for r, d in zip(rows, drawn)]
+      drawn = jax.tree.map(lambda leaf: parallel.own_part(leaf, mesh), drawn)
     batch = tuple(
         None if chosen is None else _gather(of_shape, *chosen)
         for of_shape, chosen in zip(data, drawn)
     )
-  if mesh is not None:
-    batch = jax.lax.with_sharding_constraint(batch, parallel.split(mesh))
   # Where a batch comes from may not change how its use is compiled
   return jax.lax.optimization_barrier(batch)
+
+
+def layout(data: tuple[Data, ...] | Window, mesh: Mesh) -> Any:
+  """What of `data` is on each device: see `parallel.summed`."""
+  if not isinstance(data, Window):
+    return PartitionSpec()
+  return Window(PartitionSpec(), PartitionSpec(None, mesh.axis_names[0]))
 
 
 def _devices(mesh):
@@ -163,9 +165,10 @@ def training(
     step_key: (step) -> the key that the loss gets at that step.
     mesh: where batches are spread, and a split that fits is copied to.
     memory: bytes that a split may take up; by default a quarter of what there
-      is, shared by the devices where these are CPU cores.
+      is, shared by the devices where these are CPU cores. What does not fit
+      in one of several processes, all of them read from disk.
   """
-  if fits(zoo, rows, mesh=mesh, memory=memory):
+  if not parallel.anywhere(not fits(zoo, rows, mesh=mesh, memory=memory)):
     yield tuple(
         of_shape._replace(columns={})
         for of_shape in loader.load_by_shape(zoo, rows)
@@ -202,14 +205,14 @@ def fits(
 
 def _allowance(mesh):
   """A quarter of the memory of the device, or its share of the machine's."""
-  devices = jax.local_devices() if mesh is None else list(mesh.devices.flat)
+  devices = jax.local_devices()[:1] if mesh is None else mesh.local_devices
   stats = devices[0].memory_stats() or {}
   if devices[0].platform != "cpu" and "bytes_limit" in stats:
     return stats["bytes_limit"] // 4
   total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
   with contextlib.suppress(OSError, ValueError):  # "max": no limit
     total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-  return total // 4 // _devices(mesh)
+  return total // 4 // len(devices)
 
 
 class Stream:
@@ -301,6 +304,6 @@ class Stream:
     axis = self._mesh.axis_names[0]
     spread = NamedSharding(self._mesh, PartitionSpec(None, axis))
     return Window(
-        jax.device_put(first, parallel.replicated(self._mesh)),
-        jax.device_put(batches, spread),
+        parallel.place(first, parallel.replicated(self._mesh)),
+        jax.tree.map(lambda leaf: parallel.place(leaf, spread), batches),
     )

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
+from weightspace import parallel
 from weightspace.training import records
 
 _HALF_WRITTEN = ".orbax-checkpoint-tmp"
@@ -34,9 +35,9 @@ class CheckpointError(ValueError):
 class Checkpoints:
   """The newest good states of one run, in one folder.
 
-  A process of several uses a folder of its own; nothing here waits for other
-  processes. States are pytrees of arrays that each process holds whole. PRNG
-  keys are refused: derive them from the step.
+  A process of several uses a folder of its own, or `primary`; nothing here
+  waits for other processes. States are pytrees of arrays that each process
+  holds whole. PRNG keys are refused: derive them from the step.
   """
 
   def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
@@ -247,14 +248,22 @@ def _steps(directory):
 
 
 def _place(arrays, template):
-  def place(name, leaf):
-    array = arrays[name]
+  leaves = [arrays[name] for name, _ in _named(template)]
+  tree = jax.tree.unflatten(jax.tree.structure(template), leaves)
+  return place(tree, template)
+
+
+def place(tree: Any, template: Any) -> Any:
+  """NumPy arrays as the leaves of a template are; see `restore`."""
+
+  def one(array, leaf):
     if isinstance(leaf, np.ndarray | np.generic):
       return array
     sharding = getattr(leaf, "sharding", None)
     if sharding is None or not getattr(leaf, "committed", True):
       return jnp.array(array)
-    return jax.device_put(array, sharding, may_alias=False)
+    if sharding.is_fully_addressable:
+      return jax.device_put(array, sharding, may_alias=False)
+    return parallel.place(array, sharding)
 
-  leaves = [place(name, leaf) for name, leaf in _named(template)]
-  return jax.tree.unflatten(jax.tree.structure(template), leaves)
+  return jax.tree.map(one, tree, template)

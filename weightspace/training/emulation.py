@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from weightspace import (
   divergences,
@@ -206,10 +206,13 @@ def make_loss(
     return jax.lax.map(one, (keys, vectors), batch_size=at_once)
 
   def losses_of_shape(params, key, batch, shape):
-    """Losses of networks of one shape, [B, sequences]."""
+    """Losses of networks of one shape, [B, sequences]; B are a device's own."""
+    devices = 1 if mesh is None else mesh.size
     keys = jax.random.split(
-        derive(key, "augmentation"), len(batch.vectors)
+        derive(key, "augmentation"), devices * len(batch.vectors)
     )
+    if mesh is not None:
+      keys = parallel.own_part(keys, mesh)
     codes = encode_batch(params, keys, batch.vectors, shape)
     emulation, original, mask = emulate(model, family, params, codes, batch)
     losses = divergence(original, emulation)
@@ -217,15 +220,23 @@ def make_loss(
       mask = jnp.ones_like(mask)
     return sequence_means(losses, mask)
 
-  def loss(params, key, step, data):
+  def mean(params, key, step, data):
+    """A device's part of the mean over the batch."""
     found = batches.of_step(data, key, step, batch_size(config), mesh)
     # Shape by shape, not joined: that would move examples between devices
-    total = sum(
+    losses = sum(
         jnp.sum(losses_of_shape(params, derive(key, "shape", i), batch, i))
         for i, batch in enumerate(found)
         if batch is not None
     )
-    return total / (config.batch * config.sequences), {}
+    return losses / (config.batch * config.sequences)
+
+  def loss(params, key, step, data):
+    f = mean
+    if mesh is not None:
+      layout = (*[PartitionSpec()] * 3, batches.layout(data, mesh))
+      f = parallel.summed(mean, mesh, layout)
+    return f(params, key, step, data), {}
 
   return loss
 
@@ -260,6 +271,10 @@ def make_measure(
   @functools.partial(jax.jit, static_argnames="shape")
   def measure_batch(params, batch, shape):
     rnn, encoder = model.rnns[shape], model.encoders[shape]
+    if mesh is not None:
+      params = jax.lax.with_sharding_constraint(
+          params, parallel.replicated(mesh)
+      )
     codes = jax.vmap(
         lambda v: encoder.apply(params["encoder"], rnn.unflatten(v))
     )(batch.vectors)
@@ -267,15 +282,18 @@ def make_measure(
     if not config.mask_padding:
       mask = jnp.ones_like(mask)
     losses = {n: divergences.load(n)(original, emulation) for n in names}
-    return {
+    found = {
         name: jnp.mean(sequence_means(loss, mask), axis=-1)
         for name, loss in losses.items()
     }
+    if mesh is None:
+      return found
+    return jax.lax.with_sharding_constraint(found, parallel.replicated(mesh))
 
   def place(leaf):
     if mesh is None:
       return jnp.asarray(leaf)
-    return jax.device_put(leaf, parallel.split(mesh))
+    return parallel.place(leaf, parallel.split(mesh))
 
   def measure(params, data):
     found = [

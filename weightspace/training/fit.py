@@ -52,6 +52,7 @@ def fit(
     metrics: metrics_lib.MetricsLog | None = None,
     progress: progress_lib.Progress | None = None,
     mesh: Mesh | None = None,
+    sharded: bool = False,
     name: str = "fit",
 ) -> FitResult:
   """Trains, validates, selects, saves; resumes where a run was cut short.
@@ -61,7 +62,8 @@ def fit(
   step, wherever the run began, so a run that was cut short and resumed has
   the metrics and, on a CPU, the bits of one that was not.
 
-  On SIGTERM the chunk under way is finished and saved.
+  On SIGTERM the chunk under way is finished and saved. Where the mesh has
+  devices of several processes, a SIGTERM to one of them ends all.
 
   Args:
     loss: see `state.make_step`. Given the same function and optimiser again,
@@ -84,8 +86,11 @@ def fit(
     metrics: a file of this run's own: what it holds beyond the checkpoint is
       dropped.
     progress: silent by default.
-    mesh: where the state is replicated. The batch is split by the sharding
-      that the data came with, or by constraints in the loss.
+    mesh: where the state is. The batch is split by the loss. With several
+      processes, only process 0 is given `metrics`, and `checkpoints` are
+      `primary.PrimaryCheckpoints`.
+    sharded: whether params and the optimiser's state are spread over the mesh
+      (FSDP), or copied to each of its devices.
     name: of the stage, for `progress`.
 
   Raises:
@@ -95,7 +100,8 @@ def fit(
   """
   progress = progress or progress_lib.Progress.silent()
   state = state_lib.init_state(params, optimizer)
-  state, key = _place((state, key), mesh)
+  state = _place(state, mesh, sharded)
+  key = _place(key, mesh)
   if callable(data):
     window = data
   else:
@@ -126,8 +132,9 @@ def fit(
       if sums is None:
         sums = _place(_zero_sums(loss, optimizer, state, key, part), mesh)
       state, sums = _steps(
-          loss, optimizer, mesh, state, sums, key, part, np.int32(end - done)
-      )
+          loss, optimizer, mesh, sharded, state, sums, key, part,
+          np.int32(end - done),
+      )  # fmt: skip
       done = end
     line = _means(sums, np.int32(count))
     return state, {k: float(v) for k, v in line.items()}
@@ -136,7 +143,7 @@ def fit(
     found = {k: float(v) for k, v in validate(state.params).items()}
     if score not in found:
       raise ValueError(f"validate returned no {score!r}, only {list(found)}")
-    state = _select(state, np.float32(found[score]))
+    state = _select(state, np.float32(found[score]), mesh, sharded)
     return state, {VALIDATION + k: v for k, v in found.items()}
 
   with (
@@ -156,14 +163,14 @@ def fit(
         line |= found
       record(step, line)
       stage.advance(count, **_shown(line))
-      stop = preempted()
+      stop = parallel.anywhere(preempted())
       if checkpoints and (stop or _due(step, checkpoint_every, steps)):
         if metrics is not None:
           metrics.sync()  # resuming looks for no lines before a checkpoint
         checkpoints.save(step, state)
       if stop:
         break
-    if preempted():
+    if parallel.anywhere(preempted()):
       logging.warning("%s: stopped at step %d by SIGTERM", name, step)
       raise SystemExit(143)
   if validate is None:
@@ -173,38 +180,59 @@ def fit(
 
 @functools.partial(
     jax.jit,
-    static_argnames=("loss", "optimizer", "mesh"),
+    static_argnames=("loss", "optimizer", "mesh", "sharded"),
     donate_argnames="state",
 )
-def _steps(loss, optimizer, mesh, state, sums, key, data, count):
-  run = state_lib.make_steps(loss, optimizer)
+def _steps(loss, optimizer, mesh, sharded, state, sums, key, data, count):
+  run = state_lib.make_steps(
+      loss, optimizer, lambda state: _keep(state, mesh, sharded)
+  )
   state, sums = run(state, sums, key, data, count)
-  if mesh is not None:
-    state, sums = jax.lax.with_sharding_constraint(
-        (state, sums), parallel.replicated(mesh)
-    )
-  return state, sums
+  return state, _keep(sums, mesh, False)
 
 
 _zero_sums = jax.jit(
     state_lib.zero_sums, static_argnames=("loss", "optimizer")
 )
 _means = jax.jit(state_lib.means)
-_select = jax.jit(state_lib.select, donate_argnames="state")
 
 
-def _place(tree, mesh):
+@functools.partial(
+    jax.jit, static_argnames=("mesh", "sharded"), donate_argnames="state"
+)
+def _select(state, score, mesh, sharded):
+  return _keep(state_lib.select(state, score), mesh, sharded)
+
+
+def _keep(tree, mesh, sharded):
+  """What is new lies where the old lay."""
+  if mesh is None:
+    return tree
+  return jax.tree.map(
+      lambda leaf: jax.lax.with_sharding_constraint(
+          leaf, _sharding(leaf, mesh, sharded)
+      ),
+      tree,
+  )
+
+
+def _place(tree, mesh, sharded=False):
   """Copies to the mesh what its owner has not put on devices already."""
   if mesh is None:
     return tree
-  sharding = parallel.replicated(mesh)
 
   def place(leaf):
     if getattr(leaf, "committed", False):
       return leaf
-    return jax.device_put(leaf, sharding)
+    return parallel.place(leaf, _sharding(leaf, mesh, sharded))
 
   return jax.tree.map(place, tree)
+
+
+def _sharding(leaf, mesh, sharded):
+  if sharded:
+    return parallel.cut(mesh, leaf.shape)
+  return parallel.replicated(mesh)
 
 
 def _rewind(metrics, step):

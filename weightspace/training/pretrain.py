@@ -1,6 +1,8 @@
 """Pretraining: emulation run on a zoo, into a folder, and back from it."""
 
+import contextlib
 import functools
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import plugins, tasks, zoo
+from weightspace import parallel, plugins, tasks, zoo
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.training import batches, emulation, workdir
@@ -18,6 +20,7 @@ from weightspace.training.checkpoints import Checkpoints
 from weightspace.training.fit import fit
 from weightspace.training.metrics import MetricsLog, read
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
+from weightspace.training.primary import PrimaryCheckpoints
 from weightspace.training.progress import Progress
 from weightspace.training.state import init_state, step_key
 from weightspace.types import Params
@@ -31,7 +34,8 @@ class Pretrained(NamedTuple):
     model: encoder and emulator, functions.
     params: {"encoder", "emulator"}, those of the best validation score.
     step: of that score.
-    history: metrics of the run, a dict a line.
+    history: metrics of the run, a dict a line; of several processes, process
+      0 has those of before it was resumed.
   """
 
   model: emulation.Model
@@ -61,6 +65,7 @@ def pretrain(
     *,
     progress: Progress,
     mesh: Mesh | None = None,
+    sharded: bool = False,
     tensorboard: bool = False,
     memory: int | None = None,
 ) -> Pretrained:
@@ -70,9 +75,13 @@ def pretrain(
     source: the zoo.
     config: "encoder", "emulator", "optimizer" and "emulation", see
       `experiments/configs/emulation.py`.
-    folder: of the run: its config, metrics and checkpoints.
+    folder: of the run: its config, metrics and checkpoints. Of several
+      processes, only process 0 reads and writes it.
     progress: where to show how far it is.
-    mesh: to spread each batch over; by default one device does it all.
+    mesh: to spread each batch over; by default one device does it all. It
+      may hold devices of several processes, all of which call this alike.
+    sharded: whether the mesh shares params out or copies them; see `fit`. A
+      run may change it, as it may the mesh.
     tensorboard: whether to write TensorBoard's files too.
     memory: bytes that the training split may take up, by default a quarter of
       what there is; if it takes more, batches are read from disk. No bit of the
@@ -80,7 +89,8 @@ def pretrain(
 
   Raises:
     FileExistsError: the folder belongs to a run of another config.
-    ValueError: a field that is not there, with the nearest name.
+    ValueError: a field that is not there, with the nearest name; processes
+      that were given different zoos or configs.
   """
   settings = plugins.configure(
       emulation.Config, config["emulation"], "emulation"
@@ -90,9 +100,11 @@ def pretrain(
   )
   family = tasks.make(source.spec.family, source.spec.family_config)
   model = emulation.make_model(source.rnns, family, config)
-  folder = workdir.claim(
-      folder, {"zoo": source.spec.to_json(), **config}
-  )
+  folder, first = Path(folder), jax.process_index() == 0
+  claimed = {"zoo": source.spec.to_json(), **config}
+  parallel.check_same(json.dumps(claimed, sort_keys=True), "zoo or config")
+  if first:
+    workdir.claim(folder, claimed)
   split = splits.of_zoo(source, family, seed=settings.split_seed)
   measure = emulation.make_measure(model, family, settings, mesh)
   validation = loader.view_by_shape(
@@ -100,9 +112,11 @@ def pretrain(
   )
   key = jax.random.key(settings.seed)
   with (
-      Checkpoints(folder / "checkpoints") as checkpoints,
-      MetricsLog(
-          folder / "metrics.jsonl", tensorboard=tensorboard
+      PrimaryCheckpoints(folder / "checkpoints") as checkpoints,
+      (
+          MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard)
+          if first
+          else contextlib.nullcontext()
       ) as metrics,
       batches.training(
           source,
@@ -130,11 +144,12 @@ def pretrain(
         metrics=metrics,
         progress=progress,
         mesh=mesh,
+        sharded=sharded,
         name=f"pretrain {config['encoder']['name']}",
     )
   return Pretrained(
       model,
-      jax.device_get(result.state.best_params),
+      parallel.fetch(result.state.best_params),
       int(result.state.best_step),
       result.history,
   )

@@ -47,7 +47,11 @@ def step_key(key: Key, step: jax.Array) -> Key:
   return keys.derive(key, "train step", step)
 
 
-def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
+def make_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    keep: Callable[[TrainState], TrainState] = lambda state: state,
+) -> Callable:
   """One step of gradient descent as a pure function.
 
   Args:
@@ -55,6 +59,7 @@ def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
       this step alone, and what the loss samples comes from it; the step is for
       loaders that go through the data in epochs.
     optimizer: an optax transformation.
+    keep: applied to each new state: a constraint of where it lies.
 
   Returns:
     `step(state, key, data) -> (state, metrics)`. The key is that of the whole
@@ -93,13 +98,17 @@ def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
     new = state._replace(
         step=state.step + 1, params=params, opt_state=opt_state
     )
-    return new, metrics
+    return keep(new), metrics
 
   return step
 
 
-def make_steps(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
-  """Any number of steps as one pure function.
+def make_steps(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    keep: Callable[[TrainState], TrainState] = lambda state: state,
+) -> Callable:
+  """Any number of steps as one pure function; arguments as of `make_step`.
 
   Returns:
     `steps(state, sums, key, data, count) -> (state, sums)`. The count is a
@@ -107,7 +116,7 @@ def make_steps(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
     of metrics start with `zero_sums` and end with `means`; steps in between may
     be taken in parts, with other data in each, and no bit depends on it.
   """
-  step = make_step(loss, optimizer)
+  step = make_step(loss, optimizer, keep)
 
   def steps(state, sums, key, data, count):
     def body(_, carry):

@@ -1,0 +1,86 @@
+"""One of two processes that train together; test_processes starts both.
+
+    python -m tests.training.pair PORT INDEX ZOO FRESH CHAINED
+
+It trains in FRESH until process 1 gets a SIGTERM, then goes on with CHAINED
+until process 1 gets a SIGKILL.
+"""
+
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+
+import jax
+
+from weightspace import parallel, zoo
+from weightspace.processes import Job
+from weightspace.training.pretrain import pretrain
+
+CONFIG = {
+    "encoder": {"name": "flat", "hidden": 16, "layers": 1, "code": 4},
+    "emulator": {"cell": "elman", "hidden": 4, "layers": 1},
+    "optimizer": {"learning_rate": 1e-2},
+    "emulation": {
+        "steps": 60,
+        "batch": 8,
+        "sequences": 2,
+        "validate_every": 2,
+        "checkpoint_every": 10,
+        "augment": "signed",
+    },
+}
+STOP = 50
+
+
+class At:
+  """A progress during which something happens at a step."""
+
+  def __init__(self, step, happens):
+    self.step, self.happens = step, happens
+
+  @contextlib.contextmanager
+  def stage(self, name, *, total, unit="steps", initial=0):
+    self.done = initial
+    yield self
+
+  def advance(self, n, **metrics):
+    self.done += n
+    if self.done == self.step:
+      self.happens()
+
+
+def main(port, index, path, fresh, chained):
+  from zoo_gen.distributed import joined
+
+  def signalled(number):
+    victim = index == "1"
+    return lambda: victim and os.kill(os.getpid(), number)
+
+  def run(folder, progress, **kwargs):
+    return pretrain(
+        zoo.open(path), CONFIG, folder, progress=progress, **kwargs
+    )
+
+  jax.config.update("jax_num_cpu_devices", 2)
+  with joined(Job(f"127.0.0.1:{port}", 2, int(index)), heartbeat=10):
+    kwargs = {"mesh": parallel.mesh(parallel.DATA, jax.devices())}
+    try:
+      parallel.check_same(f"config {index}", "config")
+    except ValueError as error:
+      print("refused:", error)
+    told = parallel.anywhere(index == "1"), parallel.anywhere(False)
+    print("anywhere:", *told)
+    # Only process 0 may touch the folder: here the other one does not know it
+    if index != "0":
+      fresh, chained = (pathlib.Path(f) / "not/mine" for f in (fresh, chained))
+    try:
+      run(fresh, At(STOP, signalled(signal.SIGTERM)), **kwargs)
+    except SystemExit as error:
+      print("left with", error.code, flush=True)
+    run(chained, At(STOP, signalled(signal.SIGKILL)), sharded=True, **kwargs)
+
+
+if __name__ == "__main__":
+  main(*sys.argv[1:])

@@ -1,0 +1,201 @@
+"""One, four and two times two devices train alike, whatever happens to them."""
+
+import collections
+import re
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from tests import processes
+from tests.training import pair
+from weightspace import parallel, tasks, zoo
+from weightspace.training import emulation, fit, pretrain, state
+from weightspace.training import optimizer as optimizer_lib
+from weightspace.training.metrics import read
+from weightspace.training.progress import Progress
+from weightspace.zoo import loader
+
+pytestmark = pytest.mark.timeout(600)  # processes that compile
+SPAN = {"rtol": 0, "atol": 1e-5}
+
+
+def run(path, folder, devices, *, progress=None, sharded=False):
+  pretrain.pretrain(
+      zoo.open(path),
+      pair.CONFIG,
+      folder,
+      progress=progress or Progress.silent(),
+      mesh=parallel.mesh(parallel.DATA, jax.devices()[:devices]),
+      sharded=sharded,
+  )
+
+
+def curve(folder):
+  """(steps, loss and validation loss at each)."""
+  lines = read(folder / "metrics.jsonl")
+  return (
+      [line["step"] for line in lines],
+      [[line.get("loss", 0), line["validation/loss"]] for line in lines],
+  )
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_zoo, tmp_path_factory):
+  """A run on one device, and what it was after some steps."""
+  folder = tmp_path_factory.mktemp("alone")
+  copy = pair.At(
+      24, lambda: shutil.copytree(folder / "run", folder / "begun")
+  )
+  run(tiny_zoo, folder / "run", 1, progress=copy)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def together(tiny_zoo, alone, tmp_path_factory):
+  """The folders of two processes, and how each of these ended."""
+  folder, port = tmp_path_factory.mktemp("together"), processes.free_port()
+  shutil.copytree(alone / "begun", folder / "begun")
+  ends = processes.finish(*(
+      processes.start(
+          "-m", "tests.training.pair", port, index, tiny_zoo,
+          folder / "fresh", folder / "begun",
+      )
+      for index in (0, 1)
+  ))  # fmt: skip
+  return folder, ends
+
+
+def test_four_devices_train_as_one(tiny_zoo, tmp_path, alone):
+  run(tiny_zoo, tmp_path / "run", 4)
+  steps, losses = curve(alone / "run")
+  assert steps == list(range(0, 61, 2))
+  assert losses[-1][1] < 0.9 * losses[0][1]
+  found = curve(tmp_path / "run")
+  assert found[0] == steps
+  np.testing.assert_allclose(found[1], losses, **SPAN)
+
+
+def test_two_processes_train_as_one_device(together, alone):
+  folder, _ = together
+  steps, losses = curve(folder / "fresh")
+  assert steps == list(range(0, pair.STOP + 1, 2))
+  expected = curve(alone / "run")[1][: len(steps)]
+  np.testing.assert_allclose(losses, expected, **SPAN)
+
+
+def test_processes_that_differ_are_told(together):
+  for _, out, err in together[1]:
+    assert "refused: process 1 has another config than process 0" in out, err
+    assert "anywhere: True False" in out
+
+
+def test_a_sigterm_to_one_saves_and_stops_all(together):
+  folder, ends = together
+  for _, out, err in ends:
+    assert "left with 143" in out, err
+    assert f"stopped at step {pair.STOP} by SIGTERM" in err
+  assert (folder / "fresh" / "checkpoints" / str(pair.STOP)).is_dir()
+
+
+def test_where_one_is_killed_the_other_says_so_and_stops(together):
+  _, ((status, _, err), (killed, _, _)) = together
+  assert killed == -signal.SIGKILL
+  assert status not in (0, -signal.SIGKILL)
+  assert re.search("another (process stopped|task died)", err), err
+
+
+@pytest.mark.parametrize(
+    "name, devices, sharded", [("fresh", 4, True), ("begun", 1, False)]
+)
+def test_it_goes_on_elsewhere(
+    tiny_zoo, tmp_path, together, alone, name, devices, sharded
+):
+  """What was replicated is sharded now, and the other way round."""
+  folder = tmp_path / name
+  shutil.copytree(together[0] / name, folder)
+  assert curve(folder)[0][-1] == pair.STOP
+  run(tiny_zoo, folder, devices, sharded=sharded)
+  steps, losses = curve(folder)
+  expected_steps, expected = curve(alone / "run")
+  assert steps == expected_steps
+  np.testing.assert_allclose(losses, expected, **SPAN)
+
+
+COLLECTIVES = (
+    "all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast"
+    "|reduce-scatter|ragged-all-to-all"
+)
+
+
+def exchanged(program):
+  """{collective: multiset of the shapes that it moves}."""
+  found = collections.defaultdict(collections.Counter)
+  for types, name in re.findall(
+      rf"= (.*?) ({COLLECTIVES})(?:-start)?\(", program
+  ):
+    found[name].update(re.findall(r"\w+\[[\d,]*\]", types))
+  return found
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_devices_exchange_gradients_alone(tiny_zoo, sharded):
+  source = zoo.open(tiny_zoo)
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  model = emulation.make_model(source.rnns, family, pair.CONFIG)
+  config = emulation.Config(**pair.CONFIG["emulation"])
+  mesh = parallel.mesh(parallel.DATA)
+  optimizer = optimizer_lib.make_optimizer(optimizer_lib.OptimizerConfig())
+  start = jax.eval_shape(
+      lambda key: state.init_state(model.init(key), optimizer),
+      jax.random.key(0),
+  )
+  start = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(
+          leaf.shape, leaf.dtype, sharding=fit._sharding(leaf, mesh, sharded)
+      ),
+      start,
+  )
+  rows = loader.load_by_shape(source, np.arange(len(source)))
+  data = tuple(of_shape._replace(columns={}) for of_shape in rows)
+  loss = emulation.make_loss(model, family, config, mesh)
+  key = jax.random.key(1)
+  sums = jax.eval_shape(
+      lambda start: state.zero_sums(loss, optimizer, start, key, data), start
+  )
+  program = fit._steps.lower(
+      loss, optimizer, mesh, sharded, start, sums, key, data, np.int32(5)
+  ).compile().as_text()  # fmt: skip
+  assert "num_partitions=4" in program
+
+  def shapes(leaves):
+    return collections.Counter(
+        f"f32[{','.join(map(str, leaf.shape))}]" for leaf in leaves
+    )
+
+  params = jax.tree.leaves(start.params)
+  cut = [leaf for leaf in params if not leaf.sharding.is_fully_replicated]
+  assert bool(cut) == sharded
+  found = exchanged(program)
+  scalars = found["all-reduce"].pop("f32[]")  # losses and norms
+  assert scalars <= 4
+  if not sharded:
+    assert found == {"all-reduce": shapes(params)}
+  else:
+    # Params are gathered, once a step; XLA may scatter sums on a GPU or TPU
+    assert found.keys() == {"all-reduce", "all-gather"}
+    assert found["all-reduce"] == shapes(params)
+    assert found["all-gather"] == shapes(cut)
+
+
+def test_collectives_are_found():
+  program = (
+      "%a = (f32[8,2]{1,0}, f32[]) all-reduce(%b, %c)\n"
+      "%d = bf16[3]{0} all-gather-start(%e)\n%f = f32[3] add(%a, %d)"
+  )
+  assert exchanged(program) == {
+      "all-reduce": {"f32[8,2]": 1, "f32[]": 1},
+      "all-gather": {"bf16[3]": 1},
+  }
