@@ -5,7 +5,13 @@
 
 Killed at any moment and run again, it goes on and ends in the same bits. Any
 field of the config can be set: --config.networks=64 --config.rnn.cell=gru.
+
+Several processes make a zoo together, each its share of the shards: those of a
+job array (--shard_index=I --shard_count=N, or SLURM's own), of an srun or of a
+pod. They need to see one folder; the last one finishes the zoo.
 """
+
+import os
 
 from absl import flags
 from ml_collections import config_flags
@@ -27,6 +33,15 @@ _TIME_UNROLL = flags.DEFINE_integer(
 _MAX_SEGMENT = flags.DEFINE_integer(
     "max_segment", 1000, "Steps between two saves, at most.", lower_bound=1
 )
+_SHARD_INDEX = flags.DEFINE_integer(
+    "shard_index", None, "Make the shards I, I + N, I + 2 N, ... only.",
+    lower_bound=0,
+)  # fmt: skip
+_SHARD_COUNT = flags.DEFINE_integer(
+    "shard_count", None, "N, with --shard_index; 1 makes all shards, even in a"
+    " SLURM array.", lower_bound=1,
+)  # fmt: skip
+_DISTRIBUTED = launch.define_distributed()
 
 
 def main() -> None:
@@ -34,15 +49,34 @@ def main() -> None:
   from weightspace.training.progress import Progress
   from zoo_gen import shards
 
-  shards.generate(
+  left = shards.generate(
       _ZOO.value,
       shards.plan(_CONFIG.value.to_dict()),
       progress=Progress(),
       group=_GROUP.value,
       time_unroll=_TIME_UNROLL.value,
       max_segment=_MAX_SEGMENT.value,
+      share=_share(),
+  )
+  if left:
+    print(
+        f"shards that others have to make: {', '.join(map(str, left))}. The"
+        " last process to end finishes the zoo, or any later run"
+    )
+
+
+def _share():
+  """Of an array's tasks, each of which may be several processes."""
+  import jax
+
+  from weightspace import processes
+
+  task = processes.share(_SHARD_INDEX.value, _SHARD_COUNT.value, os.environ)
+  return processes.Share(
+      task.index * jax.process_count() + jax.process_index(),
+      task.count * jax.process_count(),
   )
 
 
 if __name__ == "__main__":
-  launch.run(main, required=("config", "zoo"))
+  launch.run(main, required=("config", "zoo"), distributed=_DISTRIBUTED)

@@ -5,6 +5,9 @@ trainer's state is saved, and what the zoo keeps of a snapshot is on disk
 before training goes past it. Whenever the process dies, running it again
 goes on from the newest good state and ends in the same bits. SIGTERM is
 answered within seconds: the state is saved, and the exit status is 143.
+
+Several processes each make a share of the shards. Whoever works on a shard
+holds its lock, so it does no harm to give two of them the same.
 """
 
 import dataclasses
@@ -22,6 +25,7 @@ from absl import logging
 
 from weightspace import plugins, tasks, zoo
 from weightspace.parallel import NETWORKS, mesh, split
+from weightspace.processes import Share
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training.checkpoints import CheckpointError, Checkpoints
 from weightspace.training.preemption import watch_sigterm
@@ -29,6 +33,7 @@ from weightspace.training.progress import Progress
 from weightspace.training.records import TemplateError
 from weightspace.zoo import files, manifest, npy, npz
 from weightspace.zoo.schema import ZooSpec
+from zoo_gen import claims
 from zoo_gen.programs import Programs, compile_to_fit, usable_memory
 from zoo_gen.trainer import Recipe, make_trainer
 
@@ -96,10 +101,12 @@ def generate(
     max_segment: int = 1000,
     devices=None,
     only: Iterable[int] | None = None,
-) -> None:
+    share: Share | None = None,
+) -> list[int]:
   """Makes a zoo, or what is missing of it.
 
-  On SIGTERM the steps under way are finished and the state is saved.
+  On SIGTERM the steps under way are finished and the state is saved. Whoever
+  finds all shards there marks the zoo finished.
 
   Args:
     path: the zoo's folder; made if it is not there.
@@ -112,6 +119,11 @@ def generate(
     max_segment: steps between two saves of the trainer's state, at most.
     devices: to spread networks over; by default all local ones.
     only: numbers of the shards to make, and the zoo stays unfinished.
+    share: of the shards, of several processes that make a zoo together; by
+      default all.
+
+  Returns:
+    The shards that are still missing.
 
   Raises:
     SystemExit: 143, after a SIGTERM.
@@ -127,11 +139,10 @@ def generate(
   recipe = Recipe(snapshot_steps=spec.snapshot_steps, **spec.trainer)
   devices = mesh(NETWORKS, devices)
   stops = _stops(recipe, max_segment)
-  missing = zoo.missing_shards(path)
+  share = share or Share()
+  every = [i for i in range(manifest.num_shards(spec)) if i in share]
+  missing = [i for i in zoo.missing_shards(path) if i in share]
   chosen = missing if only is None else sorted({*only} & {*missing})
-  done = spec.num_networks - sum(
-      len(zoo.shard_networks(spec, index)) for index in missing
-  )
   with watch_sigterm() as preempted:
     programs = {}
     if chosen:
@@ -143,27 +154,39 @@ def generate(
           )
           stage.advance(3)
     with progress.stage(
-        "train networks",
-        total=spec.num_networks * recipe.steps,
+        "train networks" + ("" if share.count == 1 else f", {share}"),
+        total=_networks(spec, every) * recipe.steps,
         unit="steps",
-        initial=done * recipe.steps,
+        initial=(_networks(spec, every) - _networks(spec, missing))
+        * recipe.steps,
     ) as stage:
       for index in chosen:
         _stop_if(preempted)
-        _make_shard(
-            programs[zoo.shard_rnn(spec, index)],
-            recipe, path, spec, index, stops, split(devices), stage, preempted,
-        )  # fmt: skip
-      if only is None:
+        with claims.claim(path / "work" / f"{index:05d}.lock") as mine:
+          if not mine:
+            logging.warning("another process is making shard %d", index)
+          elif not zoo.has_shard(path, index):
+            _make_shard(
+                programs[zoo.shard_rnn(spec, index)],
+                recipe, path, spec, index, stops, split(devices), stage,
+                preempted,
+            )  # fmt: skip
+      left = zoo.missing_shards(path)
+      if only is None and not left:
         zoo.finalize(path)
         shutil.rmtree(path / "work", ignore_errors=True)
       _stop_if(preempted)
+  return left
 
 
 def _stop_if(preempted: Callable[[], bool]) -> None:
   if preempted():
     logging.warning("stopped by SIGTERM; run again to go on")
     raise SystemExit(143)
+
+
+def _networks(spec, indices):
+  return sum(len(zoo.shard_networks(spec, index)) for index in indices)
 
 
 def _shape(text: str) -> dict[str, Any]:
@@ -257,7 +280,8 @@ def _make_shard(programs: Programs, recipe, path, spec, index, stops, sharding,
       logging.warning("shard %d starts over: %s", index, error)
       shutil.rmtree(work)
   zoo.write_shard(path, index, rows)
-  shutil.rmtree(work)
+  # Whoever finishes the zoo removes it too
+  shutil.rmtree(work, ignore_errors=True)
 
 
 def _train(programs, recipe, work, net_ids, count, stops, stage, preempted):

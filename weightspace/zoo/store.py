@@ -27,6 +27,10 @@ def create(path: str | os.PathLike, spec: ZooSpec) -> None:
   if path.exists() and not path.is_dir():
     raise FileExistsError(f"{path} is a file; choose another folder")
   files.refuse_links(path / manifest.ZOO, path / manifest.SHARDS)
+  # Looked at before the zoo is looked for: a process that creates the same one
+  # right now may have its draft there, and then more.
+  names = set(path.glob("*"))
+  foreign = names.difference(files.leftovers(path / manifest.ZOO))
   if (path / manifest.ZOO).exists():
     there, _ = manifest.read(path)
     lines = differences(there, spec)
@@ -36,9 +40,6 @@ def create(path: str | os.PathLike, spec: ZooSpec) -> None:
           " Ask for the same, or choose another folder"
       )
     return
-  # A process that creates the same zoo right now may have its draft there.
-  drafts = files.leftovers(path / manifest.ZOO)
-  foreign = [f for f in path.glob("*") if f not in drafts]
   if foreign:
     raise FileExistsError(
         f"{path} is not empty and not a zoo: it holds"
