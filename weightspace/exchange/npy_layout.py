@@ -28,7 +28,7 @@ import numpy as np
 from weightspace.exchange import npy_shapes
 from weightspace.rnn import RNNSpec
 from weightspace.tasks import formal_language, tiled_mnist
-from weightspace.zoo import files
+from weightspace.zoo import files, npy
 
 PARAMETERS, SEQUENCES = "parameters.npy", "sequences.npy"
 LOGITS, TASKS = "logits.npy", "tasks.npy"
@@ -204,7 +204,15 @@ def _args(path):
 
 def _map(file):
   try:
-    array = files.map_array(file)
+    header = npy.read_header(file)
+    array = np.memmap(
+        file,
+        header.dtype,
+        "r",
+        header.offset,
+        header.shape,
+        "F" if header.fortran else "C",
+    )
   except (ValueError, OSError) as error:
     raise ValueError(
         f"{file} is not an .npy array of numbers, or truncated ({error})"

@@ -166,7 +166,7 @@ def _document(path):
           " known here; install a newer weightspace"
       )
     require_fields("the document", document, _FIELDS)
-    files.check_seal(document, text)
+    files.check_seal(text)
   except ValueError as error:
     raise ValueError(f"{path} is no description of an encoder: {error}") from (
         error
