@@ -44,7 +44,8 @@ def repair(
   Raises:
     ZooError: `zoo.json` is damaged, and nothing else says what the zoo is.
     ValueError: the zoo was not made here, or with other software, or what is
-      made again is not what was lost. Then nothing has changed.
+      made again is not what was lost, or another process is repairing it. Then
+      nothing has changed.
   """
   path, progress = Path(path), progress or Progress.silent()
   spec, document = manifest.read(path)
@@ -58,7 +59,7 @@ def repair(
     yield f"damaged: {line}"
   if lost:
     _check_origin(path, spec, document)
-    shards.generate(
+    left = shards.generate(
         path / _SCRATCH,
         spec,
         progress=progress,
@@ -66,6 +67,10 @@ def repair(
         devices=devices,
         only=lost,
     )
+    if set(left) & set(lost):
+      raise ValueError(
+          f"another process is repairing {path}; wait until it is done"
+      )
     for index in lost:
       _check_made(path, spec, index, wanted[index])
   for index in damage:

@@ -79,7 +79,9 @@ def main(port, index, path, fresh, chained):
       run(fresh, At(STOP, signalled(signal.SIGTERM)), **kwargs)
     except SystemExit as error:
       print("left with", error.code, flush=True)
-    run(chained, At(STOP, signalled(signal.SIGKILL)), sharded=True, **kwargs)
+    # Where one has too little memory for the split, both read batches from disk
+    kwargs |= {"sharded": True, "memory": 0 if index == "1" else None}
+    run(chained, At(STOP, signalled(signal.SIGKILL)), **kwargs)
 
 
 if __name__ == "__main__":

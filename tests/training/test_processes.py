@@ -1,6 +1,8 @@
 """One, four and two times two devices train alike, whatever happens to them."""
 
 import collections
+import contextlib
+import functools
 import re
 import shutil
 import signal
@@ -12,7 +14,7 @@ import pytest
 from tests import processes
 from tests.training import pair
 from weightspace import parallel, tasks, zoo
-from weightspace.training import emulation, fit, pretrain, state
+from weightspace.training import batches, emulation, fit, pretrain, state
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training.metrics import read
 from weightspace.training.progress import Progress
@@ -101,7 +103,8 @@ def test_a_sigterm_to_one_saves_and_stops_all(together):
 
 
 def test_where_one_is_killed_the_other_says_so_and_stops(together):
-  _, ((status, _, err), (killed, _, _)) = together
+  _, ((status, _, err), (killed, _, its_err)) = together
+  assert "batches are read from disk" in its_err
   assert killed == -signal.SIGKILL
   assert status not in (0, -signal.SIGKILL)
   assert re.search("another (process stopped|task died)", err), err
@@ -113,7 +116,10 @@ def test_where_one_is_killed_the_other_says_so_and_stops(together):
 def test_it_goes_on_elsewhere(
     tiny_zoo, tmp_path, together, alone, name, devices, sharded
 ):
-  """What was replicated is sharded now, and the other way round."""
+  """What was replicated is sharded now, and the other way round.
+
+  What was streamed in "begun" is in memory now, too.
+  """
   folder = tmp_path / name
   shutil.copytree(together[0] / name, folder)
   assert curve(folder)[0][-1] == pair.STOP
@@ -140,8 +146,10 @@ def exchanged(program):
   return found
 
 
-@pytest.mark.parametrize("sharded", [False, True])
-def test_devices_exchange_gradients_alone(tiny_zoo, sharded):
+@pytest.mark.parametrize(
+    "sharded, streamed", [(False, False), (True, False), (False, True)]
+)
+def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   source = zoo.open(tiny_zoo)
   family = tasks.make(source.spec.family, source.spec.family_config)
   model = emulation.make_model(source.rnns, family, pair.CONFIG)
@@ -158,15 +166,22 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded):
       ),
       start,
   )
-  rows = loader.load_by_shape(source, np.arange(len(source)))
-  data = tuple(of_shape._replace(columns={}) for of_shape in rows)
   loss = emulation.make_loss(model, family, config, mesh)
   key = jax.random.key(1)
-  sums = jax.eval_shape(
-      lambda start: state.zero_sums(loss, optimizer, start, key, data), start
-  )
+  if streamed:
+    stream = batches.Stream(
+        source, np.arange(len(source)), emulation.batch_size(config),
+        functools.partial(state.step_key, key), mesh=mesh,
+    )  # fmt: skip
+    with contextlib.closing(stream):
+      data, _ = stream(0)
+  else:
+    rows = loader.load_by_shape(source, np.arange(len(source)))
+    data = tuple(of_shape._replace(columns={}) for of_shape in rows)
   program = fit._steps.lower(
-      loss, optimizer, mesh, sharded, start, sums, key, data, np.int32(5)
+      loss, optimizer, mesh, sharded, start,
+      state.zero_sums(loss, optimizer, start, key, data),
+      key, data, np.int32(5),
   ).compile().as_text()  # fmt: skip
   assert "num_partitions=4" in program
 

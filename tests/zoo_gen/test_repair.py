@@ -11,7 +11,7 @@ import pytest
 from tests.zoo import example
 from weightspace import zoo
 from weightspace.zoo import files
-from zoo_gen import repair
+from zoo_gen import claims, repair
 
 GROUP = 2  # of tests.tiny_zoo
 
@@ -69,6 +69,18 @@ def test_all_kinds_of_damage_are_mended_to_the_bit(path, tiny_zoo):
   assert f"wrote {second / 'shard.json'} again" in text
   assert "made shard 2 again" in text
   assert repaired(path) == [f"nothing to repair in {path}"]
+
+
+def test_where_another_process_repairs_it_nothing_is_done(path):
+  zoo.create(path / "repair", zoo.open(path).spec)
+  (path / "shards" / "00000" / "task.npy").unlink()
+  before = contents(path / "shards")
+  with (
+      claims.claim(path / "repair" / "work" / "00000.lock"),
+      pytest.raises(ValueError, match="another process is repairing"),
+  ):
+    repaired(path)
+  assert contents(path / "shards") == before
 
 
 def test_another_outcome_replaces_nothing(path):
