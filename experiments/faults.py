@@ -136,7 +136,8 @@ class _Victim:
     if status == 143:
       assert sent != "KILL", child.report(sent)
       saved = self._job.saved(self._path)
-      assert saved == child.done, child.report(
+      # More where it was stopped before it took up what earlier ones saved
+      assert saved >= child.done, child.report(
           f"{sent}: {saved} of {child.done} units are saved;"
       )
       self.terminated += 1

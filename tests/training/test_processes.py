@@ -196,12 +196,14 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   found = exchanged(program)
   scalars = found["all-reduce"].pop("f32[]")  # losses and norms
   assert scalars <= 4
+  # XLA may sum gradients that are equal, those of a layer's two biases, once
+  assert found["all-reduce"] <= shapes(params)
+  assert found["all-reduce"].keys() == shapes(params).keys()
   if not sharded:
-    assert found == {"all-reduce": shapes(params)}
+    assert found.keys() == {"all-reduce"}
   else:
     # Params are gathered, once a step; XLA may scatter sums on a GPU or TPU
     assert found.keys() == {"all-reduce", "all-gather"}
-    assert found["all-reduce"] == shapes(params)
     assert found["all-gather"] == shapes(cut)
 
 
