@@ -1,6 +1,7 @@
 """Comparing encoders: which runs there are, and the table of them."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -93,6 +94,15 @@ def test_the_table_has_means_and_extremes_and_the_best_last():
 def test_what_cannot_be_is_refused(source, kwargs, message):
   with pytest.raises(ValueError, match=message):
     plan(source, **kwargs)
+
+
+def test_the_table_in_the_readme_is_that_of_the_results():
+  root = pathlib.Path(__file__).parents[1]
+  file = "results/small/emulation.json"
+  runs = json.loads((root / file).read_text())["runs"]
+  readme = (root / "README.md").read_text()
+  shown = readme.split(f"<!-- {file} -->")[1].split("<!-- end -->")[0]
+  assert shown.strip() == comparison.table(runs)
 
 
 def test_a_folder_without_runs_is_refused(tmp_path):
