@@ -34,6 +34,8 @@ def finish(*started):
   """(status, output, errors) of each; kills all that is still there."""
   with contextlib.ExitStack() as stack:
     for process in started:
+      stack.enter_context(process)  # waits for it, closes its pipes
+    for process in started:
       stack.callback(process.kill)
     found = [process.communicate(timeout=SECONDS) for process in started]
   return [
