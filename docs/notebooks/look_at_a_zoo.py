@@ -70,7 +70,8 @@ family = tasks.make(zoo.spec.family, zoo.spec.family_config)
 step, accuracy = zoo.columns["step"], zoo.columns["accuracy"]
 best = zoo.columns["net_id"][np.argmax(accuracy)]
 rows = np.flatnonzero(zoo.columns["net_id"] == best)
-print(f"network {best}, trained on {family.describe(zoo.columns['task'][best])}")
+language = family.describe(zoo.columns["task"][rows[0]])
+print(f"network {best}, trained on {language}")
 for row, strings in zip(rows, zoo.rollouts(rows).sequences):
   print(f"\nafter {step[row]} steps, {accuracy[row]:.0%} of strings are right")
   for string in strings[:3]:

@@ -72,6 +72,10 @@ else:
 rnn, weights = from_torch.load(network)  # a file of safetensors would do, too
 print(type(network).__name__, "->", rnn.spec)
 
+xs = np.eye(6, dtype=np.float32)[[BOS, a, b, c, d]]
+for symbol, odds in zip("^abcd", jax.nn.softmax(rnn.unroll(weights, xs))):
+  print(f"after {symbol}:", " ".join(f"{p:.2f}" for p in odds))
+
 # %% [markdown]
 # ## An encoder
 #
