@@ -9,6 +9,7 @@
 # %%
 import os
 import pathlib
+import re
 import tempfile
 
 import numpy as np
@@ -75,7 +76,8 @@ print(f"network {best}, trained on {language}")
 for row, strings in zip(rows, zoo.rollouts(rows).sequences):
   print(f"\nafter {step[row]} steps, {accuracy[row]:.0%} of strings are right")
   for string in strings[:3]:
-    print("  ", " ".join(family.spec.symbols[token] for token in string))
+    text = " ".join(family.spec.symbols[token] for token in string)
+    print("  ", re.sub("( EOS)+$", " EOS", text))  # padding
 
 # %% [markdown]
 # ## All of them
