@@ -99,12 +99,12 @@ def draw(zoo, step, accuracy):
   left.plot(steps, curves.T, color=style.FAINT, linewidth=0.9)
   left.plot(steps, np.median(curves, axis=0), color=style.BLUE, marker="o")
   left.annotate(
-      "median", (steps[-1], np.median(curves[:, -1])), xytext=(-8, 8),
+      "median", (steps[-1], np.median(curves[:, -1])), xytext=(-8, -16),
       textcoords="offset points", ha="right", color=style.BLUE,
   )  # fmt: skip
-  left.set(title="Every network learns", xlabel="training step", ylim=(0, 1))
+  left.set(title="Every network learns", xlabel="training step", ylim=(0, 1.04))
   left.set(ylabel="strings that are right")
-  left.yaxis.set_major_formatter("{x:.0%}".format)
+  left.yaxis.set_major_formatter("{x:.0%}")
   xy, explained = codes.pca(zoo.vectors(np.arange(len(zoo))))
   for network in xy.reshape(-1, len(steps), 2):
     right.plot(*network.T, color=style.FAINT, linewidth=0.7, zorder=0)

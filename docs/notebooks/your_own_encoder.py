@@ -173,7 +173,7 @@ def draw(losses, xy, explained, accuracy):
       *xy.T, c=accuracy, cmap=style.SEQUENTIAL, s=20, edgecolor="white",
       linewidth=0.4,
   )  # fmt: skip
-  figure.colorbar(points, format="{x:.0%}".format)
+  figure.colorbar(points, format="{x:.0%}")
   right.set(title="Codes, by the accuracy of the network")
   right.set_xlabel(f"first component ({explained[0]:.0%} of variance)")
   right.set_ylabel(f"second component ({explained[1]:.0%})")

@@ -85,7 +85,7 @@ def make(config):
   def performance(key, task, rnn, weights):
     batch = sample_batch(derive(key, "test"), task, config.eval_sequences)
     answers = jnp.argmax(rnn.unroll(weights, batch.inputs), axis=-1)
-    right = (answers == batch.targets) * batch.mask
+    right = jnp.where(answers == batch.targets, batch.mask, 0)
     return {"accuracy": jnp.sum(right) / jnp.sum(batch.mask)}
 
   return TaskFamily(
