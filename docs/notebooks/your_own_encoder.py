@@ -135,7 +135,7 @@ runs = {}
 for name in ("constant", "spectra"):
   config = emulation.get_config(f"{name},tiny")
   config.encoder.code = 8
-  config.emulation.update(steps=150, validate_every=30)
+  config.emulation.update(steps=100, validate_every=20)
   config.optimizer.learning_rate = 1e-2
   runs[name] = pretrain(
       zoo, config.to_dict(), workdir / name, progress=quiet
@@ -174,15 +174,16 @@ def draw(losses, xy, explained, accuracy):
       linewidth=0.4,
   )  # fmt: skip
   figure.colorbar(points, format="{x:.0%}")
-  right.set(title="Codes, by the accuracy of the network")
+  right.set(title="Codes of trained networks, by accuracy")
   right.set_xlabel(f"first component ({explained[0]:.0%} of variance)")
   right.set_ylabel(f"second component ({explained[1]:.0%})")
   right.set(xticks=[], yticks=[])
   return figure
 
 
-xy, explained = codes.pca(codes.of_zoo(zoo, runs["spectra"]))
-figure = draw(losses, xy, explained, zoo.columns["accuracy"])
+trained = zoo.columns["step"] > 0  # untrained ones are far from all others
+xy, explained = codes.pca(codes.of_zoo(zoo, runs["spectra"])[trained])
+figure = draw(losses, xy, explained, zoo.columns["accuracy"][trained])
 figure.savefig(workdir / "your_own_encoder.png", dpi=150)
 figure
 
