@@ -1,0 +1,57 @@
+"""Makes the documentation: notebooks with their output, and the API.
+
+    pip install -e '.[docs]' && python -m docs.build --out=DIR
+
+Executes the notebooks in docs/notebooks, in their order, and writes
+DIR/index.html, a page for each, and DIR/api from docstrings. Pages ask nobody
+for anything; a notebook that fails ends it.
+"""
+
+from absl import flags
+
+from zoo_gen import launch
+
+_OUT = flags.DEFINE_string("out", None, "Folder to write; made if missing.")
+
+NOTEBOOKS = (
+    "look_at_a_zoo",
+    "your_own_network",
+    "your_own_task",
+    "your_own_encoder",
+)
+# Launchers define flags when they are imported, many of the same name
+MODULES = ("weightspace", "zoo_gen.shards", "zoo_gen.trainer")
+
+
+def main() -> None:
+  """Launches all of it."""
+  import os
+  import pathlib
+  import tempfile
+
+  import pdoc
+
+  from docs import pages, percent
+
+  out = pathlib.Path(_OUT.value)
+  out.mkdir(parents=True, exist_ok=True)
+  listed = []
+  with tempfile.TemporaryDirectory() as folder:
+    os.environ["WEIGHTSPACE_NOTEBOOKS"] = folder
+    for name in NOTEBOOKS:
+      path = pages.HERE / "notebooks" / f"{name}.py"
+      cells = percent.parse(path.read_text())
+      body = pages.notebook(percent.run(cells, str(path)))
+      title = pages.title(cells)
+      (out / f"{name}.html").write_text(pages.page(title, body))
+      listed.append((f"{name}.html", title, pages.summary(cells)))
+      print(out / f"{name}.html")
+  pdoc.render.configure(docformat="google", show_source=False)
+  pdoc.pdoc(*MODULES, output_directory=out / "api")
+  print(out / "api" / "index.html")
+  (out / "index.html").write_text(pages.index(listed))
+  print(out / "index.html")
+
+
+if __name__ == "__main__":
+  launch.run(main, required=("out",))
