@@ -16,7 +16,7 @@ from weightspace import tasks, zoo
 from weightspace.evaluation import emulation
 from weightspace.training import pretrain
 from weightspace.training.progress import Progress
-from weightspace.zoo import splits
+from weightspace.zoo import files, splits
 
 RUN, ALL = "emulation.json", "comparison.json"
 PARTS = ("validation", "ood")
@@ -127,10 +127,10 @@ def train(
 
 def gather(folder: str | os.PathLike) -> list[dict[str, Any]]:
   """What all finished runs in a folder found, by name of the run."""
-  files = sorted(Path(folder).glob(f"*/{RUN}"))
-  if not files:
+  found = sorted(Path(folder).glob(f"*/{RUN}"))
+  if not found:
     raise ValueError(f"{folder} holds no finished run")
-  return [json.loads(file.read_text()) for file in files]
+  return [json.loads(file.read_text()) for file in found]
 
 
 def write(folder: str | os.PathLike, found: Sequence[Mapping]) -> None:
@@ -177,6 +177,4 @@ def _spread(values):
 
 
 def _write(path, value):
-  temporary = path.with_suffix(f".{os.getpid()}.tmp")
-  temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-  temporary.replace(path)
+  files.replace_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

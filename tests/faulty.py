@@ -1,4 +1,7 @@
-"""Disks that are full, folders that may not be written to, damaged files."""
+"""Disks that are full, folders that may not be written to, damaged files.
+
+And where in a JSON document damage may be done.
+"""
 
 import contextlib
 import os
@@ -45,3 +48,14 @@ def flipped(content, place, bit=0):
   changed = bytearray(content)
   changed[place] ^= 1 << bit
   return bytes(changed)
+
+
+def paths(value, prefix=()):
+  """Where something lies in JSON values: keys and places from the top."""
+  yield prefix
+  if isinstance(value, dict):
+    for key, item in value.items():
+      yield from paths(item, (*prefix, key))
+  elif isinstance(value, list):
+    for i, item in enumerate(value):
+      yield from paths(item, (*prefix, i))

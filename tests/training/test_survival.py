@@ -98,16 +98,6 @@ HOSTILE = st.sampled_from([
 ])  # fmt: skip
 
 
-def paths(value, prefix=()):
-  yield prefix
-  if isinstance(value, dict):
-    for key, item in value.items():
-      yield from paths(item, (*prefix, key))
-  elif isinstance(value, list):
-    for i, item in enumerate(value):
-      yield from paths(item, (*prefix, i))
-
-
 @settings(max_examples=60)
 @given(st.data())
 def test_forged_records_make_an_older_step_or_a_clear_error(
@@ -119,7 +109,7 @@ def test_forged_records_make_an_older_step_or_a_clear_error(
   file = folder / "20.json"
   content = json.loads(file.read_text())
   del content["checksum"]
-  place = data.draw(st.sampled_from([p for p in paths(content) if p]))
+  place = data.draw(st.sampled_from([p for p in faulty.paths(content) if p]))
   holder = content
   for key in place[:-1]:
     holder = holder[key]

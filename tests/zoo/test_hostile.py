@@ -115,16 +115,6 @@ HOSTILE = st.sampled_from([
 ])  # fmt: skip
 
 
-def paths(value, prefix=()):
-  yield prefix
-  if isinstance(value, dict):
-    for key, item in value.items():
-      yield from paths(item, (*prefix, key))
-  elif isinstance(value, list):
-    for i, item in enumerate(value):
-      yield from paths(item, (*prefix, i))
-
-
 def planted(document, path, text):
   """The sealed text of a document with other JSON at one place."""
   document = json.loads(json.dumps(document))
@@ -147,7 +137,7 @@ def test_forged_documents_make_a_clear_error_or_none(victim, data):
   content = file.read_text()
   document = json.loads(content)
   document.pop("checksum")
-  places = [place for place in paths(document) if place]
+  places = [place for place in faulty.paths(document) if place]
   place = data.draw(st.sampled_from(places))
   document = json.loads(content)
   if data.draw(st.booleans()) and place[0] != "spec":

@@ -16,12 +16,12 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from weightspace import (
-  divergences,
-  emulator,
-  encoders,
-  parallel,
-  plugins,
-  symmetry,
+    divergences,
+    emulator,
+    encoders,
+    parallel,
+    plugins,
+    symmetry,
 )
 from weightspace.keys import derive
 from weightspace.rnn import RNN
