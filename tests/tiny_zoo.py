@@ -1,5 +1,7 @@
 """A tiny real zoo: 18 networks, trained for a second in three shards."""
 
+import numpy as np
+
 from weightspace.training.progress import Progress
 from zoo_gen import shards
 
@@ -38,3 +40,15 @@ def generate(path, **changes):
       path, shards.plan(config), progress=Progress.silent(), group=2
   )
   return path
+
+
+def arrays(source):
+  """All arrays of a zoo by name, copies that may be changed."""
+  rows = np.arange(len(source))
+  seen = source.rollouts(rows)
+  return {
+      "weights": source.vectors(rows),
+      "sequences": seen.sequences,
+      "log_probs": seen.log_probs,
+      **{name: column.copy() for name, column in source.columns.items()},
+  }

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from tests import digits
+from tests import digits, tiny_zoo
 from weightspace import tasks, zoo
 from weightspace.rnn import RNNSpec, make_rnn
 from zoo_gen import shards, trainer
@@ -62,14 +62,7 @@ def write(path, family: str):
 def rewrite(source, path, change):
   """A copy of a zoo, its arrays changed in place before they are sealed."""
   original = zoo.open(source)
-  rows = np.arange(len(original))
-  seen = original.rollouts(rows)
-  arrays = {
-      "weights": original.vectors(rows),
-      "sequences": seen.sequences,
-      "log_probs": seen.log_probs,
-      **{name: column.copy() for name, column in original.columns.items()},
-  }
+  arrays = tiny_zoo.arrays(original)
   change(arrays)
   return _write(path, original.spec, arrays)
 

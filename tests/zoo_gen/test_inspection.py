@@ -27,14 +27,7 @@ def rewritten(source, path, change, spec=None):
     spec: another one for the copy.
   """
   original = zoo.open(source)
-  everything = np.arange(len(original))
-  rollouts = original.rollouts(everything)
-  arrays = {
-      "weights": original.vectors(everything),
-      "sequences": rollouts.sequences,
-      "log_probs": rollouts.log_probs,
-      **{name: column.copy() for name, column in original.columns.items()},
-  }
+  arrays = tiny.arrays(original)
   change(arrays)
   zoo.create(path, spec or original.spec)
   for index in range(zoo.num_shards(original.spec)):

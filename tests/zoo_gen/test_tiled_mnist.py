@@ -5,7 +5,7 @@ import pytest
 
 from experiments import results
 from experiments.configs import emulation, prediction
-from tests import digits
+from tests import digits, tiny_zoo
 from weightspace import tasks, zoo
 from weightspace.training.pretrain import pretrain
 from weightspace.training.progress import Progress
@@ -56,14 +56,7 @@ def test_a_zoo_keeps_indices_not_pixels(folder):
 
 def copy(source, path, change):
   original = zoo.open(source)
-  everything = np.arange(len(original))
-  rollouts = original.rollouts(everything)
-  arrays = {
-      "weights": original.vectors(everything),
-      "sequences": rollouts.sequences,
-      "log_probs": rollouts.log_probs,
-      **{name: column.copy() for name, column in original.columns.items()},
-  }
+  arrays = tiny_zoo.arrays(original)
   change(arrays)
   zoo.create(path, original.spec)
   zoo.write_shard(path, 0, arrays)
