@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from experiments import comparison
+from experiments import comparison, results
 from weightspace import zoo
 from weightspace.training.progress import Progress
 
@@ -52,7 +52,7 @@ def test_what_is_finished_is_not_run_again(source, tmp_path):
 
   (first,) = run("0")
   assert first["run"] == "constant-few-0"
-  assert first["commit"]
+  assert first["commit"] == results.commit()
   file = tmp_path / first["run"] / comparison.RUN
   before = file.stat()
   both = run("01")

@@ -345,10 +345,11 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, limit):
 def test_a_folder_that_may_not_be_written_to(intact, tmp_path):
   path = shutil.copytree(intact, tmp_path / "zoo")
   zoo.create(tmp_path / "new", SPEC)
+  arrays = example.arrays(0, SPEC)  # loads a cell, which nobody may not read
   with faulty.read_only(tmp_path):
     assert zoo.verify(path) == []
     assert len(zoo.open(path)) == 6
     with pytest.raises(PermissionError, match="new/shards"):
-      zoo.write_shard(tmp_path / "new", 0, example.arrays(0, SPEC))
+      zoo.write_shard(tmp_path / "new", 0, arrays)
     with pytest.raises(PermissionError, match="other"):
       zoo.create(tmp_path / "other", SPEC)

@@ -4,7 +4,7 @@
         --config=zoo_gen/configs/tiled_mnist.py:small
 
 tiny   24 networks of 1 x 8 x 60 steps: seconds, for trying things out.
-small  100 networks of the paper's size x 1000 steps: see README.
+small  400 networks of the paper's size x 1000 steps: see README.
 paper  1000 networks x 20,000 steps, 9 snapshots, as in the paper, on all of
        MNIST: by TensorFlow Datasets, or with --config.task.digits=idx:DIR from
        four files that are there. For an accelerator.
@@ -32,8 +32,8 @@ def get_config(size: str = "small") -> ConfigDict:
     config.task.digits = "tfds"
   if size == "small":
     config.recipe.snapshot_steps = (0, 100, 200, 500, 1000)
-    config.networks = 100
-    config.shard_size = 50
+    config.networks = 400
+    config.shard_size = 100
   if size == "tiny":
     _zoo.shrink(config)
     config.task.eval_images = 200
