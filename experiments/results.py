@@ -19,7 +19,7 @@ from weightspace.evaluation import bootstrap, emulation, prediction
 from weightspace.evaluation import codes as codes_lib
 from weightspace.training.pretrain import Pretrained
 from weightspace.training.progress import Progress
-from weightspace.zoo import splits
+from weightspace.zoo import files, splits
 
 BASELINE = "constant"
 # Validation emulation loss (total variation) of the paper's table, by family:
@@ -27,6 +27,10 @@ BASELINE = "constant"
 PAPER = {
     "formal_language": {
         "statistics": (0.051, 0.050, 0.053),
+        "flat": (0.045, 0.045, 0.046),
+        "transformer": (0.043, 0.042, 0.044),
+        "dws": (0.046, 0.046, 0.046),
+        "noninteractive": (0.023, 0.019, 0.029),
         "interactive": (0.015, 0.008, 0.022),
     },
     "tiled_mnist": {
@@ -80,52 +84,11 @@ class Study:
     return {
         "commit": commit(),
         "software": software(),
-        "zoo": self._zoo(),
-        "splits": {
-            name: {
-                "tasks": len(np.unique(self.columns["task"][rows], axis=0)),
-                "rows": len(rows),
-            }
-            for name, rows in self.split._asdict().items()
-        },
+        **describe_zoo(self.source, self.split),
         "emulation": self._emulation(progress),
         "prediction": self._prediction(progress),
         **self._codes(),
         "transcripts": self._transcripts(),
-    }
-
-  def _zoo(self):
-    spec, columns = self.source.spec, self.columns
-    steps = list(spec.snapshot_steps)
-    finite = columns["finite"]
-
-    def curve(name):
-      values = [columns[name][(columns["step"] == s) & finite] for s in steps]
-      return {
-          "median": [float(np.median(v)) for v in values],
-          "mean": [float(np.mean(v)) for v in values],
-          "low": [float(np.quantile(v, 0.1)) for v in values],
-          "high": [float(np.quantile(v, 0.9)) for v in values],
-      }
-
-    final = columns["accuracy"][(columns["step"] == steps[-1]) & finite]
-    return {
-        "family": spec.family,
-        "shapes": [
-            {
-                "cell": rnn.spec.cell,
-                "hidden": list(rnn.spec.hidden),
-                "parameters": rnn.size,
-            }
-            for rnn in self.source.rnns
-        ],
-        "networks": spec.num_networks,
-        "tasks": len(np.unique(columns["task"], axis=0)),
-        "rows": len(self.source),
-        "diverged": int(np.sum(~finite)),
-        "steps": steps,
-        "curves": {name: curve(name) for name in spec.metric_names},
-        "final_accuracy": [float(a) for a in final],
     }
 
   def _emulation(self, progress):
@@ -266,6 +229,52 @@ class Study:
     return found
 
 
+def describe_zoo(source: zoo.Zoo, split: splits.Splits) -> dict[str, Any]:
+  """"zoo", what its networks are and how they learned, and "splits"."""
+  spec, columns = source.spec, source.columns
+  steps = list(spec.snapshot_steps)
+  finite = columns["finite"]
+
+  def curve(name):
+    values = [columns[name][(columns["step"] == s) & finite] for s in steps]
+    return {
+        "median": [float(np.median(v)) for v in values],
+        "mean": [float(np.mean(v)) for v in values],
+        "low": [float(np.quantile(v, 0.1)) for v in values],
+        "high": [float(np.quantile(v, 0.9)) for v in values],
+    }
+
+  final = columns["accuracy"][(columns["step"] == steps[-1]) & finite]
+  described = {
+      "family": spec.family,
+      "shapes": [
+          {
+              "cell": rnn.spec.cell,
+              "hidden": list(rnn.spec.hidden),
+              "parameters": rnn.size,
+          }
+          for rnn in source.rnns
+      ],
+      "networks": spec.num_networks,
+      "tasks": len(np.unique(columns["task"], axis=0)),
+      "rows": len(source),
+      "diverged": int(np.sum(~finite)),
+      "steps": steps,
+      "curves": {name: curve(name) for name in spec.metric_names},
+      "final_accuracy": [float(a) for a in final],
+  }
+  return {
+      "zoo": described,
+      "splits": {
+          name: {
+              "tasks": len(np.unique(columns["task"][rows], axis=0)),
+              "rows": len(rows),
+          }
+          for name, rows in split._asdict().items()
+      },
+  }
+
+
 def _training(pretrained, config):
   history = pretrained.history
   validated = [h for h in history if "validation/loss" in h]
@@ -333,12 +342,9 @@ def commit() -> str | None:
 
 def write(path: str | os.PathLike, found: Mapping[str, Any]) -> None:
   """Writes results as JSON, atomically; what is not finite becomes null."""
-  path = Path(path)
-  temporary = path.with_suffix(f".{os.getpid()}.tmp")
-  temporary.write_text(
-      json.dumps(_finite(found), indent=1, allow_nan=False) + "\n"
+  files.replace_text(
+      Path(path), json.dumps(_finite(found), indent=1, allow_nan=False) + "\n"
   )
-  temporary.replace(path)
 
 
 def _finite(value):

@@ -1,0 +1,117 @@
+"""Hyper-parameters: the same trials for every encoder and baseline.
+
+Each learning rate is tried with each warm-up, on a shorter run, both for
+emulation and end to end; the lowest validation loss is chosen. Nothing here
+sees a held-out task.
+"""
+
+import time
+from typing import Any
+
+from experiments import results
+from experiments.reproduction import supervised as supervised_stage
+from experiments.reproduction.bench import Bench
+from weightspace.training import members
+from weightspace.training.progress import Progress
+
+KINDS = ("emulation", "supervised")
+
+
+def jobs(config, family: str) -> list[str]:
+  """One for each encoder, trained in each way."""
+  return [f"{kind}-{name}" for kind in KINDS for name in config["encoders"]
+          if kind == "emulation" or name != results.BASELINE]  # fmt: skip
+
+
+def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
+  """Trains all trials of an encoder and chooses."""
+  kind, encoder = name.split("-", 1)
+  bench.note("train, validation", "all", f"search {name}")
+  settings = bench.config["search"]
+  trial = {"emulation": _emulation, "supervised": _supervised}[kind]
+  runs, tried = {}, []
+  for warmup in settings["warmups"]:
+    points = [
+        {"learning_rate": rate, "warmup": warmup}
+        for rate in settings["learning_rates"]
+    ]
+    start, commit = time.monotonic(), results.commit()
+    found = trial(bench, name, encoder, points, len(tried), progress)
+    seconds = (time.monotonic() - start) / len(points)
+    for point, (config, best_step, loss) in zip(points, found):
+      run_id = bench.run_id("search", name, len(tried))
+      runs[run_id] = {
+          "family": bench.name, "stage": "search", "encoder": encoder,
+          "seed": bench.config["seed"], "commit": commit, "config": config,
+          "seconds": round(seconds, 1), "best_step": best_step,
+      }  # fmt: skip
+      tried.append({"run": run_id, **point, "validation": loss})
+  best = min(tried, key=lambda t: float("inf") if t["validation"] is None else
+             t["validation"])  # fmt: skip
+  chosen = {k: best[k] for k in ("learning_rate", "warmup")}
+  return {
+      "runs": runs,
+      "search": {
+          "trials": len(tried),
+          "steps": {bench.name: {k: _steps(bench, k) for k in KINDS}},
+          "families": {
+              bench.name: {kind: {
+                  encoder: {"trials": tried, "chosen": chosen}
+              }}
+          },
+      },
+  }
+
+
+def chosen(bench: Bench, kind: str, encoder: str) -> dict[str, float]:
+  """The learning rate and warm-up that the search has found."""
+  found = bench.part("search", f"{kind}-{encoder}")["search"]
+  return found["families"][bench.name][kind][encoder]["chosen"]
+
+
+def _steps(bench, kind):
+  if kind == "emulation":
+    return bench.steps("search")
+  return bench.steps("supervised", "search_steps")
+
+
+def _emulation(bench, name, encoder, points, first, progress):
+  configs = [
+      bench.model(encoder, bench.steps("search"), point) for point in points
+  ]
+  folder = bench.folder("search", name)
+  found = members.pretrain(
+      bench.source,
+      {folder / str(first + i): c for i, c in enumerate(configs)},
+      progress=progress,
+  )
+  scores = [
+      [h["validation/loss"] for h in one.history if "validation/loss" in h]
+      for one in found
+  ]
+  return [
+      (config, one.step, _lowest(losses))
+      for config, one, losses in zip(configs, found, scores)
+  ]
+
+
+def _supervised(bench, name, encoder, points, first, progress):
+  found = []
+  for i, point in enumerate(points):
+    config = supervised_stage.config_of(
+        bench, encoder, _steps(bench, "supervised"), point
+    )
+    trained = supervised_stage.train(
+        bench, config, "strict", bench.folder("search", name) / str(first + i),
+        progress,
+    )  # fmt: skip
+    losses = [
+        h["validation/loss"] for h in trained.history if "validation/loss" in h
+    ]
+    found.append((config, trained.step, _lowest(losses)))
+  return found
+
+
+def _lowest(losses):
+  finite = [loss for loss in losses if loss == loss]
+  return min(finite) if finite else None

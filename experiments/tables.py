@@ -1,0 +1,41 @@
+"""Writes the numbers of a study into a text: README's tables.
+
+    python -m experiments.tables --results=results/small/results.json \\
+        --text=README.md
+
+Between `<!-- NAME of RESULTS -->` and `<!-- end -->` the text gets the table of
+that name, in Markdown. With --check nothing is written; the exit status is 1 if
+something would be.
+"""
+
+from absl import flags
+
+from zoo_gen import launch
+
+_RESULTS = flags.DEFINE_string("results", None, "results.json of a study.")
+_TEXT = flags.DEFINE_string("text", "README.md", "File with marked places.")
+_CHECK = flags.DEFINE_bool("check", False, "Only say whether they agree.")
+
+
+def main() -> int:
+  """Fills in all tables of one study."""
+  import json
+  import pathlib
+
+  from experiments import markdown
+  from weightspace.zoo import files
+
+  path = pathlib.Path(_TEXT.value)
+  before = path.read_text(encoding="utf-8")
+  found = json.loads(pathlib.Path(_RESULTS.value).read_text(encoding="utf-8"))
+  after = markdown.fill(before, _RESULTS.value, found)
+  if _CHECK.value and after != before:
+    print(f"{path} does not agree with {_RESULTS.value}")
+    return 1
+  if not _CHECK.value:
+    files.replace_text(path, after)
+  return 0
+
+
+if __name__ == "__main__":
+  launch.run(main, required=("results",))
