@@ -8,13 +8,14 @@ import pytest
 
 from experiments import results
 from tests import tiny_zoo
-from weightspace import parallel, tasks, zoo
+from weightspace import heads, parallel, properties, tasks, zoo
 from weightspace.evaluation import codes, emulation
 from weightspace.report import page
 from weightspace.rnn import RNNSpec
-from weightspace.training import pretrain
+from weightspace.training import pretrain, supervised
 from weightspace.training.batches import shares
 from weightspace.training.emulation import make_model
+from weightspace.training.encoding import make_encoders
 from weightspace.training.progress import Progress
 from zoo_gen import inspection, shards
 
@@ -110,6 +111,42 @@ def test_a_mixed_zoo_is_studied_and_reported(mixed, pretrained, tmp_path):
   text = (tmp_path / "index.html").read_text()
   assert "LSTM, 2 layers of 3 and 5 units" in text
   assert "GRU, 1 layer of 4 units" in text
+
+
+def test_supervised_training_takes_all_shapes(mixed):
+  rows = np.arange(len(mixed))
+  config = {
+      **CONFIG,
+      "encoder": {**CONFIG["encoder"], "parallel": 1, "length": 2},
+      "supervised": {
+          "properties": ("step",), "steps": 4, "batch": 12, "hidden": 8,
+      },
+  }  # fmt: skip
+
+  def train(config):
+    return supervised.train(
+        mixed, config, rows[rows % 2 == 0], rows[rows % 2 == 1],
+        progress=Progress.silent(),
+    )  # fmt: skip
+
+  found = train(config)
+  scope = properties.Scope(
+      tasks.make(mixed.spec.family, mixed.spec.family_config).spec,
+      mixed.spec.snapshot_steps,
+  )
+  head = heads.make(heads.Config(8), properties.load("step"), scope, 4)
+  made = make_encoders(mixed.rnns, "token", config["encoder"])
+  for row in (20, 40, 60):
+    weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))
+    code = jax.jit(made[mixed.shapes[row]].apply)(
+        found.params["encoder"], weights
+    )
+    alone = head.apply(found.params["heads"]["step"], code)
+    np.testing.assert_allclose(
+        found.outputs["step"][row], alone, rtol=1e-4, atol=1e-5
+    )
+  with pytest.raises(ValueError, match=r"'flat'.*of several shapes"):
+    train({**config, "encoder": {"name": "flat"}})
 
 
 @pytest.mark.parametrize("name", ["statistics", "flat", "transformer", "dws"])

@@ -113,3 +113,57 @@ def test_a_statistic_that_never_has_a_value_has_no_interval():
 def test_no_rows_are_refused():
   with pytest.raises(ValueError, match="no rows"):
     bootstrap.mean(np.zeros(0), np.zeros((0, 2)))
+
+
+def of_seeds(generator, seeds=12):
+  """Values [S, R] whose seeds and tasks differ more than anything else."""
+  values, tasks = clustered(generator, tasks=20, rows=4)
+  own = generator.standard_normal((seeds, 1))
+  noise = 0.2 * generator.standard_normal((seeds, len(values)))
+  return 0.5 * values + own + noise, tasks
+
+
+def test_seeds_and_tasks_cover_the_truth_as_often_as_they_say():
+  generator = np.random.default_rng(5)
+  covered, too_narrow = 0, 0
+  for _ in range(100):
+    values, tasks = of_seeds(generator)
+    found = bootstrap.over_seeds(values, tasks, resamples=200)
+    assert found.value == pytest.approx(np.mean(values))
+    covered += found.low <= 0 <= found.high
+    by_task = bootstrap.mean(values.mean(axis=0), tasks, resamples=200)
+    too_narrow += by_task.low <= 0 <= by_task.high
+  # Percentiles of so few seeds are somewhat too narrow
+  assert 84 <= covered <= 99
+  assert too_narrow < 60
+
+
+def test_a_mean_is_a_statistic_of_rows_and_seeds():
+  values, tasks = of_seeds(np.random.default_rng(6))
+  tasks = np.where(np.arange(len(tasks))[:, None] < 30, 0, tasks)  # of sizes
+  found = bootstrap.over_seeds(values, tasks, resamples=50)
+  spelt = bootstrap.interval_over_seeds(
+      lambda rows, seed: np.mean(values[seed][rows]),
+      len(values), tasks, resamples=50,
+  )  # fmt: skip
+  np.testing.assert_allclose(found, spelt, rtol=1e-9)
+
+
+def test_one_seed_is_an_interval_over_tasks():
+  values, tasks = of_seeds(np.random.default_rng(7))
+  found = bootstrap.over_seeds(values[:1], tasks)
+  np.testing.assert_allclose(
+      found, bootstrap.mean(values[0], tasks), rtol=1e-9
+  )
+  same = bootstrap.over_seeds(np.repeat(values[:1], 5, axis=0), tasks)
+  np.testing.assert_allclose(found, same, rtol=1e-9)
+
+
+def test_seeds_that_cannot_be_are_refused():
+  tasks = np.arange(4)[:, None]
+  with pytest.raises(ValueError, match=r"shape \(4,\), expected \[seeds, 4\]"):
+    bootstrap.over_seeds(np.zeros(4), tasks)
+  with pytest.raises(ValueError, match="at least one seed, got 0"):
+    bootstrap.over_seeds(np.zeros((0, 4)), tasks)
+  with pytest.raises(ValueError, match="no rows"):
+    bootstrap.over_seeds(np.zeros((2, 0)), tasks[:0])

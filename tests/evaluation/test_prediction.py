@@ -120,3 +120,70 @@ def test_no_task_is_in_two_parts(draw, networks, seed):
       assert not parts[i] & parts[j]
   together = np.sort(np.concatenate(rows))
   np.testing.assert_array_equal(together, np.arange(len(task)))
+
+
+def test_validation_and_test_are_asked_for_separately(found):
+  rows = found[0]
+  data = columns(np.random.default_rng(0))
+  outputs = np.random.default_rng(1).random((len(data["task"]), 1))
+
+  def measure(columns, **kwargs):
+    return prediction.measure(
+        "accuracy", [outputs], columns, rows, SCOPE, resamples=10, **kwargs
+    )
+
+  together = measure(data)
+  assert list(together) == ["validation", "test"]
+  hidden = data["accuracy"].copy()
+  hidden[rows.test] = np.nan  # whoever reads it is told so
+  alone = measure({**data, "accuracy": hidden}, parts=("validation",))
+  assert alone == {"validation": together["validation"]}
+  assert measure(data, parts=("test",)) == {"test": together["test"]}
+  with pytest.raises(ValueError, match="'validation' and 'test', got 'ood'"):
+    measure(data, parts=("ood",))
+
+
+def test_several_seeds_are_measured_as_one(found):
+  rows = found[0]
+  data = columns(np.random.default_rng(0))
+  generator = np.random.default_rng(1)
+  outputs = [
+      data["accuracy"][:, None] + noise * generator.standard_normal((162, 1))
+      for noise in (0.1, 0.2, 0.8)
+  ]
+
+  def mse(outputs):
+    return prediction.measure(
+        "accuracy", outputs, data, rows, SCOPE, resamples=100, parts=("test",)
+    )["test"]["mse"]
+
+  alone = [mse([of_seed]) for of_seed in outputs]
+  together = mse(outputs)
+  assert together["value"] == pytest.approx(
+      np.mean([found["value"] for found in alone])
+  )
+  # Seeds differ more than tasks
+  assert together["high"] - together["low"] > max(
+      found["high"] - found["low"] for found in alone[:2]
+  )
+  with pytest.raises(ValueError, match="no outputs to measure"):
+    mse([])
+
+
+def test_heads_are_trained_without_targets_of_the_test(found):
+  rows = found[0]
+  data = columns(np.random.default_rng(0))
+  config = prediction.Config(**{
+      **vars(CONFIG), "steps": 2, "validate_every": 2,
+      "properties": ("accuracy",),
+  })  # fmt: skip
+  hidden = data["accuracy"].copy()
+  hidden[rows.test] = np.nan
+  trained = prediction.train_heads(
+      np.ones((162, 2), np.float32), {**data, "accuracy": hidden}, rows,
+      SCOPE, config, protocols=("paper",), progress=Progress.silent(),
+  )  # fmt: skip
+  assert list(trained["accuracy"]) == ["paper"]
+  assert np.isfinite(trained["accuracy"]["paper"].outputs).all()
+  with pytest.raises(ValueError, match="'strict' or 'paper', got 'papr'"):
+    prediction.train_rows(rows, "papr")

@@ -1,7 +1,8 @@
-"""Confidence intervals by resampling tasks.
+"""Confidence intervals by resampling tasks, and seeds of training.
 
 Rows of one task are not independent: snapshots of one network, networks of
-one language. So whole tasks are drawn with replacement, never rows.
+one language. So whole tasks are drawn with replacement, never rows. Where
+training was repeated with other seeds, as in section 5, seeds are drawn too.
 """
 
 from collections.abc import Callable
@@ -38,26 +39,118 @@ def interval(
   Raises:
     ValueError: there are no rows.
   """
-  if len(tasks) == 0:
-    raise ValueError("there are no rows to estimate anything from")
-  _, of_row = np.unique(tasks, axis=0, return_inverse=True)
-  of_row = of_row.reshape(-1)
-  order = np.argsort(of_row, kind="stable")
-  rows = np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
+  rows = _by_task(tasks)
   generator = np.random.default_rng(seed)
   draws = generator.integers(len(rows), size=(resamples, len(rows)))
   values = [
       statistic(np.concatenate([rows[i] for i in draw])) for draw in draws
   ]
-  tail = 50 * (1 - level)
-  if np.all(np.isnan(values)):
-    low = high = float("nan")
-  else:
-    low, high = np.nanpercentile(values, [tail, 100 - tail])
-  every = np.arange(len(tasks))
-  return Estimate(float(statistic(every)), float(low), float(high))
+  return _estimate(statistic(np.arange(len(tasks))), values, level)
 
 
 def mean(values: np.ndarray, tasks: np.ndarray, **kwargs) -> Estimate:
   """The mean of `values` [R] with its interval; see `interval`."""
   return interval(lambda rows: float(np.mean(values[rows])), tasks, **kwargs)
+
+
+def interval_over_seeds(
+    statistic: Callable[[np.ndarray, int], float],
+    seeds: int,
+    tasks: np.ndarray,
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> Estimate:
+  """The interval of a statistic's mean over seeds, by drawing seeds and tasks.
+
+  All seeds are measured on the same rows, so each resample draws tasks once
+  and, independently, seeds. Of one seed it is `interval`.
+
+  Args:
+    statistic: (row numbers [n], which seed) -> float; rows may repeat.
+    seeds: how many, S.
+    tasks: [R, D], the task of each row.
+    seed: of the resampling.
+    resamples: how often.
+    level: of confidence.
+
+  Raises:
+    ValueError: there are no rows, or no seeds.
+  """
+  rows = _by_task(tasks)
+  draws, weights = _draw(len(rows), seeds, resamples, seed)
+  values = []
+  for draw, weight in zip(draws, weights):
+    drawn = np.concatenate([rows[i] for i in draw])
+    chosen = np.flatnonzero(weight).tolist()
+    values.append(sum(weight[s] * statistic(drawn, s) for s in chosen))
+  every = np.arange(len(tasks))
+  value = np.mean([statistic(every, s) for s in range(seeds)])
+  return _estimate(value, values, level)
+
+
+def over_seeds(
+    values: np.ndarray,
+    tasks: np.ndarray,
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> Estimate:
+  """The mean of `values` over seeds and rows, its interval over both.
+
+  Args:
+    values: [S, R], of each seed of training on the same rows.
+    tasks: [R, D], the task of each row.
+    seed: of the resampling; see `interval_over_seeds`.
+    resamples: how often.
+    level: of confidence.
+
+  Raises:
+    ValueError: values of another shape; no rows or no seeds.
+  """
+  values = np.asarray(values, np.float64)
+  if values.ndim != 2 or values.shape[1] != len(tasks):
+    raise ValueError(
+        f"values have shape {values.shape}, expected [seeds, {len(tasks)}]: one"
+        " of each seed for each row of tasks"
+    )
+  rows = _by_task(tasks)
+  draws, weights = _draw(len(rows), len(values), resamples, seed)
+  sums = np.stack([values[:, r].sum(axis=1) for r in rows], axis=1)
+  sizes = np.array([len(r) for r in rows])
+  drawn = sums[:, draws].sum(axis=2) / sizes[draws].sum(axis=1)
+  return _estimate(
+      values.mean(), np.sum(weights.T * drawn, axis=0), level
+  )
+
+
+def _by_task(tasks):
+  """Row numbers of each distinct task."""
+  if len(tasks) == 0:
+    raise ValueError("there are no rows to estimate anything from")
+  _, of_row = np.unique(tasks, axis=0, return_inverse=True)
+  of_row = of_row.reshape(-1)
+  order = np.argsort(of_row, kind="stable")
+  return np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
+
+
+def _draw(tasks, seeds, resamples, seed):
+  """Tasks [n, tasks] and the weights of seeds [n, S] of each resample."""
+  if seeds < 1:
+    raise ValueError(f"there must be at least one seed, got {seeds}")
+  generator = np.random.default_rng(seed)
+  draws = generator.integers(tasks, size=(resamples, tasks))
+  chosen = generator.integers(seeds, size=(resamples, seeds))
+  weights = np.stack([np.sum(chosen == s, axis=1) for s in range(seeds)], 1)
+  return draws, weights / seeds
+
+
+def _estimate(value, values, level):
+  tail = 50 * (1 - level)
+  if np.all(np.isnan(values)):
+    low = high = float("nan")
+  else:
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
+  return Estimate(float(value), float(low), float(high))

@@ -106,7 +106,7 @@ def _measured(name, trained, codes, columns, rows, scope, config):
       part: {
           **prediction.estimates(
               property_,
-              mean[chosen],
+              [mean[chosen]],
               targets[chosen],
               columns["task"][chosen],
               config.resamples,

@@ -1,7 +1,7 @@
 """Properties from frozen codes: heads, selection on validation, one test."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from weightspace.types import Params
 from weightspace.zoo import splits
 
 PROTOCOLS = ("strict", "paper")
+PARTS = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -102,37 +103,135 @@ def predict(
     "predictions": outputs on the test rows, nested lists}}}; each metric is
     {"value", "low", "high"}, a 95 % interval over tasks.
   """
-  found: dict[str, Any] = {}
-  total = len(config.properties) * len(PROTOCOLS) * config.steps
-  trains = {
-      "strict": rows.train,
-      "paper": np.concatenate([rows.train, rows.ood_train]),
+  trained = train_heads(
+      codes, columns, rows, scope, config, progress=progress, name=name
+  )
+  return {
+      property_name: {
+          protocol: {
+              "step": head.step,
+              **measure(
+                  property_name,
+                  [head.outputs],
+                  columns,
+                  rows,
+                  scope,
+                  resamples=config.resamples,
+              ),
+              "predictions": head.outputs[rows.test].tolist(),
+          }
+          for protocol, head in protocols.items()
+      }
+      for property_name, protocols in trained.items()
   }
+
+
+def train_rows(rows: Rows, protocol: str) -> np.ndarray:
+  """The rows that are trained on under a protocol, one of `PROTOCOLS`."""
+  if protocol not in PROTOCOLS:
+    raise ValueError(
+        f"protocol must be {' or '.join(map(repr, PROTOCOLS))}, got"
+        f" {protocol!r}"
+    )
+  if protocol == "strict":
+    return rows.train
+  return np.concatenate([rows.train, rows.ood_train])
+
+
+def train_heads(
+    codes: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+    rows: Rows,
+    scope: properties.Scope,
+    config: Config,
+    *,
+    protocols: Sequence[str] = PROTOCOLS,
+    progress: Progress,
+    name: str = "codes",
+) -> dict[str, dict[str, "Trained"]]:
+  """Trains a head for each property and protocol; measures nothing.
+
+  Validation rows select the step; the targets of test rows are not read.
+
+  Args:
+    codes: [R, Z] of all rows of a zoo; frozen.
+    columns: of the zoo, [R, ...] each.
+    rows: what each row is for.
+    scope: of the zoo.
+    config: how to train.
+    protocols: of `PROTOCOLS`.
+    progress: where to show how far it is.
+    name: whose codes these are, for `progress`.
+
+  Returns:
+    {property: {protocol: the head and its outputs}}.
+  """
+  found: dict[str, dict[str, Trained]] = {}
+  total = len(config.properties) * len(protocols) * config.steps
   with progress.stage(f"predict from {name}", total=total) as stage:
     for property_name in config.properties:
       train = make_trainer(property_name, scope, codes.shape[-1], config)
-      property_ = properties.load(property_name)
-      targets = property_.target(columns, scope)
       found[property_name] = {}
-      for protocol in PROTOCOLS:
-        trained = train(
-            codes, columns, trains[protocol], rows.validation, config.seed
+      for protocol in protocols:
+        found[property_name][protocol] = train(
+            codes,
+            columns,
+            train_rows(rows, protocol),
+            rows.validation,
+            config.seed,
         )
-        report: dict[str, Any] = {"step": trained.step}
-        for part, chosen in (
-            ("validation", rows.validation),
-            ("test", rows.test),
-        ):
-          report[part] = estimates(
-              property_,
-              trained.outputs[chosen],
-              targets[chosen],
-              columns["task"][chosen],
-              config.resamples,
-          )
-        report["predictions"] = trained.outputs[rows.test].tolist()
-        found[property_name][protocol] = report
         stage.advance(config.steps)
+  return found
+
+
+def measure(
+    property_name: str,
+    outputs: Sequence[np.ndarray],
+    columns: Mapping[str, np.ndarray],
+    rows: Rows,
+    scope: properties.Scope,
+    *,
+    parts: Sequence[str] = PARTS,
+    resamples: int = 300,
+) -> dict[str, dict[str, dict[str, float]]]:
+  """How good outputs are, of frozen codes' heads or of supervised training.
+
+  The validation can be asked for alone, while something is still selected by
+  it; then the test once, at the very end.
+
+  Args:
+    property_name: a module in `weightspace.properties`.
+    outputs: [R, *shape of the property] of all rows of the zoo, for each seed
+      of training.
+    columns: of the zoo, [R, ...] each.
+    rows: what each row is for.
+    scope: of the zoo.
+    parts: of `PARTS`.
+    resamples: of the bootstrap of each metric.
+
+  Returns:
+    {part: {metric: {"value", "low", "high"}}}: the mean over seeds and a 95 %
+    interval over seeds and tasks.
+
+  Raises:
+    ValueError: no such part, or no outputs.
+  """
+  property_ = properties.load(property_name)
+  targets = property_.target(columns, scope)
+  found = {}
+  for part in parts:
+    if part not in PARTS:
+      raise ValueError(
+          f"parts are {' and '.join(map(repr, PARTS))}, got {part!r}"
+      )
+    chosen = getattr(rows, part)
+    found[part] = estimates(
+        property_,
+        [of_seed[chosen] for of_seed in outputs],
+        targets[chosen],
+        columns["task"][chosen],
+        resamples,
+    )
   return found
 
 
@@ -255,28 +354,33 @@ def _scaling(targets, kind):
 
 def estimates(
     property_: properties.Property,
-    outputs: np.ndarray,
+    outputs: Sequence[np.ndarray],
     targets: np.ndarray,
     tasks: np.ndarray,
     resamples: int,
 ) -> dict[str, dict[str, float]]:
-  """The metrics of a property, each with its interval over tasks.
+  """The metrics of a property, each with its interval over seeds and tasks.
 
   Args:
     property_: whose metrics.
-    outputs: [n, *shape of the property].
+    outputs: [n, *shape of the property], for each seed.
     targets: [n, ...].
     tasks: [n, D].
     resamples: of the bootstrap.
+
+  Raises:
+    ValueError: there are no rows, or no outputs.
   """
-  names = property_.metrics(outputs, targets)
+  if not len(outputs):
+    raise ValueError("there are no outputs to measure: at least one seed's")
   return {
-      name: bootstrap.interval(
-          lambda rows, name=name: property_.metrics(
-              outputs[rows], targets[rows]
+      name: bootstrap.interval_over_seeds(
+          lambda rows, seed, name=name: property_.metrics(
+              outputs[seed][rows], targets[rows]
           )[name],
+          len(outputs),
           tasks,
           resamples=resamples,
       )._asdict()
-      for name in names
+      for name in property_.metrics(outputs[0], targets)
   }

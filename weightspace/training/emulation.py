@@ -21,12 +21,11 @@ from weightspace import (
     encoders,
     parallel,
     plugins,
-    symmetry,
 )
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
-from weightspace.training import batches
+from weightspace.training import batches, encoding
 from weightspace.types import Params
 
 
@@ -64,11 +63,7 @@ class Config:
 
   def __post_init__(self):
     divergences.load(self.divergence)
-    if self.augment not in ("permutation", "signed", "none"):
-      raise ValueError(
-          "augment must be 'permutation', 'signed' or 'none', got"
-          f" {self.augment!r}"
-      )
+    encoding.check_augment(self.augment)
 
 
 class Model(NamedTuple):
@@ -102,36 +97,21 @@ def make_model(
     ValueError: an encoder whose params depend on the shape of networks, where
       there are several.
   """
-  rnn, *others = rnns
-  fields = dict(config["encoder"])
-  name = fields.pop("name")
-  encoder, *rest = (
-      encoders.make(name, fields, rnn, family.spec.kind) for rnn in rnns
-  )
-  blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
-  params = jax.eval_shape(encoder.init, jax.random.key(0))
-  for other, its_rnn in zip(rest, others):
-    if jax.eval_shape(other.init, jax.random.key(0)) != params:
-      raise ValueError(
-          f"encoder {name!r} cannot encode networks of several shapes: it has"
-          f" other params for {its_rnn.spec} than for {rnn.spec}; those that"
-          " run the network can, such as 'interactive'"
-      )
-  code = jax.eval_shape(encoder.apply, params, blank).shape[-1]
+  made = encoding.make_encoders(rnns, family.spec.kind, config["encoder"])
   speaker = emulator.make(
       plugins.configure(emulator.Config, config["emulator"], "emulator"),
-      code=code,
-      inputs=rnn.spec.inputs,
-      outputs=rnn.spec.outputs,
+      code=encoding.code_size(rnns[0], made[0]),
+      inputs=rnns[0].spec.inputs,
+      outputs=rnns[0].spec.outputs,
   )
 
   def init(key):
     return {
-        "encoder": encoder.init(derive(key, "encoder")),
+        "encoder": made[0].init(derive(key, "encoder")),
         "emulator": speaker.init(derive(key, "emulator")),
     }
 
-  return Model(tuple(rnns), (encoder, *rest), speaker, init)
+  return Model(tuple(rnns), made, speaker, init)
 
 
 def emulate(model: Model, family: TaskFamily, params: Params, codes, data):
@@ -186,24 +166,10 @@ def make_loss(
     `Data` for each shape of networks, or a `batches.Window`.
   """
   divergence = divergences.load(config.divergence)
-  device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
-  on_cpu = device.platform == "cpu"
-
-  def encode(params, key, vector, shape):
-    rnn, encoder = model.rnns[shape], model.encoders[shape]
-    weights = rnn.unflatten(vector)
-    if not encoder.invariant and config.augment != "none":
-      weights = symmetry.augment(
-          key, rnn, weights, signed=config.augment == "signed"
-      )
-    return encoder.apply(params["encoder"], weights)
-
-  def encode_batch(params, keys, vectors, shape):
-    at_once = model.encoders[shape].at_once
-    if not on_cpu or at_once is None:
-      return jax.vmap(encode, (None, 0, 0, None))(params, keys, vectors, shape)
-    one = jax.checkpoint(lambda drawn: encode(params, *drawn, shape))
-    return jax.lax.map(one, (keys, vectors), batch_size=at_once)
+  encode_batches = [
+      encoding.make_encode_batch(rnn, encoder, config.augment, mesh)
+      for rnn, encoder in zip(model.rnns, model.encoders)
+  ]
 
   def losses_of_shape(params, key, batch, shape):
     """Losses of networks of one shape, [B, sequences]; B are a device's own."""
@@ -213,7 +179,7 @@ def make_loss(
     )
     if mesh is not None:
       keys = parallel.own_part(keys, mesh)
-    codes = encode_batch(params, keys, batch.vectors, shape)
+    codes = encode_batches[shape](params["encoder"], keys, batch.vectors)
     emulation, original, mask = emulate(model, family, params, codes, batch)
     losses = divergence(original, emulation)
     if not config.mask_padding:

@@ -1,0 +1,241 @@
+"""Supervised training: what it learns from, resumes from and gives back."""
+
+import contextlib
+import copy
+import json
+import logging
+
+import jax
+import numpy as np
+import pytest
+
+from weightspace import encoders, parallel, tasks, zoo
+from weightspace.training import encoding, supervised
+from weightspace.training.progress import Progress
+from weightspace.zoo import splits
+
+FIELDS = {
+    "properties": ("step", "accuracy"), "steps": 120, "batch": 16,
+    "hidden": 16, "layers": 1, "validate_every": 20, "checkpoint_every": 20,
+}  # fmt: skip
+STATISTICS = {"name": "statistics", "hidden": 16, "layers": 1, "code": 4}
+
+
+def config(encoder=STATISTICS, learning_rate=0.01, **fields):
+  return {
+      "encoder": encoder,
+      "optimizer": {"learning_rate": learning_rate, "clip": 1.0},
+      "supervised": {**FIELDS, **fields},
+  }
+
+
+def with_columns(source, **changed):
+  """The zoo with other columns; those of the tiny one are all alike."""
+  found = copy.copy(source)
+  found.__dict__["columns"] = {**source.columns, **changed}
+  return found
+
+
+@pytest.fixture(scope="module")
+def source(tiny_zoo):
+  plain = zoo.open(tiny_zoo)
+  size = np.std(plain.vectors(np.arange(len(plain))), axis=1)
+  size = (size - size.mean()) / size.std()
+  return with_columns(plain, accuracy=(100 + 5 * size).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def split(source):
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  return splits.of_zoo(source, family, seed=0)
+
+
+def train(source, split, config, **kwargs):
+  kwargs.setdefault("progress", Progress.silent())
+  return supervised.train(
+      source, config, split.train, split.validation, **kwargs
+  )
+
+
+@pytest.fixture(scope="module")
+def found(source, split):
+  return train(source, split, config())
+
+
+def accuracy(source, outputs, rows):
+  targets = np.searchsorted(
+      source.spec.snapshot_steps, source.columns["step"][rows]
+  )
+  return np.mean(np.argmax(outputs["step"][rows, 0], axis=-1) == targets)
+
+
+def test_it_learns_what_weights_tell(source, split, found):
+  rows = len(source)
+  assert found.outputs["step"].shape == (rows, 1, 3)
+  assert found.outputs["accuracy"].shape == (rows, 1)
+  assert accuracy(source, found.outputs, split.train) > 0.5
+  error = found.outputs["accuracy"][:, 0] - source.columns["accuracy"]
+  assert np.mean(error[split.train] ** 2) < 0.5 * 25
+  assert set(found.params) == {"encoder", "heads"}
+
+
+def test_a_code_that_tells_nothing_gives_the_mean_of_the_training_rows(
+    source, split
+):
+  blank = train(
+      source, split,
+      config({"name": "constant"}, steps=200, validate_every=200, layers=0),
+  )  # fmt: skip
+  for outputs in blank.outputs.values():
+    np.testing.assert_allclose(outputs, outputs[:1].repeat(len(source), 0))
+  columns = source.columns["accuracy"][split.train]
+  assert abs(blank.outputs["accuracy"][0, 0] - columns.mean()) < 1.5
+  logits = blank.outputs["step"][0, 0]
+  np.testing.assert_allclose(jax.nn.softmax(logits), 1 / 3, atol=0.1)
+
+
+def test_validation_selects_the_step(found):
+  scores = {
+      line["step"]: line["validation/loss"]
+      for line in found.history
+      if "validation/loss" in line
+  }
+  assert list(scores) == list(range(0, 121, 20))
+  assert found.step == min(scores, key=scores.get)
+  for line in found.history:
+    if "validation/loss" in line:
+      parts = line["validation/step"] + line["validation/accuracy"]
+      assert line["validation/loss"] == pytest.approx(parts, rel=1e-5)
+
+
+def test_other_rows_are_encoded_but_never_learnt_from(source, split, found):
+  accuracy, step = (
+      source.columns[name].copy() for name in ("accuracy", "step")
+  )
+  accuracy[split.ood], step[split.ood] = np.nan, 10
+  hidden = with_columns(source, accuracy=accuracy, step=step)
+  again = train(hidden, split, config())
+  for name, outputs in found.outputs.items():
+    np.testing.assert_array_equal(again.outputs[name], outputs)
+  assert np.ptp(found.outputs["accuracy"][split.ood]) > 0
+
+
+class Killed(Exception):
+  pass
+
+
+class KillAt:
+  """A `Progress` that is killed before the checkpoint of a step."""
+
+  def __init__(self, step):
+    self.step = step
+
+  @contextlib.contextmanager
+  def stage(self, name, total, initial=0, unit=""):
+    self.done = initial
+    yield self
+
+  def advance(self, n, **metrics):
+    self.done += n
+    if self.done >= self.step:
+      raise Killed
+
+
+def test_a_run_that_was_killed_goes_on(source, split, found, tmp_path):
+  with pytest.raises(Killed):
+    train(
+        source, split, config(), folder=tmp_path / "run", progress=KillAt(60)
+    )
+  again = train(source, split, config(), folder=tmp_path / "run")
+  assert again.history == found.history
+  assert again.step == found.step
+  jax.tree.map(np.testing.assert_array_equal, again.outputs, found.outputs)
+  # Nor is it done again once it is done
+  done = train(
+      source, split, config(), folder=tmp_path / "run", progress=KillAt(1)
+  )
+  jax.tree.map(np.testing.assert_array_equal, done.outputs, found.outputs)
+  recorded = json.loads((tmp_path / "run" / "config.json").read_text())
+  assert recorded["supervised"]["properties"] == ["step", "accuracy"]
+  other = split._replace(train=split.train[3:])
+  with pytest.raises(FileExistsError, match=r"rows\.train"):
+    train(source, other, config(), folder=tmp_path / "run")
+
+
+def test_other_rows_and_seeds_compile_nothing(
+    source, split, found, monkeypatch, caplog
+):
+  del found  # which has compiled what there is
+  fewer = split._replace(
+      train=split.train[6:], validation=split.validation[:-3]
+  )
+  with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
+    train(source, fewer, config(seed=3, steps=20))
+  compiled = [r.message for r in caplog.records if "ompiling" in r.message]
+  assert not [m for m in compiled if "_steps" in m or "measure" in m]
+  with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
+    train(source, fewer, config(batch=15, steps=1))
+  compiled = [r.message for r in caplog.records if "ompiling" in r.message]
+  assert [m for m in compiled if "_steps" in m]  # so it would be seen
+  assert [m for m in compiled if "measure" in m]
+
+
+def test_devices_share_a_batch(source, split, found):
+  mesh = parallel.mesh(parallel.DATA, jax.local_devices()[:2])
+  spread = train(source, split, config(steps=20), mesh=mesh)
+  alone = train(source, split, config(steps=20))
+  for name, outputs in alone.outputs.items():
+    np.testing.assert_allclose(
+        spread.outputs[name], outputs, rtol=1e-3, atol=1e-4
+    )
+  assert not np.allclose(alone.outputs["step"], found.outputs["step"])
+
+
+def test_augmentation_is_for_those_who_need_it(source):
+  rnn, *_ = source.rnns
+  encoder = encoders.make("flat", {"hidden": 4, "layers": 1}, rnn, "token")
+  params = encoder.init(jax.random.key(0))
+  vectors = source.vectors(np.arange(3))
+  keys = jax.random.split(jax.random.key(1), 3)
+
+  def codes(encoder, augment):
+    f = encoding.make_encode_batch(rnn, encoder, augment)
+    return np.asarray(jax.jit(f)(params, keys, vectors))
+
+  plain = codes(encoder, "none")
+  assert np.max(np.abs(codes(encoder, "permutation") - plain)) > 1e-3
+  claimed = encoder._replace(invariant=True)
+  np.testing.assert_array_equal(codes(claimed, "permutation"), plain)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"augment": "rotation"}, "'permutation', 'signed' or 'none'"),
+        ({"properties": ()}, "properties must name at least one"),
+        ({"properties": ("angle",)}, "have no angle"),
+        ({"properties": ("acuracy",)}, "did you mean 'accuracy'"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"stepz": 1}, "did you mean 'steps'"),
+    ],
+)
+def test_configs_that_cannot_be_are_refused(source, split, change, message):
+  with pytest.raises(ValueError, match=message):
+    train(source, split, config(**change))
+
+
+def test_rows_that_cannot_be_are_refused(source, split):
+  for rows, message in (
+      ([], "no train rows"), ([0, 54], "train rows must be from 0 to 53"),
+  ):  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+      train(source, split._replace(train=np.array(rows, int)), config())
+  finite, accuracy = (
+      source.columns[name].copy() for name in ("finite", "accuracy")
+  )
+  finite[split.validation[:2]] = False
+  with pytest.raises(ValueError, match="2 of the validation rows"):
+    train(with_columns(source, finite=finite), split, config())
+  accuracy[split.validation[0]] = np.nan
+  with pytest.raises(ValueError, match="'accuracy' is not known of all val"):
+    train(with_columns(source, accuracy=accuracy), split, config())

@@ -1,0 +1,101 @@
+"""Encoders in training: of networks of several shapes, augmented, in a batch.
+
+What training by emulation and supervised training share.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from weightspace import encoders, symmetry
+from weightspace.encoders import Encoder
+from weightspace.rnn import RNN
+
+AUGMENT = ("permutation", "signed", "none")
+
+
+def check_augment(augment: str) -> None:
+  """Refuses what is none of `AUGMENT`.
+
+  Raises:
+    ValueError: it is none.
+  """
+  if augment not in AUGMENT:
+    raise ValueError(
+        "augment must be 'permutation', 'signed' or 'none', got"
+        f" {augment!r}"
+    )
+
+
+def make_encoders(
+    rnns: Sequence[RNN], kind: str, config: Mapping[str, Any]
+) -> tuple[Encoder, ...]:
+  """An encoder of each shape of networks, all of the same params.
+
+  Args:
+    rnns: the shapes of the networks to encode.
+    kind: what they read, "token" or "real".
+    config: the encoder's "name" and fields.
+
+  Raises:
+    ValueError: an encoder whose params depend on the shape of networks, where
+      there are several.
+  """
+  rnn, *others = rnns
+  fields = dict(config)
+  name = fields.pop("name")
+  encoder, *rest = (encoders.make(name, fields, rnn, kind) for rnn in rnns)
+  params = jax.eval_shape(encoder.init, jax.random.key(0))
+  for other, its_rnn in zip(rest, others):
+    if jax.eval_shape(other.init, jax.random.key(0)) != params:
+      raise ValueError(
+          f"encoder {name!r} cannot encode networks of several shapes: it has"
+          f" other params for {its_rnn.spec} than for {rnn.spec}; those that"
+          " run the network can, such as 'interactive'"
+      )
+  return (encoder, *rest)
+
+
+def code_size(rnn: RNN, encoder: Encoder) -> int:
+  """The size of an encoder's codes, Z."""
+  blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
+  params = jax.eval_shape(encoder.init, jax.random.key(0))
+  return jax.eval_shape(encoder.apply, params, blank).shape[-1]
+
+
+def make_encode_batch(
+    rnn: RNN, encoder: Encoder, augment: str, mesh: Mesh | None = None
+) -> Callable:
+  """A function that encodes a batch of networks in training.
+
+  Args:
+    rnn: the shape of the networks.
+    encoder: of such networks.
+    augment: for an encoder that is not invariant, one of `AUGMENT`.
+    mesh: where training runs.
+
+  Returns:
+    (params of the encoder, keys [B], vectors [B, P]) -> codes [B, Z]. On CPU,
+    `encoder.at_once` networks at a time.
+  """
+  device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
+  on_cpu = device.platform == "cpu"
+
+  def encode(params, key, vector):
+    weights = rnn.unflatten(vector)
+    if not encoder.invariant and augment != "none":
+      weights = symmetry.augment(
+          key, rnn, weights, signed=augment == "signed"
+      )
+    return encoder.apply(params, weights)
+
+  def encode_batch(params, keys, vectors):
+    if not on_cpu or encoder.at_once is None:
+      return jax.vmap(encode, (None, 0, 0))(params, keys, vectors)
+    one = jax.checkpoint(lambda drawn: encode(params, *drawn))
+    return jax.lax.map(one, (keys, vectors), batch_size=encoder.at_once)
+
+  return encode_batch
