@@ -94,7 +94,7 @@ def _scratch(bench, encoder, rows, seed, progress):
   )  # fmt: skip
   config["supervised"] |= {"properties": _properties(bench), "seed": seed}
   found = supervised_stage.supervised.train(
-      bench.source, config, rows, rows[:0], folder=None, progress=progress
+      bench.source, config, rows, None, folder=None, progress=progress
   )
   return found.outputs, config
 

@@ -241,6 +241,8 @@ class Trained(NamedTuple):
   Attributes:
     params: of the head, those of the best validation score.
     step: of that score.
+    score: the mean loss on validation, of targets that are standardised if
+      they are numbers; infinite where there was no validation.
     outputs: [R, *shape of the property] of all rows, in the targets' units.
     centre: [n], added to what the head of a regression puts out, which
     scale: [n], multiplies before. Empty for classifications.
@@ -248,6 +250,7 @@ class Trained(NamedTuple):
 
   params: Params
   step: int
+  score: float
   outputs: np.ndarray
   centre: np.ndarray
   scale: np.ndarray
@@ -260,7 +263,7 @@ class _Data(NamedTuple):
   count: jax.Array  # [] int32
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)
 def make_trainer(
     property_name: str, scope: properties.Scope, code: int, config: Config
 ) -> Callable[..., Trained]:
@@ -274,7 +277,8 @@ def make_trainer(
 
   Returns:
     (codes [R, Z] of all rows, columns of the zoo, rows to train on, at most R,
-    rows to validate on, seed) -> `Trained`.
+    rows to validate on, seed) -> `Trained`. Without rows to validate on, the
+    last params are kept.
   """
   property_ = properties.load(property_name)
   head = heads.make(
@@ -327,7 +331,7 @@ def make_trainer(
         key=derive(key, "fit"),
         steps=config.steps,
         chunk=config.validate_every,
-        validate=validate,
+        validate=validate if len(validation) else None,
         validate_every=config.validate_every,
     )
     best = result.state.best_params
@@ -337,6 +341,7 @@ def make_trainer(
     return Trained(
         jax.device_get(best["head"]),
         int(result.state.best_step),
+        float(result.state.best_score),
         outputs,
         centre,
         scale,

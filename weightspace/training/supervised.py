@@ -110,7 +110,7 @@ def train(
     source: zoo.Zoo,
     config: Mapping[str, Any],
     train_rows: np.ndarray,
-    validation_rows: np.ndarray,
+    validation_rows: np.ndarray | None,
     *,
     folder: str | os.PathLike | None = None,
     progress: Progress,
@@ -129,7 +129,7 @@ def train(
       `OptimizerConfig`, "supervised" with those of `Config`. Other keys are
       left alone.
     train_rows: [n] row numbers, of networks that did not diverge.
-    validation_rows: [m], which select the step.
+    validation_rows: [m], which select the step; None to keep the last one.
     folder: of the run: its config, metrics and checkpoints; by default nothing
       is written. Of several processes, only process 0 reads and writes it.
     progress: where to show how far it is.
@@ -148,7 +148,9 @@ def train(
   )
   family = tasks.make(source.spec.family, source.spec.family_config)
   scope = properties.Scope(family.spec, tuple(source.spec.snapshot_steps))
-  rows = {"train": train_rows, "validation": validation_rows}
+  rows = {"train": train_rows}
+  if validation_rows is not None:
+    rows["validation"] = validation_rows
   rows = {part: _checked(source, chosen, part) for part, chosen in rows.items()}
   sizes = [len(p) for p in loader.by_shape(source, rows["train"])]
   program = _program(
@@ -183,7 +185,7 @@ def train(
         key=derive(key, "fit"),
         steps=settings.steps,
         chunk=min(100, settings.validate_every),
-        validate=validate,
+        validate=validate if "validation" in rows else None,
         validate_every=settings.validate_every,
         checkpoints=checkpoints,
         checkpoint_every=settings.checkpoint_every,
