@@ -38,10 +38,16 @@ class Emulator(NamedTuple):
     init: (key) -> params.
     apply: (params, codes [*batch, Z], inputs [T, *batch, I]) -> log-softmax
       of the outputs [T, *batch, V] float32.
+    initial_state: (batch shape) -> the state before the first step.
+    step: (params, codes [*batch, Z], state, x [*batch, I]) -> (state,
+      log-softmax [*batch, V]): one step of `apply`, for those who decide what
+      is read next by what was answered.
   """
 
   init: Callable
   apply: Callable
+  initial_state: Callable
+  step: Callable
 
 
 def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
@@ -71,7 +77,18 @@ def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
     xs = xs.at[0].add(codes @ params["code"])
     return jax.nn.log_softmax(rnn.unroll(params["rnn"], xs))
 
-  return Emulator(init, apply)
+  def initial_state(batch=()):
+    return jnp.bool_(True), rnn.initial_state(batch)
+
+  def step(params, codes, state, x):
+    first, state = state
+    told = jnp.where(first, codes @ params["code"], 0.0)
+    state, logits = rnn.step(
+        params["rnn"], state, x @ params["embedding"] + told
+    )
+    return (jnp.bool_(False), state), jax.nn.log_softmax(logits)
+
+  return Emulator(init, apply, initial_state, step)
 
 
 def _linear(key, rows, columns):

@@ -49,33 +49,37 @@ def encode(
   return np.concatenate(codes)[:size]
 
 
-def of_zoo(source: zoo.Zoo, pretrained: Pretrained) -> np.ndarray:
-  """Codes of all rows of a zoo, of networks that diverged too.
+def of_zoo(
+    source: zoo.Zoo, pretrained: Pretrained, rows: np.ndarray | None = None
+) -> np.ndarray:
+  """Codes of rows of a zoo, of networks that diverged too.
 
   Args:
     source: the zoo.
     pretrained: an encoder of its networks.
+    rows: [n] row numbers; by default all.
 
   Returns:
-    [R, Z] float32; weights that are not finite are read as 0.
+    [n, Z] float32; weights that are not finite are read as 0.
   """
-  every = np.arange(len(source))
-  places = loader.by_shape(source, every)
+  rows = np.arange(len(source)) if rows is None else np.asarray(rows)
+  places = loader.by_shape(source, rows)
   found = [
       encode(
           encoder,
           rnn,
           pretrained.params["encoder"],
           loader.OnDisk(
-              len(rows),
-              lambda places, rows=rows: np.nan_to_num(
-                  source.vectors(rows[places])
+              len(of_shape),
+              lambda chosen, of_shape=of_shape: np.nan_to_num(
+                  source.vectors(rows[of_shape[chosen]])
               ),
           ),
       )
-      for encoder, rnn, rows in zip(
+      for encoder, rnn, of_shape in zip(
           pretrained.model.encoders, source.rnns, places
       )
+      if len(of_shape)
   ]
   return np.concatenate(found)[np.argsort(np.concatenate(places))]
 
