@@ -167,3 +167,17 @@ def test_seeds_that_cannot_be_are_refused():
     bootstrap.over_seeds(np.zeros((0, 4)), tasks)
   with pytest.raises(ValueError, match="no rows"):
     bootstrap.over_seeds(np.zeros((2, 0)), tasks[:0])
+
+
+def test_a_ratio_is_of_the_means_of_one_draw():
+  generator = np.random.default_rng(8)
+  values, tasks = of_seeds(generator)
+  size = np.exp(values)
+  thrice = bootstrap.ratio_over_seeds(3 * size, size, tasks, resamples=50)
+  np.testing.assert_allclose(thrice, 3, rtol=1e-9)
+  noise = generator.random(size.shape)
+  found = bootstrap.ratio_over_seeds(noise, size, tasks, resamples=50)
+  assert found.value == pytest.approx(noise.mean() / size.mean())
+  assert found.low < found.value < found.high
+  with pytest.raises(ValueError, match="12 seeds are to be divided by 3"):
+    bootstrap.ratio_over_seeds(size, size[:3], tasks)

@@ -110,20 +110,66 @@ def over_seeds(
   Raises:
     ValueError: values of another shape; no rows or no seeds.
   """
-  values = np.asarray(values, np.float64)
-  if values.ndim != 2 or values.shape[1] != len(tasks):
+  value, drawn = _means((values,), tasks, seed, resamples)
+  return _estimate(value[0], drawn[0], level)
+
+
+def ratio_over_seeds(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    tasks: np.ndarray,
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> Estimate:
+  """The mean of `numerators` over that of `denominators`, drawn together.
+
+  Args:
+    numerators: [S, R], of each seed of training on the same rows.
+    denominators: [S, R], of the same seeds and rows.
+    tasks: [R, D], the task of each row.
+    seed: of the resampling; see `interval_over_seeds`.
+    resamples: how often.
+    level: of confidence.
+
+  Returns:
+    An estimate, NaN where the denominators are all 0.
+
+  Raises:
+    ValueError: values of another shape, or of different numbers of seeds; no
+      rows or no seeds.
+  """
+  if len(numerators) != len(denominators):
     raise ValueError(
-        f"values have shape {values.shape}, expected [seeds, {len(tasks)}]: one"
-        " of each seed for each row of tasks"
+        f"{len(numerators)} seeds are to be divided by {len(denominators)}:"
+        " there must be as many"
     )
+  values, drawn = _means((numerators, denominators), tasks, seed, resamples)
+  with np.errstate(invalid="ignore", divide="ignore"):
+    value, found = (a[0] / np.where(a[1] == 0, np.nan, a[1])
+                    for a in (values, drawn))  # fmt: skip
+  return _estimate(value, found, level)
+
+
+def _means(of_values, tasks, seed, resamples):
+  """Means of each of some values [S, R], and of each resample of them."""
   rows = _by_task(tasks)
-  draws, weights = _draw(len(rows), len(values), resamples, seed)
-  sums = np.stack([values[:, r].sum(axis=1) for r in rows], axis=1)
   sizes = np.array([len(r) for r in rows])
-  drawn = sums[:, draws].sum(axis=2) / sizes[draws].sum(axis=1)
-  return _estimate(
-      values.mean(), np.sum(weights.T * drawn, axis=0), level
-  )
+  means, resampled = [], []
+  for values in of_values:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or values.shape[1] != len(tasks):
+      raise ValueError(
+          f"values have shape {values.shape}, expected [seeds, {len(tasks)}]:"
+          " one of each seed for each row of tasks"
+      )
+    draws, weights = _draw(len(rows), len(values), resamples, seed)
+    sums = np.stack([values[:, r].sum(axis=1) for r in rows], axis=1)
+    drawn = sums[:, draws].sum(axis=2) / sizes[draws].sum(axis=1)
+    means.append(values.mean())
+    resampled.append(np.sum(weights.T * drawn, axis=0))
+  return np.stack(means), np.stack(resampled)
 
 
 def _by_task(tasks):
