@@ -1,17 +1,26 @@
 """Neighbours in code space."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from weightspace import tasks
 from weightspace.evaluation import neighbours
-from weightspace.tasks import tiled_mnist
 
-LANGUAGES = tasks.make("formal_language", {}).spec
-DIGITS = tiled_mnist.SPEC
+
+def measure(codes, net_ids, tasks, continuous=False):
+  found = {
+      k: neighbours.measure(codes, net_ids, tasks, k=k, continuous=continuous)
+      for k in (1, 6, 10)
+  }
+  nearest = neighbours.nearest(codes, net_ids, 10)
+  alike = neighbours.alike(nearest, tasks, continuous=continuous)
+  for k, values in found.items():
+    np.testing.assert_allclose(alike[:, :k].mean(axis=1), values)
+  return found
+
+
+def chance(net_ids, tasks, continuous=False):
+  return neighbours.chance(net_ids, tasks, continuous=continuous)
 
 
 def networks(generator, count=40, snapshots=3):
@@ -39,16 +48,15 @@ def test_precision_is_one_where_codes_are_tasks_and_chance_where_noise():
   net_ids = networks(generator, count=300)
   its_tasks = np.stack([net_ids % 5 - 2, net_ids % 2, 0 * net_ids], axis=1)
   told = its_tasks + 0.01 * generator.standard_normal((900, 3))
-  found = neighbours.measure(told, net_ids, its_tasks, LANGUAGES)
-  assert list(found) == [1, 5, 10]
+  found = measure(told, net_ids, its_tasks)
   for values in found.values():
     np.testing.assert_array_equal(values, 1)
   noise = generator.standard_normal((900, 3))
-  by_chance = neighbours.chance(net_ids, its_tasks, LANGUAGES)
+  by_chance = chance(net_ids, its_tasks)
   # 29 of 299 other networks have its task
   np.testing.assert_allclose(by_chance, 29 / 299)
   for codes in (noise, np.ones((900, 3)), net_ids[:, None] * 0.0):
-    found = neighbours.measure(codes, net_ids, its_tasks, LANGUAGES)
+    found = measure(codes, net_ids, its_tasks)
     assert np.mean(found[10]) == pytest.approx(29 / 299, abs=0.02)
 
 
@@ -57,10 +65,10 @@ def test_other_snapshots_of_a_network_do_not_count():
   net_ids = networks(np.random.default_rng(2))
   codes = np.eye(40)[net_ids]
   its_tasks = np.stack([net_ids] * 3, axis=1)
-  found = neighbours.measure(codes, net_ids, its_tasks, LANGUAGES)
+  found = measure(codes, net_ids, its_tasks)
   np.testing.assert_array_equal(found[1], 0)
   np.testing.assert_array_equal(
-      neighbours.chance(net_ids, its_tasks, LANGUAGES), 0
+      chance(net_ids, its_tasks), 0
   )
 
 
@@ -70,21 +78,20 @@ def test_angles_are_told_in_degrees_around_the_circle():
   angle = 5.0 * net_ids[:, None]
   radians = np.deg2rad(angle[:, 0])
   circle = np.stack([np.cos(radians), np.sin(radians)], axis=1)
-  found = neighbours.measure(circle, net_ids, angle, DIGITS, ks=(1, 6))
+  found = measure(circle, net_ids, angle, continuous=True)
   # Three snapshots of either neighbour, that of 0 degrees with 355
   np.testing.assert_allclose(found[1], 5)
   np.testing.assert_allclose(found[6], 5)
-  by_chance = neighbours.chance(net_ids, angle, DIGITS)
+  by_chance = chance(net_ids, angle, continuous=True)
   # The mean of 5, 5, 10, 10, ..., 175, 175, 180
   np.testing.assert_allclose(by_chance, 90 * 72 / 71)
-  assert neighbours.metric(DIGITS) == "degrees"
 
 
 def test_chance_is_that_of_all_rows_of_other_networks():
   generator = np.random.default_rng(4)
   net_ids = generator.integers(0, 8, 600)
   its_tasks = (net_ids % 3)[:, None] + np.array([[0, 1, 2]])
-  found = neighbours.chance(net_ids, its_tasks, LANGUAGES)
+  found = chance(net_ids, its_tasks)
   for row in (0, 1, 599):
     others = net_ids != net_ids[row]
     same = np.all(its_tasks == its_tasks[row], axis=1)
@@ -101,6 +108,5 @@ def test_what_cannot_be_is_refused():
     neighbours.nearest(np.full((4, 2), np.nan), net_ids, 1)
   with pytest.raises(ValueError, match=r"shape \(3, 2\), expected one for"):
     neighbours.nearest(np.zeros((3, 2)), net_ids, 1)
-  speeds = dataclasses.replace(DIGITS, task_names=("speed",))
-  with pytest.raises(ValueError, match=r"integers or angles.*are speed"):
-    neighbours.metric(speeds)
+  with pytest.raises(ValueError, match=r"shape \(4, 3\), expected angles"):
+    chance(net_ids, np.zeros((4, 3)), continuous=True)

@@ -5,68 +5,65 @@ vary smoothly), as numbers. Snapshots of a network are no neighbours of its
 own: only rows of other networks count.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from weightspace.tasks import TaskSpec
-
 _BLOCK = 512  # rows that are compared with as many at a time
-KS = (1, 5, 10)
-
-
-def metric(spec: TaskSpec) -> str:
-  """What `measure` tells of a family: "precision" or "degrees".
-
-  Raises:
-    ValueError: its tasks are neither integers nor angles.
-  """
-  if spec.classes is not None:
-    return "precision"
-  if "angle" in spec.task_names:
-    return "degrees"
-  raise ValueError(
-      "tasks are compared where they are integers or angles; those of this"
-      f" family are {', '.join(spec.task_names)}"
-  )
 
 
 def measure(
     codes: np.ndarray,
     net_ids: np.ndarray,
     tasks: np.ndarray,
-    spec: TaskSpec,
     *,
-    ks: Sequence[int] = KS,
+    k: int,
+    continuous: bool,
     seed: int = 0,
-) -> dict[int, np.ndarray]:
+) -> np.ndarray:
   """How alike the tasks of each row and of its k nearest rows are.
 
   Args:
     codes: [n, Z], or weights [n, P].
     net_ids: [n], which network each row is of.
     tasks: [n, D].
-    spec: of the family.
-    ks: how many neighbours.
+    k: how many neighbours. For several, take `nearest` once and then `alike`.
+    continuous: whether tasks are angles in degrees, [n, 1], or to be told
+      apart.
     seed: see `nearest`.
 
   Returns:
-    {k: [n] float64}: the share of its k nearest rows of other networks that
-    have the row's task; or, for angles, how far they are from it on average,
-    in degrees.
+    [n] float64: the share of its k nearest rows of other networks that have
+    the row's task (precision at k); or, for angles, how far theirs are from
+    it on average, in degrees.
 
   Raises:
-    ValueError: fewer than max(ks) rows of other networks; see `metric`.
+    ValueError: fewer than k rows of other networks; tasks that are not angles.
   """
-  compare = _COMPARE[metric(spec)]
-  tasks = _compared(tasks, spec)
-  found = nearest(codes, net_ids, max(ks), seed=seed)
-  alike = compare(tasks[:, None], tasks[found])
-  return {k: alike[:, :k].mean(axis=1) for k in ks}
+  found = nearest(codes, net_ids, k, seed=seed)
+  return alike(found, tasks, continuous=continuous).mean(axis=1)
+
+
+def alike(
+    found: np.ndarray, tasks: np.ndarray, *, continuous: bool
+) -> np.ndarray:
+  """Of each row and each of its neighbours: 1 for one task; or degrees apart.
+
+  Args:
+    found: [n, k] places of the neighbours, as of `nearest`.
+    tasks: [n, D].
+    continuous: see `measure`.
+
+  Returns:
+    [n, k] float64.
+
+  Raises:
+    ValueError: tasks that are not angles.
+  """
+  tasks = _checked(tasks, continuous)
+  return _compare(tasks[:, None], tasks[found], continuous)
 
 
 def chance(
-    net_ids: np.ndarray, tasks: np.ndarray, spec: TaskSpec
+    net_ids: np.ndarray, tasks: np.ndarray, *, continuous: bool
 ) -> np.ndarray:
   """What `measure` is for codes that tell nothing, exactly, [n] float64.
 
@@ -75,20 +72,19 @@ def chance(
   Args:
     net_ids: [n].
     tasks: [n, D].
-    spec: of the family.
+    continuous: see `measure`.
 
   Raises:
-    ValueError: rows of fewer than two networks; see `metric`.
+    ValueError: rows of fewer than two networks; tasks that are not angles.
   """
-  compare = _COMPARE[metric(spec)]
-  tasks, net_ids = _compared(tasks, spec), np.asarray(net_ids)
+  tasks, net_ids = _checked(tasks, continuous), np.asarray(net_ids)
   _check(net_ids, 1)
   found = []
   for start in range(0, len(net_ids), _BLOCK):
     block = slice(start, start + _BLOCK)
     other = net_ids[block, None] != net_ids
-    alike = compare(tasks[block, None], tasks[None])
-    found.append(np.sum(alike * other, axis=1) / np.sum(other, axis=1))
+    value = _compare(tasks[block, None], tasks[None], continuous)
+    found.append(np.sum(value * other, axis=1) / np.sum(other, axis=1))
   return np.concatenate(found)
 
 
@@ -157,23 +153,20 @@ def _smallest(k, best, more):
   return tuple(np.take_along_axis(a, kept, axis=1) for a in (distances, places))
 
 
-def _compared(tasks, spec):
-  """The numbers of tasks that are compared, [n, D] or [n, 1]."""
+def _checked(tasks, continuous):
   tasks = np.asarray(tasks)
-  if metric(spec) == "degrees":
-    return tasks[:, [spec.task_names.index("angle")]].astype(np.float64)
-  return tasks
+  if continuous and tasks.shape[1:] != (1,):
+    raise ValueError(
+        f"tasks have shape {tasks.shape}, expected angles [n, 1]: other"
+        " numbers have no distance in degrees"
+    )
+  return tasks.astype(np.float64) if continuous else tasks
 
 
-def _same(a, b):
+def _compare(a, b, continuous):
+  if continuous:
+    return np.abs((a - b + 180) % 360 - 180)[..., 0]
   return np.all(a == b, axis=-1).astype(np.float64)
-
-
-def _degrees(a, b):
-  return np.abs((a - b + 180) % 360 - 180)[..., 0]
-
-
-_COMPARE = {"precision": _same, "degrees": _degrees}
 
 
 def _check(net_ids, k):
