@@ -59,3 +59,29 @@ def test_pca_of_codes_that_are_all_alike():
   coordinates, share = codes.pca(np.ones((5, 3), np.float32))
   np.testing.assert_array_equal(coordinates, 0)
   np.testing.assert_array_equal(share, 0)
+
+
+@pytest.mark.parametrize("size", [3, 80])
+def test_tsne_keeps_clusters_together(size):
+  random = np.random.default_rng(0)
+  cluster = np.repeat(np.arange(3), 20)
+  centres = 10 * random.standard_normal((3, size))
+  points = centres[cluster] + random.standard_normal((60, size))
+  found = codes.tsne(points, seed=0, perplexity=10)
+  assert found.shape == (60, 2)
+  distances = np.linalg.norm(found[:, None] - found, axis=-1)
+  np.fill_diagonal(distances, np.inf)
+  nearest = np.argmin(distances, axis=1)
+  assert np.mean(cluster[nearest] == cluster) > 0.95
+  again = codes.tsne(points, seed=0, perplexity=10)
+  np.testing.assert_array_equal(again, found)
+
+
+def test_tsne_of_few_codes_and_of_those_that_are_all_alike():
+  few = np.random.default_rng(0).standard_normal((5, 1))
+  assert np.isfinite(codes.tsne(few, seed=0)).all()
+  assert np.isfinite(codes.tsne(np.ones((9, 3)), seed=0)).all()
+  with pytest.raises(ValueError, match=r"shape \(4, 3\), expected at least 5"):
+    codes.tsne(np.ones((4, 3)), seed=0)
+  with pytest.raises(ValueError, match="all of them finite"):
+    codes.tsne(np.full((9, 3), np.nan), seed=0)

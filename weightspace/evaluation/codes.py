@@ -11,6 +11,8 @@ from weightspace.training.pretrain import Pretrained
 from weightspace.types import Params
 from weightspace.zoo import loader
 
+_TSNE_INPUTS = 50  # numbers that distances are cheap to compute of
+
 
 def encode(
     encoder: Encoder,
@@ -105,3 +107,48 @@ def pca(
   total = max(float(np.sum(scales**2)), np.finfo(np.float32).tiny)
   share = scales**2 / total
   return centred @ axes[:components].T, share[:components]
+
+
+def tsne(
+    codes: np.ndarray, *, seed: int, perplexity: float = 30.0
+) -> np.ndarray:
+  """Codes in the plane, those near each other near; needs the extra `report`.
+
+  More than 50 numbers a code, such as weights, are first reduced to their 50
+  principal components.
+
+  Args:
+    codes: [R, Z], finite.
+    seed: of the optimisation; on one machine, the same picture each time.
+    perplexity: about how many neighbours each code has; at most a third of
+      the others are taken.
+
+  Returns:
+    [R, 2] float32.
+
+  Raises:
+    ValueError: fewer than 5 codes, or some that are not finite.
+  """
+  from sklearn.decomposition import PCA
+  from sklearn.manifold import TSNE
+
+  codes = np.asarray(codes, np.float32)
+  if len(codes) < 5 or not np.isfinite(codes).all():
+    raise ValueError(
+        f"codes have shape {codes.shape}, expected at least 5 and all of them"
+        " finite"
+    )
+  if min(codes.shape) > _TSNE_INPUTS:
+    reduce = PCA(_TSNE_INPUTS, svd_solver="randomized", random_state=seed)
+    codes = reduce.fit_transform(codes)
+  # As small as sklearn's own start from principal components, whose signs may
+  # differ between machines
+  init = pca(codes)[0].astype(np.float32)
+  if init.shape[1] < 2:
+    init = np.pad(init, ((0, 0), (0, 2 - init.shape[1])))
+  spread = init[:, 0].std()
+  return TSNE(
+      perplexity=min(perplexity, (len(codes) - 1) / 3),
+      init=init * (1e-4 / spread if spread > 0 else 1.0),
+      random_state=seed,
+  ).fit_transform(codes)
