@@ -91,6 +91,8 @@ def get_config(size: str = "small") -> ConfigDict:
 
   if size == "smoke":
     config.resamples = 50
+    config.search.learning_rates = (3e-3,)
+    config.search.warmups = (0.2,)
     config.search.steps = config.supervised.search_steps = _each(10, 10)
     config.emulation.update({"seeds": 2, "steps": _each(40, 40)})
     config.supervised.update({"steps": _each(20, 20)})

@@ -1,6 +1,7 @@
 """The space of codes: pictures, neighbours, invariance, interrogations."""
 
 import base64
+import functools
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
   bench.note("all", "weights, labels", f"codes {name}")
   shown, part_of = _shown(bench)
   if name == WEIGHTS:
-    found, runs, pretrained = [_vectors(bench)], [], []
+    found, runs, pretrained = [_vectors(bench)], [], [None]
   else:
     found = list(bench_lib.load(bench.folder("heads", name), "codes"))
     runs = emulation.run_ids(bench, name)
@@ -46,10 +47,10 @@ def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
       }},
       "neighbours": {bench.name: _neighbours(bench, name, found, runs)},
       "invariance": {bench.name: {
-          name: _invariance(bench, found, runs, pretrained)
+          name: _invariance(bench, runs, pretrained)
       }},
   }  # fmt: skip
-  if pretrained and pretrained[0].model.encoders[0].transcript is not None:
+  if runs and pretrained[0].encoder.transcript is not None:
     _write_interrogations(bench, name, pretrained[0], shown, runs[0])
   return report
 
@@ -103,59 +104,59 @@ def _picture(bench, vectors):
 
 
 def _neighbours(bench, name, found, runs):
-  columns = bench.source.columns
-  rows = np.concatenate(bench.split)
+  columns, rows = bench.source.columns, np.concatenate(bench.split)
+  net_ids, its_tasks = columns["net_id"][rows], columns["task"][rows]
   continuous = bench.family.spec.classes is None
-  title = "degrees" if continuous else "precision"
+  ks = bench.config["codes"]["neighbours"]
 
-  def cells(measure, runs):
-    return {title: [
-        {"k": k, "value": bench.mean(np.stack(measure(k)), rows, runs)}
-        for k in bench.config["codes"]["neighbours"]
+  def table(of_each, runs):
+    """`of_each` is [S, n, most neighbours]."""
+    return {"degrees" if continuous else "precision": [
+        {"k": k, "value": bench.mean(of_each[..., :k].mean(-1), rows, runs)}
+        for k in ks
     ]}  # fmt: skip
 
-  def measured(k):
-    return [
-        neighbours.measure(
-            one[rows], columns["net_id"][rows], columns["task"][rows],
-            k=k, continuous=continuous,
-        )
-        for one in found
-    ]  # fmt: skip
-
-  report = {name: cells(measured, runs)}
+  nearest = [neighbours.nearest(c[rows], net_ids, max(ks)) for c in found]
+  report = {name: table(
+      np.stack([
+          neighbours.alike(one, its_tasks, continuous=continuous)
+          for one in nearest
+      ]),
+      runs,
+  )}  # fmt: skip
   if name == WEIGHTS:
-    report["chance"] = cells(
-        lambda k: [neighbours.chance(
-            columns["net_id"][rows], columns["task"][rows],
-            continuous=continuous,
-        )],
-        [],
-    )  # fmt: skip
+    chance = neighbours.chance(net_ids, its_tasks, continuous=continuous)
+    report["chance"] = table(np.repeat(chance[None, :, None], max(ks), 2), [])
   return report
 
 
-def _invariance(bench, found, runs, pretrained):
+def _invariance(bench, runs, pretrained):
   rows = np.concatenate(bench.split)
   generator = np.random.default_rng(bench.config["seed"])
   count = min(DRIFT_ROWS, len(rows))
   rows = np.sort(generator.choice(rows, count, replace=False))
-  vectors = bench.source.vectors(rows)
-  rnn = bench.source.rnn
-  report = {}
-  for kind in ("permutation", "signed"):
-    drifts = []
-    for one in pretrained or [None]:
-      encode = None
-      if one is not None:
-        params, apply = one.params["encoder"], one.encoder.apply
-        encode = lambda w, apply=apply, params=params: apply(params, w)  # noqa
-      drifts.append(invariance.drift(
-          encode, rnn, vectors, seed=bench.config["seed"],
-          signed=kind == "signed",
-      ))  # fmt: skip
-    report[kind] = {"distance": bench.mean(np.stack(drifts), rows, runs)}
-  return report
+
+  def drift(one, signed):
+    encode = None
+    if one is not None:
+      encode = functools.partial(one.encoder.apply, one.params["encoder"])
+    return invariance.drift(
+        encode,
+        bench.source.rnn,
+        bench.source.vectors(rows),
+        signed=signed,
+        seed=bench.config["seed"],
+        net_ids=bench.source.columns["net_id"][rows],
+    )
+
+  found = {
+      kind: np.stack([drift(one, kind == "signed") for one in pretrained])
+      for kind in ("permutation", "signed")
+  }
+  return {
+      kind: {"distance": bench.mean(values, rows, runs)}
+      for kind, values in found.items()
+  }
 
 
 def _write_interrogations(bench, name, pretrained, shown, run):
