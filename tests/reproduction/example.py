@@ -1,0 +1,35 @@
+"""A study of seconds: one small zoo, three encoders, a few steps of each."""
+
+from experiments.configs import reproduce
+from tests import tiny_zoo
+
+FAMILY = "formal_language"
+TASK = {**tiny_zoo.CONFIG["task"], "shift_min": 0, "shift_max": 1}
+NETWORKS = 26
+
+
+def config():
+  found = reproduce.get_config("smoke")
+  found.zoos = {FAMILY: {}}
+  found.encoders = ("constant", "flat", "interactive")
+  found.search.warmups = (0.0, 0.5)
+  for part in (found.search, found.emulation, found.supervised, found.remedies):
+    part.steps = {FAMILY: 4}
+  found.supervised.search_steps = {FAMILY: 4}
+  found.heads.update({"steps": 20, "layers": (0,)})
+  found.clones.networks = 5
+  found.ablations.update({
+      "encoders": ("interactive",), "parallel": (1,), "length": (2, 3),
+      "steps": {FAMILY: 2},
+  })  # fmt: skip
+  found.few_labels.update({
+      "networks": (1, 2), "pretrained": ("interactive",), "scratch": ("flat",),
+      "steps": 2,
+  })  # fmt: skip
+  found.codes.update({"rows": 30, "neighbours": (1, 2)})
+  found.resamples = 20
+  return found.to_dict()
+
+
+def make_zoo(path):
+  return tiny_zoo.generate(path, task=TASK, networks=NETWORKS)

@@ -1,0 +1,161 @@
+"""The whole study, small: all its parts, what it reads when, and resuming."""
+
+import json
+import shutil
+
+import pytest
+
+from experiments import markdown
+from experiments.reproduction import bench, pipeline
+from tests.reproduction import example
+from weightspace.training.progress import Progress
+
+FAMILY = example.FAMILY
+
+
+@pytest.fixture(scope="module")
+def zoo_path(tmp_path_factory):
+  return example.make_zoo(tmp_path_factory.mktemp("zoo") / "zoo")
+
+
+def run(folder, zoo_path, stages=("*",), config=None):
+  return pipeline.run(
+      config or example.config(),
+      folder,
+      zoos={FAMILY: zoo_path},
+      stages=stages,
+      workers=0,
+      command="python -m experiments.reproduce",
+      progress=Progress.silent(),
+  )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, zoo_path):
+  """The results of all stages and their folder."""
+  folder = tmp_path_factory.mktemp("study") / "run"
+  return run(folder, zoo_path), folder
+
+
+def cells(value):
+  """All entries of tables that lie in results."""
+  if isinstance(value, dict):
+    if {"value", "low", "high"} <= set(value):
+      yield value
+      return
+    value = list(value.values())
+  if isinstance(value, list):
+    for item in value:
+      yield from cells(item)
+
+
+def test_every_part_is_there_and_every_number_knows_its_runs(study):
+  found, _ = study
+  parts = {
+      "search", "emulation", "prediction", "clones", "codes", "ablations",
+      "remedies", "few_labels", "invariance", "neighbours",
+  }  # fmt: skip
+  assert parts <= set(found)
+  every = list(cells(found))
+  named = [cell for cell in every if cell["runs"]]
+  assert len(named) > 80 and len(every) - len(named) == 3  # chance; weights
+  for cell in named:
+    assert set(cell["runs"]) <= set(found["runs"])
+  for record in found["runs"].values():
+    assert {"commit", "config", "seed", "seconds", "encoder"} <= set(record)
+
+
+def test_every_encoder_had_the_same_trials(study):
+  found, _ = study
+  for kind in ("emulation", "supervised"):
+    for one in found["search"]["families"][FAMILY][kind].values():
+      points = [(t["learning_rate"], t["warmup"]) for t in one["trials"]]
+      assert points == [(3e-3, 0.0), (3e-3, 0.5)]
+      best = min(one["trials"], key=lambda t: t["validation"])
+      assert one["chosen"].items() <= best.items()
+
+
+def test_held_out_tasks_are_tested_after_all_else_is_chosen(study):
+  _, folder = study
+  lines = [
+      json.loads(line)
+      for line in (folder / bench.LEDGER).read_text().splitlines()
+  ]
+  tests = [i for i, line in enumerate(lines) if line["why"].startswith("test ")]
+  assert len(tests) == len(example.config()["encoders"]) + 1
+  for line in lines[: tests[0]]:
+    told = "labels" in line["what"] or "rollouts" in line["what"]
+    if line["split"].startswith("ood") and told:
+      assert "half" in line["split"] or "labelled" in line["split"]
+  for line in lines[tests[-1] + 1 :]:
+    assert line["why"].startswith("codes ")
+
+
+def test_what_is_done_is_not_done_again(study, zoo_path):
+  found, folder = study
+  before = {p: p.stat() for p in folder.rglob("part.json")}
+  ledger = (folder / bench.LEDGER).read_bytes()
+  assert run(folder, zoo_path) == found
+  assert {p: p.stat() for p in folder.rglob("part.json")} == before
+  assert (folder / bench.LEDGER).read_bytes() == ledger
+
+
+def test_a_study_in_parts_is_the_study_in_one(study, zoo_path, tmp_path):
+  """A job that was lost is done again, with what others left."""
+  found, folder = study
+  copy = shutil.copytree(folder, tmp_path / "copy")
+  shutil.rmtree(copy / "heads" / FAMILY / "flat")
+  again = run(copy, zoo_path, ("heads/*",))
+  assert again["prediction"] == found["prediction"]
+
+
+def test_another_config_is_refused_before_anything_is_lost(
+    study, zoo_path, tmp_path
+):
+  _, folder = study
+  copy = shutil.copytree(folder, tmp_path / "copy")
+  config = example.config()
+  config["heads"]["steps"] += 1
+  with pytest.raises(ValueError, match=r"heads/.* another config \(heads\)"):
+    run(copy, zoo_path, ("heads/*",), config)
+  run(copy, zoo_path, ("emulation/*",), config)
+
+
+def test_the_test_comes_last(zoo_path, tmp_path):
+  with pytest.raises(ValueError, match="first run search/formal_language"):
+    run(tmp_path / "new", zoo_path, ("test/*",))
+  with pytest.raises(ValueError, match="stage 'search' comes first"):
+    run(tmp_path / "new", zoo_path, ("emulation/*",))
+  with pytest.raises(ValueError, match="--stages=tset/"):
+    run(tmp_path / "new", zoo_path, ("tset/*",))
+
+
+@pytest.mark.parametrize("name", markdown.TABLES)
+def test_tables_are_of_the_results(study, name):
+  found, _ = study
+  place = f"a\n<!-- {name} of x.json -->\nold\n<!-- end -->\nb"
+  filled = markdown.fill(place, "x.json", found)
+  assert filled.startswith("a\n<!--") and filled.endswith("<!-- end -->\nb")
+  assert "old" not in filled
+  assert markdown.fill(filled, "x.json", found) == filled
+  assert markdown.fill(filled, "y.json", {}) == filled
+  if name != "source":
+    lines = filled.splitlines()[2:-2]
+    assert len(lines) > 2
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_another_number_is_another_table(study):
+  found, _ = study
+  changed = json.loads(json.dumps(found))
+  one = changed["emulation"][FAMILY]["encoders"]["flat"]["validation"]
+  one["reverse_kl"]["value"] += 0.01
+  assert markdown.emulation(changed) != markdown.emulation(found)
+
+
+def test_tables_that_cannot_be_are_refused(study):
+  found, _ = study
+  with pytest.raises(ValueError, match="no table 'losses'; there are"):
+    markdown.fill("<!-- losses of x -->\n<!-- end -->", "x", found)
+  with pytest.raises(ValueError, match="not closed"):
+    markdown.fill("<!-- emulation of x -->\n", "x", found)
