@@ -71,7 +71,7 @@ def _ours(config):
 
   from weightspace import parallel, plugins, tasks
   from weightspace.rnn import RNNSpec, make_rnn
-  from weightspace.training import emulation, state
+  from weightspace.training import batches, emulation, state
   from weightspace.training.optimizer import OptimizerConfig, make_optimizer
   from weightspace.zoo.loader import Data
 
@@ -87,7 +87,10 @@ def _ours(config):
     return rnn.flatten(weights), seen, task
 
   vectors, seen, task = network(jax.random.split(jax.random.key(0), _NETWORKS))
-  data = (Data(vectors, seen.sequences, seen.log_probs, task, {}),)
+  data = batches.Split(
+      jax.random.key(0),
+      (Data(vectors, seen.sequences, seen.log_probs, task, {}),),
+  )
   mesh = parallel.mesh(parallel.DATA)
   model = emulation.make_model([rnn], family, config)
   settings = plugins.configure(

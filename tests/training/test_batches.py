@@ -51,7 +51,8 @@ def test_a_stream_begins_anywhere_and_holds_what_is_in_the_zoo(
   stream = batches.Stream(
       source,
       rows,
-      batches.Size(seed=1, batch=5, sequences=2),
+      jax.random.key(1),
+      batches.Size(batch=5, sequences=2),
       lambda step: jax.random.fold_in(jax.random.key(0), step),
   )
   (window, end), (again, _) = stream(7), stream(8)
@@ -71,7 +72,8 @@ def test_what_fails_in_the_reader_is_raised_where_it_is_used(
   stream = batches.Stream(
       source,
       np.arange(9),
-      batches.Size(0, 4, 1),
+      jax.random.key(0),
+      batches.Size(4, 1),
       lambda step: jax.random.key(0),
   )
 

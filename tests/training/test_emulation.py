@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from weightspace import divergences, parallel, tasks, zoo
-from weightspace.training import emulation
+from weightspace.training import batches, emulation
 from weightspace.zoo import loader
 
 ROWS = 12
@@ -37,7 +37,9 @@ class Setup:
     self.data = data._replace(columns={})
     loss = emulation.make_loss(self.model, self.family, self.config)
     self.loss = jax.jit(
-        lambda params, key, step, data: loss(params, key, step, (data,))[0]
+        lambda params, key, step, data: loss(
+            params, key, step, batches.Split(jax.random.key(0), (data,))
+        )[0]
     )
 
   def __call__(self, data=None, params=None, step=0):
@@ -146,7 +148,8 @@ def test_gradients_reach_the_encoder(setup):
 
 def test_a_few_networks_at_a_time_make_the_same_loss_and_gradient(setup):
   one = setup("statistics")
-  arguments = jax.random.key(1), jnp.int32(0), (one.data,)
+  split = batches.Split(jax.random.key(0), (one.data,))
+  arguments = jax.random.key(1), jnp.int32(0), split
 
   def found(at_once):
     encoder = one.model.encoders[0]._replace(at_once=at_once, invariant=False)

@@ -170,16 +170,15 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   key = jax.random.key(1)
   if streamed:
     stream = batches.Stream(
-        source, np.arange(len(source)), emulation.batch_size(config),
+        source, np.arange(len(source)), key, emulation.batch_size(config),
         functools.partial(state.step_key, key), mesh=mesh,
     )  # fmt: skip
     with contextlib.closing(stream):
       data, _ = stream(0)
   else:
-    rows = loader.load_by_shape(source, np.arange(len(source)))
-    data = tuple(of_shape._replace(columns={}) for of_shape in rows)
+    data = batches.load(source, np.arange(len(source)), key)
   program = fit._steps.lower(
-      loss, optimizer, mesh, sharded, start,
+      loss, optimizer, None, mesh, sharded, start,
       state.zero_sums(loss, optimizer, start, key, data),
       key, data, np.int32(5),
   ).compile().as_text()  # fmt: skip

@@ -32,14 +32,22 @@ class Size(NamedTuple):
   """What a batch is made of.
 
   Attributes:
-    seed: of the order of rows.
     batch: networks.
     sequences: rollouts of each network.
   """
 
-  seed: int
   batch: int
   sequences: int
+
+
+class Split(NamedTuple):
+  """A split in memory, with what decides the order that it is gone through.
+
+  The order is data, so that one compiled program serves all seeds.
+  """
+
+  order: Key  # []
+  shapes: tuple[Data, ...]  # of each shape of networks; without columns
 
 
 class Window(NamedTuple):
@@ -73,7 +81,7 @@ def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> list[int]:
 
 
 def of_step(
-    data: tuple[Data, ...] | Window,
+    data: Split | Window,
     key: Key,
     step: jax.Array,
     size: Size,
@@ -91,20 +99,20 @@ def of_step(
   if isinstance(data, Window):
     batch = jax.tree.map(lambda leaf: leaf[step - data.first], data.batches)
   else:
-    sizes = [len(of_shape.vectors) for of_shape in data]
-    kept = data[0].log_probs.shape[1]
-    drawn = _draw(key, step, size, sizes, kept, _devices(mesh))
+    sizes = [len(of_shape.vectors) for of_shape in data.shapes]
+    kept = data.shapes[0].log_probs.shape[1]
+    drawn = _draw(data.order, key, step, size, sizes, kept, _devices(mesh))
     if mesh is not None:
       drawn = jax.tree.map(lambda leaf: parallel.own_part(leaf, mesh), drawn)
     batch = tuple(
         None if chosen is None else _gather(of_shape, *chosen)
-        for of_shape, chosen in zip(data, drawn)
+        for of_shape, chosen in zip(data.shapes, drawn)
     )
   # Where a batch comes from may not change how its use is compiled
   return jax.lax.optimization_barrier(batch)
 
 
-def layout(data: tuple[Data, ...] | Window, mesh: Mesh) -> Any:
+def layout(data: Split | Window, mesh: Mesh) -> Any:
   """What of `data` is on each device: see `parallel.summed`."""
   if not isinstance(data, Window):
     return PartitionSpec()
@@ -115,13 +123,14 @@ def _devices(mesh):
   return 1 if mesh is None else mesh.size
 
 
-def _draw(key, step, size, sizes, kept, devices):
+def _draw(order, key, step, size, sizes, kept, devices):
   """(rows [B], which [B, k]) for each shape, None where there is no network."""
   counts = shares(sizes, size.batch, devices)
 
   def of_shape(shape, rows, count):
-    order = derive(jax.random.key(size.seed), "order", shape)
-    chosen = loader.batch_indices(order, step, size=rows, batch=count)
+    chosen = loader.batch_indices(
+        derive(order, "order", shape), step, size=rows, batch=count
+    )
     which = jax.random.randint(
         derive(derive(key, "shape", shape), "rollouts"),
         (count, size.sequences),
@@ -150,17 +159,19 @@ def _gather(data, rows, which):
 def training(
     zoo: Zoo,
     rows: np.ndarray,
+    order: Key,
     size: Size,
     step_key: Callable[[jax.Array], Key],
     *,
     mesh: Mesh | None = None,
     memory: int | None = None,
-) -> "Iterator[tuple[Data, ...] | Stream]":
+) -> "Iterator[Split | Stream]":
   """A split for `fit`: in memory if it fits, or a stream while that is open.
 
   Args:
     zoo: where it lies.
     rows: of the split.
+    order: the key of the order of rows.
     size: of a batch.
     step_key: (step) -> the key that the loss gets at that step.
     mesh: where batches are spread, and a split that fits is copied to.
@@ -169,15 +180,20 @@ def training(
       in one of several processes, all of them read from disk.
   """
   if not parallel.anywhere(not fits(zoo, rows, mesh=mesh, memory=memory)):
-    yield tuple(
-        of_shape._replace(columns={})
-        for of_shape in loader.load_by_shape(zoo, rows)
-    )
+    yield load(zoo, rows, order)
     return
   with contextlib.closing(
-      Stream(zoo, rows, size, step_key, mesh=mesh)
+      Stream(zoo, rows, order, size, step_key, mesh=mesh)
   ) as stream:
     yield stream
+
+
+def load(zoo: Zoo, rows: np.ndarray, order: Key) -> Split:
+  """A split in memory; see `training` for the arguments."""
+  shapes = loader.load_by_shape(zoo, rows)
+  return Split(
+      order, tuple(of_shape._replace(columns={}) for of_shape in shapes)
+  )
 
 
 def fits(
@@ -222,6 +238,7 @@ class Stream:
       self,
       zoo: Zoo,
       rows: np.ndarray,
+      order: Key,
       size: Size,
       step_key: Callable[[jax.Array], Key],
       *,
@@ -241,7 +258,7 @@ class Stream:
     self._draw = jax.jit(
         jax.vmap(
             lambda step: _draw(
-                step_key(step), step, size, sizes, kept, _devices(mesh)
+                order, step_key(step), step, size, sizes, kept, _devices(mesh)
             )
         )
     )

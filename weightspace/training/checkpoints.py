@@ -124,6 +124,10 @@ class Checkpoints:
       )
     return None
 
+  def steps(self) -> list[int]:
+    """The steps that are there, good or not, the oldest first."""
+    return sorted(_steps(self.directory))
+
   def close(self) -> None:
     """Ends Orbax's threads; the object may be used again."""
     if self._orbax is not None:

@@ -144,7 +144,7 @@ def sequence_means(losses: jax.Array, mask: jax.Array) -> jax.Array:
 
 def batch_size(config: Config) -> batches.Size:
   """What a step is trained on."""
-  return batches.Size(config.seed, config.batch, config.sequences)
+  return batches.Size(config.batch, config.sequences)
 
 
 def make_loss(
@@ -162,8 +162,8 @@ def make_loss(
     mesh: where the batch is spread over its axis.
 
   Returns:
-    (params, key, step, data) -> (loss, metrics); `data` is a whole split, a
-    `Data` for each shape of networks, or a `batches.Window`.
+    (params, key, step, data) -> (loss, metrics); `data` is a `batches.Split` or
+    a `batches.Window`. Nothing of it depends on the seed of the config.
   """
   divergence = divergences.load(config.divergence)
   encode_batches = [
@@ -213,6 +213,7 @@ def make_measure(
     config: Config,
     mesh: Mesh | None = None,
     names: tuple[str, ...] | None = None,
+    members: bool = False,
 ) -> Callable:
   """A function that measures emulation, row by row.
 
@@ -223,10 +224,11 @@ def make_measure(
       are measured on.
     mesh: where rows are spread over its axis.
     names: of the divergences to measure; by default the one of the config.
+    members: whether params have a leading axis [M]; without a mesh.
 
   Returns:
-    (params, data) -> {name: mean over the sequences of each row, [R] float32};
-    `data` is a `Data` for each shape of networks, and R counts their rows, one
+    (params, data) -> {name: mean over the sequences of each row, [R] float32},
+    or [M, R]; `data` is a `Data` for each shape of networks, and R counts their rows, one
     shape after the other. All calls share one compilation for each shape,
     whatever the number of rows.
   """
@@ -234,8 +236,7 @@ def make_measure(
   devices = mesh.size if mesh is not None else 1
   at_once = devices * max(1, config.batch // devices)
 
-  @functools.partial(jax.jit, static_argnames="shape")
-  def measure_batch(params, batch, shape):
+  def measure_one(params, batch, shape):
     rnn, encoder = model.rnns[shape], model.encoders[shape]
     if mesh is not None:
       params = jax.lax.with_sharding_constraint(
@@ -256,6 +257,12 @@ def make_measure(
       return found
     return jax.lax.with_sharding_constraint(found, parallel.replicated(mesh))
 
+  @functools.partial(jax.jit, static_argnames="shape")
+  def measure_batch(params, batch, shape):
+    if not members:
+      return measure_one(params, batch, shape)
+    return jax.vmap(measure_one, (0, None, None))(params, batch, shape)
+
   def place(leaf):
     if mesh is None:
       return jnp.asarray(leaf)
@@ -268,7 +275,8 @@ def make_measure(
         if len(of_shape.vectors)
     ]
     return {
-        name: np.concatenate([part[name] for part in found]) for name in names
+        name: np.concatenate([part[name] for part in found], axis=-1)
+        for name in names
     }
 
   def measure_shape(params, data, shape):
@@ -294,7 +302,9 @@ def make_measure(
         for rows in order.reshape(-1, at_once)
     ]
     return {
-        name: np.concatenate([batch[name] for batch in found])[:size]
+        name: np.concatenate([batch[name] for batch in found], axis=-1)[
+            ..., :size
+        ]
         for name in names
     }
 

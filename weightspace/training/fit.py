@@ -38,11 +38,12 @@ class FitResult(NamedTuple):
 def fit(
     loss: state_lib.Loss,
     optimizer: optax.GradientTransformation,
-    params: Params,
+    params: Params | state_lib.TrainState,
     data: Any,
     *,
     key: Key,
     steps: int,
+    members: Any = None,
     chunk: int = 50,
     validate: Callable[[Params], dict[str, Any]] | None = None,
     validate_every: int | None = None,
@@ -69,11 +70,17 @@ def fit(
     loss: see `state.make_step`. Given the same function and optimiser again,
       nothing is compiled again.
     optimizer: see `optimizer.make_optimizer`.
-    params: where to start, unless there is a checkpoint. Left untouched.
+    params: where to start, unless there is a checkpoint. Left untouched; a
+      whole state is not, its memory is taken.
     data: a pytree of arrays, an argument of the compiled function; or, where
       that is too much, `(step) -> (such data, the step after its last)`.
     key: the run's only source of randomness.
     steps: how many in all, those of earlier runs included.
+    members: to train several at once, `in_axes` of `data` for `jax.vmap`, which
+      is hashable. Then `params` is a state and it and `key` have a leading axis
+      [M], as has what `validate` takes and what it returns; each member is
+      selected and its bad steps are skipped by itself; and of a metric `loss`
+      there are `loss/0` to `loss/M-1`. Without a mesh.
     chunk: steps between two lines of metrics.
     validate: `(params) -> scalars`, before the first step, each
       `validate_every` steps and after the last.
@@ -99,7 +106,9 @@ def fit(
       score is missing from what `validate` returns.
   """
   progress = progress or progress_lib.Progress.silent()
-  state = state_lib.init_state(params, optimizer)
+  state = params
+  if not isinstance(params, state_lib.TrainState):
+    state = state_lib.init_state(params, optimizer)
   state = _place(state, mesh, sharded)
   key = _place(key, mesh)
   if callable(data):
@@ -120,6 +129,7 @@ def fit(
   step = start
 
   def record(step, line):
+    line = _numbered(line)
     history.append({"step": step, **line})
     if metrics is not None:
       metrics.write(step, **line)
@@ -130,17 +140,17 @@ def fit(
       part, end = window(done)
       end = min(end, step)
       if sums is None:
-        sums = _place(_zero_sums(loss, optimizer, state, key, part), mesh)
+        sums = _zero_sums(loss, optimizer, members, state, key, part)
+        sums = _place(sums, mesh)
       state, sums = _steps(
-          loss, optimizer, mesh, sharded, state, sums, key, part,
+          loss, optimizer, members, mesh, sharded, state, sums, key, part,
           np.int32(end - done),
       )  # fmt: skip
       done = end
-    line = _means(sums, np.int32(count))
-    return state, {k: float(v) for k, v in line.items()}
+    return state, jax.device_get(_means(sums, np.int32(count)))
 
   def evaluate(state):
-    found = {k: float(v) for k, v in validate(state.params).items()}
+    found = {k: np.asarray(v) for k, v in validate(state.params).items()}
     if score not in found:
       raise ValueError(f"validate returned no {score!r}, only {list(found)}")
     state = _select(state, np.float32(found[score]), mesh, sharded)
@@ -180,20 +190,31 @@ def fit(
 
 @functools.partial(
     jax.jit,
-    static_argnames=("loss", "optimizer", "mesh", "sharded"),
+    static_argnames=("loss", "optimizer", "members", "mesh", "sharded"),
     donate_argnames="state",
 )
-def _steps(loss, optimizer, mesh, sharded, state, sums, key, data, count):
+def _steps(
+    loss, optimizer, members, mesh, sharded, state, sums, key, data, count
+):
   run = state_lib.make_steps(
       loss, optimizer, lambda state: _keep(state, mesh, sharded)
   )
+  if members is not None:
+    run = jax.vmap(run, (0, 0, 0, members, None))
   state, sums = run(state, sums, key, data, count)
   return state, _keep(sums, mesh, False)
 
 
-_zero_sums = jax.jit(
-    state_lib.zero_sums, static_argnames=("loss", "optimizer")
+@functools.partial(
+    jax.jit, static_argnames=("loss", "optimizer", "members")
 )
+def _zero_sums(loss, optimizer, members, state, key, data):
+  zero = functools.partial(state_lib.zero_sums, loss, optimizer)
+  if members is not None:
+    zero = jax.vmap(zero, (0, 0, members))
+  return zero(state, key, data)
+
+
 _means = jax.jit(state_lib.means)
 
 
@@ -201,7 +222,8 @@ _means = jax.jit(state_lib.means)
     jax.jit, static_argnames=("mesh", "sharded"), donate_argnames="state"
 )
 def _select(state, score, mesh, sharded):
-  return _keep(state_lib.select(state, score), mesh, sharded)
+  select = jax.vmap(state_lib.select) if score.ndim else state_lib.select
+  return _keep(select(state, score), mesh, sharded)
 
 
 def _keep(tree, mesh, sharded):
@@ -257,15 +279,26 @@ def _due(step, every, steps):
 
 def _shown(line):
   names = [k for k in line if k == "loss" or k.startswith(VALIDATION)]
-  return {k: line[k] for k in names}
+  return {k: float(np.mean(line[k])) for k in names}
+
+
+def _numbered(line):
+  """Numbers by name; those of members by name and number."""
+  return {
+      "/".join([name, *map(str, place)]): float(value)
+      for name, values in line.items()
+      for place, value in np.ndenumerate(values)
+  }
 
 
 def _warn_of_skipped(line, step, count, name):
-  if line["skipped"]:
-    logging.warning(
-        "%s: %d of the %d steps up to %d skipped, loss or gradient not finite",
-        name,
-        line["skipped"],
-        count,
-        step,
-    )
+  for place, skipped in np.ndenumerate(line["skipped"]):
+    if skipped:
+      logging.warning(
+          "%s: %d of the %d steps up to %d skipped, loss or gradient not"
+          " finite",
+          ", member ".join([name, *map(str, place)]),
+          skipped,
+          count,
+          step,
+      )

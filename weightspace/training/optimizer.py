@@ -1,7 +1,9 @@
 """The optimiser of our own models: AdamW, clipped module by module."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,11 +30,40 @@ class OptimizerConfig:
   decay_steps: int = 0
 
 
+class ScaledState(NamedTuple):
+  """The state of an optimiser whose updates are multiplied by a number."""
+
+  scale: jax.Array  # [] float32, 1 at first
+  inner: optax.OptState
+
+
+@functools.cache  # what is compiled for it serves all that ask for the same
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   """AdamW with a schedule, after `clip_by_module`."""
   clip = clip_by_module(config.clip) if config.clip else optax.identity()
   adamw = optax.adamw(_schedule(config), weight_decay=config.weight_decay)
   return _with_standard_promotion(optax.chain(clip, adamw))
+
+
+@functools.cache
+def scaled(
+    inner: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+  """Multiplies updates by a number in the state, so that it may vary in vmap.
+
+  AdamW's updates are proportional to the peak of its learning rate, the decay
+  of weights included: one of rate 1 becomes that of any other rate.
+  """
+
+  def init(params):
+    return ScaledState(jnp.ones((), jnp.float32), inner.init(params))
+
+  def update(updates, state, params=None):
+    updates, after = inner.update(updates, state.inner, params)
+    updates = jax.tree.map(lambda u: u * state.scale.astype(u.dtype), updates)
+    return updates, ScaledState(state.scale, after)
+
+  return optax.GradientTransformation(init, update)
 
 
 def clip_by_module(max_norm: float) -> optax.GradientTransformation:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import parallel, plugins, tasks, zoo
+from weightspace import parallel, tasks, zoo
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.training import batches, emulation, workdir
@@ -22,9 +21,15 @@ from weightspace.training.metrics import MetricsLog, read
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.training.primary import PrimaryCheckpoints
 from weightspace.training.progress import Progress
+from weightspace.training.setup import (
+    Setup,
+    chunk,
+    claim_of,
+    configure,
+    make_setup,
+)
 from weightspace.training.state import init_state, step_key
 from weightspace.types import Params
-from weightspace.zoo import loader, splits
 
 
 class Pretrained(NamedTuple):
@@ -92,24 +97,40 @@ def pretrain(
     ValueError: a field that is not there, with the nearest name; processes
       that were given different zoos or configs.
   """
-  settings = plugins.configure(
-      emulation.Config, config["emulation"], "emulation"
-  )
-  optimizer = plugins.configure(
-      OptimizerConfig, config["optimizer"], "optimizer"
-  )
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  model = emulation.make_model(source.rnns, family, config)
+  return run(
+      make_setup(source, config, mesh), config, folder, progress=progress,
+      sharded=sharded, tensorboard=tensorboard, memory=memory,
+  )  # fmt: skip
+
+
+def run(
+    setup: Setup,
+    config: Mapping[str, Any],
+    folder: str | os.PathLike,
+    *,
+    progress: Progress,
+    sharded: bool = False,
+    tensorboard: bool = False,
+    memory: int | None = None,
+) -> Pretrained:
+  """As `pretrain`, with what it may share with other runs.
+
+  Args:
+    setup: of a config that differs in its seed and learning rate at most.
+    config: see `pretrain`, as the other arguments.
+    folder: of the run.
+    progress: where to show how far it is.
+    sharded: whether the mesh shares params out.
+    tensorboard: whether to write TensorBoard's files too.
+    memory: bytes that the training split may take up.
+  """
+  settings, optimizer = configure(config)
+  source, model, mesh = setup.source, setup.model, setup.mesh
   folder, first = Path(folder), jax.process_index() == 0
-  claimed = {"zoo": source.spec.to_json(), **config}
+  claimed = claim_of(source, config)
   parallel.check_same(json.dumps(claimed, sort_keys=True), "zoo or config")
   if first:
     workdir.claim(folder, claimed)
-  split = splits.of_zoo(source, family, seed=settings.split_seed)
-  measure = emulation.make_measure(model, family, settings, mesh)
-  validation = loader.view_by_shape(
-      source, split.validation, rollouts=settings.validation_sequences
-  )
   key = jax.random.key(settings.seed)
   with (
       PrimaryCheckpoints(folder / "checkpoints") as checkpoints,
@@ -120,7 +141,8 @@ def pretrain(
       ) as metrics,
       batches.training(
           source,
-          split.train,
+          setup.rows,
+          key,
           emulation.batch_size(settings),
           functools.partial(step_key, derive(key, "fit")),
           mesh=mesh,
@@ -128,16 +150,14 @@ def pretrain(
       ) as training,
   ):
     result = fit(
-        emulation.make_loss(model, family, settings, mesh),
+        setup.loss,
         make_optimizer(optimizer),
-        jax.jit(model.init)(derive(key, "init")),
+        setup.init(derive(key, "init")),
         training,
         key=derive(key, "fit"),
         steps=settings.steps,
-        chunk=min(100, settings.validate_every),
-        validate=lambda params: {
-            "loss": np.mean(measure(params, validation)[settings.divergence])
-        },
+        chunk=chunk(settings),
+        validate=setup.validate,
         validate_every=settings.validate_every,
         checkpoints=checkpoints,
         checkpoint_every=settings.checkpoint_every,

@@ -1,0 +1,259 @@
+"""Members of one training are what they are alone."""
+
+import copy
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from tests.training.test_fit import Killed, KillAt
+from weightspace import parallel, zoo
+from weightspace.training import emulation, members, pretrain
+from weightspace.training.progress import Progress
+
+CONFIG = {
+    "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
+    "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
+    "optimizer": {"learning_rate": 3e-3, "warmup_steps": 5, "decay_steps": 30},
+    "emulation": {"steps": 20, "batch": 6, "sequences": 2,
+                  "validate_every": 7, "checkpoint_every": 8},
+}  # fmt: skip
+
+
+def configured(seed=0, rate=3e-3, **fields):
+  config = copy.deepcopy(CONFIG)
+  config["emulation"] |= {"seed": seed, **fields}
+  config["optimizer"]["learning_rate"] = rate
+  return config
+
+
+AXES = {
+    "seed": [configured(seed) for seed in (0, 5, 9)],
+    "rate": [configured(rate=rate) for rate in (3e-3, 3e-2, 1e30)],
+}
+
+
+def train(path, folder, configs, progress=None, **kwargs):
+  runs = {folder / f"run{i}": config for i, config in enumerate(configs)}
+  return members.pretrain_all(
+      zoo.open(path),
+      runs,
+      progress=progress or Progress.silent(),
+      **{"together": True, **kwargs},
+  )
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_zoo, tmp_path_factory):
+  """Runs by `pretrain.pretrain`: of each axis, folders and what they left."""
+
+  def run(axis, place):
+    folder = tmp_path_factory.mktemp("alone") / f"{axis}{place}"
+    found = pretrain.pretrain(
+        zoo.open(tiny_zoo), AXES[axis][place], folder,
+        progress=Progress.silent(),
+    )  # fmt: skip
+    return folder, found
+
+  return {
+      axis: [run(axis, place) for place in range(2)] for axis in ("seed", "rate")
+  }
+
+
+@pytest.fixture(scope="module")
+def vmapped(tiny_zoo, tmp_path_factory):
+  folders = {axis: tmp_path_factory.mktemp(axis) for axis in AXES}
+  return {
+      axis: (folder, train(tiny_zoo, folder, AXES[axis]))
+      for axis, folder in folders.items()
+  }
+
+
+def furthest(a, b):
+  leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+  return max(float(np.max(np.abs(x - y))) for x, y in leaves)
+
+
+def same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def states(source, folder, step=20):
+  """What the last checkpoint of a run holds, by name."""
+  with np.load(folder / f"checkpoints/{step}/default/arrays.npz") as arrays:
+    return dict(arrays)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_member_is_what_it_is_alone(tiny_zoo, alone, vmapped, axis):
+  folder, found = vmapped[axis]
+  source = zoo.open(tiny_zoo)
+  for place, (its_folder, its) in enumerate(alone[axis]):
+    assert furthest(found[place].params, its.params) < 1e-5
+    assert furthest(found[1 - place].params, its.params) > 1e-2
+    assert found[place].step == its.step
+    # An ordinary run: all of its files, and `load` takes it
+    run = folder / f"run{place}"
+    loaded, config = pretrain.load(source, run)
+    same(loaded.params, found[place].params)
+    assert (run / "config.json").read_text() == (
+        its_folder / "config.json"
+    ).read_text()
+    for a, b in zip(loaded.history, its.history, strict=True):
+      assert a == pytest.approx(b, rel=1e-3)
+      assert list(a) == list(b)
+    a, b = states(source, run), states(source, its_folder)
+    assert {k: (v.shape, v.dtype) for k, v in a.items()} == {
+        k: (v.shape, v.dtype) for k, v in b.items()
+    }
+  assert sorted(path.name for path in folder.iterdir()) == [
+      "run0", "run1", "run2",
+  ]  # fmt: skip
+
+
+def test_a_member_that_is_not_finite_touches_no_other(
+    tiny_zoo, tmp_path, vmapped
+):
+  _, found = vmapped["rate"]
+  skipped = [[line.get("skipped", 0) for line in f.history] for f in found]
+  assert sum(skipped[2]) > 10
+  assert sum(skipped[0]) == sum(skipped[1]) == 0
+  good = [*AXES["rate"][:2], configured(rate=1e-3)]
+  for a, b in zip(found[:2], train(tiny_zoo, tmp_path, good)):
+    same(a.params, b.params)
+    assert a.history == b.history
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_killed_and_resumed_it_ends_in_the_same_bits(
+    tiny_zoo, tmp_path, vmapped, axis
+):
+  with pytest.raises(Killed):
+    train(tiny_zoo, tmp_path, AXES[axis], KillAt(14))
+  assert (tmp_path / "run0.members" / "checkpoints" / "8").is_dir()
+  source = zoo.open(tiny_zoo)
+  with pytest.raises(FileNotFoundError, match="no finished run"):
+    pretrain.load(source, tmp_path / "run0")
+  with pytest.raises(FileExistsError, match="ask for them all, or remove"):
+    train(tiny_zoo, tmp_path, AXES[axis][:1])
+  train(tiny_zoo, tmp_path, AXES[axis])
+  whole, _ = vmapped[axis]
+  for place in range(3):
+    a, b = (folder / f"run{place}" for folder in (tmp_path, whole))
+    same(states(source, a), states(source, b))
+    assert (a / "metrics.jsonl").read_bytes() == (
+        b / "metrics.jsonl"
+    ).read_bytes()
+  assert not (tmp_path / "run0.members").exists()
+
+
+def test_killed_while_shared_out_it_is_shared_out_again(
+    tiny_zoo, tmp_path, vmapped, monkeypatch
+):
+  share_out, calls = members._share_out, []
+
+  def once(*args):
+    if calls:
+      raise Killed
+    calls.append(share_out(*args))
+
+  monkeypatch.setattr(members, "_share_out", once)
+  with pytest.raises(Killed):
+    train(tiny_zoo, tmp_path, AXES["seed"])
+  monkeypatch.undo()
+  found = train(tiny_zoo, tmp_path, AXES["seed"], KillAt(1))  # not one step
+  for a, b in zip(found, vmapped["seed"][1]):
+    same(a.params, b.params)
+    assert a.history == b.history
+
+
+def test_cut_short_together_they_go_on_in_turn(tiny_zoo, tmp_path, alone):
+  with pytest.raises(Killed):
+    train(tiny_zoo, tmp_path, AXES["rate"][:2], KillAt(14))
+  found = train(tiny_zoo, tmp_path, AXES["rate"][:2], together=False)
+  assert not (tmp_path / "run0.members").exists()
+  for one, (_, its) in zip(found, alone["rate"], strict=True):
+    assert furthest(one.params, its.params) < 1e-5
+    steps = [[line["step"] for line in f.history] for f in (one, its)]
+    assert steps[0] == steps[1]
+
+
+def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
+    tiny_zoo, tmp_path, alone, monkeypatch
+):
+  traces, make = [], emulation.make_loss
+
+  def counted(*args):
+    loss = make(*args)
+    return lambda *args: traces.append(1) or loss(*args)
+
+  monkeypatch.setattr(emulation, "make_loss", counted)
+  found = train(tiny_zoo, tmp_path, AXES["seed"][:1], together=None)
+  once = len(traces)
+  assert once
+  traces.clear()
+  # The first is done; a program for all of the others, whatever their number
+  found += train(
+      tiny_zoo, tmp_path, [*AXES["seed"], configured(seed=11)], together=None
+  )[1:]
+  assert len(traces) == once
+  for place, (folder, its) in enumerate(alone["seed"]):
+    run = tmp_path / f"run{place}"
+    same(found[place].params, its.params)
+    same(states(None, run), states(None, folder))
+    assert found[place].history == its.history
+    assert (run / "metrics.jsonl").read_bytes() == (
+        folder / "metrics.jsonl"
+    ).read_bytes()
+  assert all(one.model is found[1].model for one in found[1:])
+
+
+def test_what_cannot_be_together_runs_in_turn(
+    tiny_zoo, tmp_path, alone, caplog
+):
+  configs = AXES["seed"][:2]
+  found = train(tiny_zoo, tmp_path / "a", configs, memory=1000)
+  assert "run in turn: their split is not held in memory" in caplog.text
+  for one, (_, its) in zip(found, alone["seed"], strict=True):
+    same(one.params, its.params)
+  mesh = parallel.mesh(parallel.DATA, jax.devices()[:2])
+  train(tiny_zoo, tmp_path / "b", configs, mesh=mesh)
+  assert "run in turn: there are several devices" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        (configured(batch=8), "but emulation.batch is 6 in run0 and 8 in run1"),
+        (configured(seeds=1), "emulation.seeds is None in run0 and 1 in run1"),
+        (
+            {**configured(), "encoder": {"name": "constant", "code": 4}},
+            "but encoder.hidden is 8 in run0 and None in run1",
+        ),
+    ],
+)
+def test_configs_that_differ_in_more_are_refused(
+    tiny_zoo, tmp_path, other, message
+):
+  with pytest.raises(ValueError, match=message):
+    train(tiny_zoo, tmp_path, [configured(), other])
+  assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_of_one_run_each(tiny_zoo, tmp_path):
+  source = zoo.open(tiny_zoo)
+  with pytest.raises(ValueError, match="a folder of its own"):
+    members.pretrain_all(
+        source,
+        {tmp_path / "a": configured(), f"{tmp_path}/b/../a": configured(1)},
+        progress=Progress.silent(),
+    )
+  with pytest.raises(ValueError, match="no runs"):
+    members.pretrain_all(source, {}, progress=Progress.silent())
+  train(tiny_zoo, tmp_path, [configured(steps=1)])
+  assert json.loads((tmp_path / "run0/config.json").read_text())["emulation"][
+      "steps"
+  ] == 1
+  with pytest.raises(FileExistsError, match="emulation.seed is 0 there, 3"):
+    train(tiny_zoo, tmp_path, [configured(3, steps=1)])
