@@ -1,15 +1,19 @@
 """Jobs in processes of their own, one a core: what a CPU is best used by.
 
-An accelerator takes jobs one by one, in the process that was started.
+An accelerator takes jobs one by one, in the process that was started. Workers
+are no pool of `concurrent.futures`, whose processes outlive a SIGTERM to a job
+and begin with what is queued.
 """
 
-import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
+from multiprocessing import connection
 from typing import Any
 
 
@@ -24,37 +28,74 @@ def run(
     workers: processes; with 0, all is done here, one call after the other.
 
   Raises:
-    Whatever a call raised; those that were running are waited for, the others
-    are not begun. SystemExit after a SIGTERM, which the workers get too.
+    Exception: that a call raised; those under way are waited for, no others
+      are begun.
+    SystemExit: 143 after a SIGTERM, which workers get too; or the status of a
+      worker that died.
   """
+  left = list(arguments)
   if not workers:
-    for one in arguments:
+    for one in left:
       function(*one)
     return
-  cores = sorted(os.sched_getaffinity(0))
+  with _started(function, min(workers, len(left))) as pipes:
+    busy, failure = set(), None
+    while True:
+      for pipe in pipes.keys() - busy:
+        if left and failure is None:
+          pipe.send(left.pop(0))
+          busy.add(pipe)
+      if not busy:
+        break
+      for pipe in connection.wait(busy):
+        busy.remove(pipe)
+        try:
+          failure = pipe.recv() or failure
+        except EOFError:
+          pipes[pipe].join()
+          raise SystemExit(_status(pipes[pipe].exitcode)) from None
+    if failure is not None:
+      raise failure
+
+
+@contextlib.contextmanager
+def _started(function, count):
+  """Workers by the pipe to each; they end with the block."""
   context = multiprocessing.get_context("spawn")
-  slots = context.Queue()
-  for slot in range(workers):
-    slots.put(cores[slot % len(cores)])
-  with (
-      concurrent.futures.ProcessPoolExecutor(
-          workers, context, _start, (slots, os.getpid())
-      ) as pool,
-      _passing_on_sigterm(pool),
-  ):
-    futures = [pool.submit(function, *one) for one in arguments]
-    try:
-      for future in concurrent.futures.as_completed(futures):
-        future.result()
-    except BaseException:
-      pool.shutdown(wait=True, cancel_futures=True)
-      raise
+  cores = sorted(os.sched_getaffinity(0))
+  pipes = {}
+
+  def stop(number, frame):
+    del frame
+    raise SystemExit(128 + number)
+
+  before = signal.signal(signal.SIGTERM, stop)
+  try:
+    for i in range(count):
+      here, there = context.Pipe()
+      process = context.Process(
+          target=_work,
+          args=(there, function, cores[i % len(cores)], os.getpid()),
+      )
+      process.start()
+      there.close()
+      pipes[here] = process
+    yield pipes
+  except BaseException:
+    for process in pipes.values():
+      process.terminate()  # SIGTERM: what trains saves
+    raise
+  finally:
+    for pipe, process in pipes.items():
+      pipe.close()
+      process.join()
+    signal.signal(signal.SIGTERM, before)
 
 
-def _start(slots, parent):
+def _work(pipe, function, core, parent):
   """A worker: one core, and no longer than who started it."""
-  os.sched_setaffinity(0, {slots.get()})
-  signal.signal(signal.SIGTERM, _stop)
+  os.sched_setaffinity(0, {core})
+  signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
   def watch():
     while os.getppid() == parent:
@@ -62,27 +103,16 @@ def _start(slots, parent):
     os.kill(os.getpid(), signal.SIGTERM)
 
   threading.Thread(target=watch, daemon=True).start()
+  with contextlib.suppress(EOFError):
+    while True:
+      arguments = pipe.recv()
+      try:
+        function(*arguments)
+        pipe.send(None)
+      except Exception as error:
+        error.add_note(traceback.format_exc())
+        pipe.send(error)
 
 
-def _stop(number, frame):
-  del frame
-  raise SystemExit(128 + number)
-
-
-class _passing_on_sigterm:
-  """SIGTERM goes to the workers, who save and end."""
-
-  def __init__(self, pool):
-    self._pool = pool
-
-  def __enter__(self):
-    self._before = signal.signal(signal.SIGTERM, self._stop)
-
-  def __exit__(self, *_):
-    signal.signal(signal.SIGTERM, self._before)
-
-  def _stop(self, number, frame):
-    del frame
-    for process in multiprocessing.active_children():
-      process.terminate()
-    raise SystemExit(128 + number)
+def _status(exitcode):
+  return exitcode if exitcode >= 0 else 128 - exitcode

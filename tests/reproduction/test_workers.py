@@ -82,3 +82,14 @@ def test_workers_end_with_who_started_them(tmp_path, stop):
     assert time.monotonic() < end
     time.sleep(0.05)
   assert not (tmp_path / "2").exists()
+
+
+def die(folder, index):
+  """A job whose process is killed."""
+  os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_ends_all(tmp_path):
+  with pytest.raises(SystemExit) as found:
+    workers.run(die, [(str(tmp_path), 0)], 2)
+  assert found.value.code == 128 + signal.SIGKILL
