@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from experiments.configs import emulation as emulation_config
-from experiments.reproduction import ablations, remedies
+from experiments.reproduction import ablations
 from weightspace import plugins, tasks
 from weightspace.evaluation import prediction
 from weightspace.keys import derive
@@ -99,7 +99,7 @@ def _training(
     )  # fmt: skip
   settings = config["remedies"]
   if family in settings["families"]:
-    runs = settings["seeds"] * len(remedies.REMEDIES)
+    runs = settings["seeds"] * len(settings["names"])
     steps = runs * settings["steps"][family]
     yield "remedies", runs, {settings["encoder"]: steps}
 

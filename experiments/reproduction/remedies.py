@@ -23,7 +23,7 @@ def jobs(config, family: str) -> list[str]:
   settings = config["remedies"]
   if family not in settings["families"]:
     return []
-  return list(REMEDIES)
+  return list(settings["names"])
 
 
 def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:

@@ -19,9 +19,10 @@ def config():
   found.heads.update({"steps": 20, "layers": (0,)})
   found.clones.networks = 5
   found.ablations.update({
-      "encoders": ("interactive",), "parallel": (1,), "length": (2, 3),
+      "encoders": ("interactive",), "parallel": (), "length": (2,),
       "steps": {FAMILY: 2},
   })  # fmt: skip
+  found.remedies.names = ("gated core",)
   found.few_labels.update({
       "networks": (1, 2), "pretrained": ("interactive",), "scratch": ("flat",),
       "steps": 2,

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.training.test_fit import Killed, KillAt
+from tests.training.test_fit import KillAt, Killed
 from weightspace import parallel, zoo
 from weightspace.training import emulation, members, pretrain
 from weightspace.training.progress import Progress
@@ -57,7 +57,8 @@ def alone(tiny_zoo, tmp_path_factory):
     return folder, found
 
   return {
-      axis: [run(axis, place) for place in range(2)] for axis in ("seed", "rate")
+      axis: [run(axis, place) for place in range(2)]
+      for axis in ("seed", "rate")
   }
 
 
@@ -95,7 +96,7 @@ def test_a_member_is_what_it_is_alone(tiny_zoo, alone, vmapped, axis):
     assert found[place].step == its.step
     # An ordinary run: all of its files, and `load` takes it
     run = folder / f"run{place}"
-    loaded, config = pretrain.load(source, run)
+    loaded, _ = pretrain.load(source, run)
     same(loaded.params, found[place].params)
     assert (run / "config.json").read_text() == (
         its_folder / "config.json"
@@ -255,5 +256,5 @@ def test_folders_are_of_one_run_each(tiny_zoo, tmp_path):
   assert json.loads((tmp_path / "run0/config.json").read_text())["emulation"][
       "steps"
   ] == 1
-  with pytest.raises(FileExistsError, match="emulation.seed is 0 there, 3"):
+  with pytest.raises(FileExistsError, match=r"emulation\.seed is 0 there, 3"):
     train(tiny_zoo, tmp_path, [configured(3, steps=1)])
