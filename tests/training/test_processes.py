@@ -18,7 +18,6 @@ from weightspace.training import batches, emulation, fit, pretrain, state
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training.metrics import read
 from weightspace.training.progress import Progress
-from weightspace.zoo import loader
 
 pytestmark = pytest.mark.timeout(600)  # processes that compile
 SPAN = {"rtol": 0, "atol": 1e-5}
