@@ -1,4 +1,4 @@
-"""A study of seconds: one small zoo, three encoders, a few steps of each."""
+"""A study of seconds: one small zoo, two encoders, a few steps of each."""
 
 from experiments.configs import reproduce
 from tests import tiny_zoo
@@ -11,7 +11,7 @@ NETWORKS = 26
 def config():
   found = reproduce.get_config("smoke")
   found.zoos = {FAMILY: {}}
-  found.encoders = ("constant", "flat", "interactive")
+  found.encoders = ("constant", "interactive")
   found.search.warmups = (0.0, 0.5)
   for part in (found.search, found.emulation, found.supervised, found.remedies):
     part.steps = {FAMILY: 4}
@@ -24,7 +24,7 @@ def config():
   })  # fmt: skip
   found.remedies.names = ("gated core",)
   found.few_labels.update({
-      "networks": (1, 2), "pretrained": ("interactive",), "scratch": ("flat",),
+      "networks": (1, 2), "pretrained": ("interactive",), "scratch": ("interactive",),
       "steps": 2,
   })  # fmt: skip
   found.codes.update({"rows": 30, "neighbours": (1, 2)})

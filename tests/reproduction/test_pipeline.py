@@ -58,7 +58,7 @@ def test_every_part_is_there_and_every_number_knows_its_runs(study):
   assert parts <= set(found)
   every = list(cells(found))
   named = [cell for cell in every if cell["runs"]]
-  assert len(named) > 80 and len(every) - len(named) == 3  # chance; weights
+  assert len(named) > 80 and len(every) - len(named) == 6  # chance; weights
   for cell in named:
     assert set(cell["runs"]) <= set(found["runs"])
   for record in found["runs"].values():
@@ -104,7 +104,7 @@ def test_a_study_in_parts_is_the_study_in_one(study, zoo_path, tmp_path):
   """A job that was lost is done again, with what others left."""
   found, folder = study
   copy = shutil.copytree(folder, tmp_path / "copy")
-  shutil.rmtree(copy / "heads" / FAMILY / "flat")
+  shutil.rmtree(copy / "heads" / FAMILY / "constant")
   again = run(copy, zoo_path, ("heads/*",))
   assert again["prediction"] == found["prediction"]
 
@@ -148,7 +148,7 @@ def test_tables_are_of_the_results(study, name):
 def test_another_number_is_another_table(study):
   found, _ = study
   changed = json.loads(json.dumps(found))
-  one = changed["emulation"][FAMILY]["encoders"]["flat"]["validation"]
+  one = changed["emulation"][FAMILY]["encoders"]["interactive"]["validation"]
   one["reverse_kl"]["value"] += 0.01
   assert markdown.emulation(changed) != markdown.emulation(found)
 

@@ -1,7 +1,8 @@
 """Members of one training are what they are alone."""
 
 import copy
-import json
+import os
+import signal
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from weightspace import parallel, zoo
 from weightspace.training import emulation, members, pretrain
 from weightspace.training.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
@@ -36,7 +38,7 @@ AXES = {
 
 def train(path, folder, configs, progress=None, **kwargs):
   runs = {folder / f"run{i}": config for i, config in enumerate(configs)}
-  return members.pretrain_all(
+  return members.pretrain(
       zoo.open(path),
       runs,
       progress=progress or Progress.silent(),
@@ -45,7 +47,7 @@ def train(path, folder, configs, progress=None, **kwargs):
 
 
 @pytest.fixture(scope="module")
-def alone(tiny_zoo, tmp_path_factory):
+def alone(tiny_zoo, tmp_path_factory, compiled_once):
   """Runs by `pretrain.pretrain`: of each axis, folders and what they left."""
 
   def run(axis, place):
@@ -56,19 +58,32 @@ def alone(tiny_zoo, tmp_path_factory):
     )  # fmt: skip
     return folder, found
 
+<<<<<<< HEAD
   return {
       axis: [run(axis, place) for place in range(2)]
       for axis in ("seed", "rate")
   }
+=======
+  return {axis: [run(axis, place) for place in range(2)] for axis in AXES}
+>>>>>>> members
 
 
 @pytest.fixture(scope="module")
-def vmapped(tiny_zoo, tmp_path_factory):
+def vmapped(tiny_zoo, tmp_path_factory, compiled_once):
   folders = {axis: tmp_path_factory.mktemp(axis) for axis in AXES}
   return {
       axis: (folder, train(tiny_zoo, folder, AXES[axis]))
       for axis, folder in folders.items()
   }
+
+
+class TerminateAt(KillAt):
+  """SIGTERM comes at a step, as from a scheduler."""
+
+  def advance(self, n, **metrics):
+    self.done += n
+    if self.done == self.step:
+      os.kill(os.getpid(), signal.SIGTERM)
 
 
 def furthest(a, b):
@@ -80,9 +95,9 @@ def same(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def states(source, folder, step=20):
+def states(folder):
   """What the last checkpoint of a run holds, by name."""
-  with np.load(folder / f"checkpoints/{step}/default/arrays.npz") as arrays:
+  with np.load(folder / "checkpoints/20/default/arrays.npz") as arrays:
     return dict(arrays)
 
 
@@ -104,7 +119,7 @@ def test_a_member_is_what_it_is_alone(tiny_zoo, alone, vmapped, axis):
     for a, b in zip(loaded.history, its.history, strict=True):
       assert a == pytest.approx(b, rel=1e-3)
       assert list(a) == list(b)
-    a, b = states(source, run), states(source, its_folder)
+    a, b = states(run), states(its_folder)
     assert {k: (v.shape, v.dtype) for k, v in a.items()} == {
         k: (v.shape, v.dtype) for k, v in b.items()
     }
@@ -126,13 +141,16 @@ def test_a_member_that_is_not_finite_touches_no_other(
     assert a.history == b.history
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize(
+    "axis, end, raised, saved",
+    [("rate", KillAt(14), Killed, 8), ("seed", TerminateAt(7), SystemExit, 7)],
+)
 def test_killed_and_resumed_it_ends_in_the_same_bits(
-    tiny_zoo, tmp_path, vmapped, axis
+    tiny_zoo, tmp_path, vmapped, axis, end, raised, saved
 ):
-  with pytest.raises(Killed):
-    train(tiny_zoo, tmp_path, AXES[axis], KillAt(14))
-  assert (tmp_path / "run0.members" / "checkpoints" / "8").is_dir()
+  with pytest.raises(raised):
+    train(tiny_zoo, tmp_path, AXES[axis], end)
+  assert (tmp_path / f"run0.members/checkpoints/{saved}").is_dir()
   source = zoo.open(tiny_zoo)
   with pytest.raises(FileNotFoundError, match="no finished run"):
     pretrain.load(source, tmp_path / "run0")
@@ -142,7 +160,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(
   whole, _ = vmapped[axis]
   for place in range(3):
     a, b = (folder / f"run{place}" for folder in (tmp_path, whole))
-    same(states(source, a), states(source, b))
+    same(states(a), states(b))
     assert (a / "metrics.jsonl").read_bytes() == (
         b / "metrics.jsonl"
     ).read_bytes()
@@ -171,10 +189,10 @@ def test_killed_while_shared_out_it_is_shared_out_again(
 
 def test_cut_short_together_they_go_on_in_turn(tiny_zoo, tmp_path, alone):
   with pytest.raises(Killed):
-    train(tiny_zoo, tmp_path, AXES["rate"][:2], KillAt(14))
-  found = train(tiny_zoo, tmp_path, AXES["rate"][:2], together=False)
+    train(tiny_zoo, tmp_path, AXES["seed"], KillAt(14))
+  found = train(tiny_zoo, tmp_path, AXES["seed"], together=False)
   assert not (tmp_path / "run0.members").exists()
-  for one, (_, its) in zip(found, alone["rate"], strict=True):
+  for one, (_, its) in zip(found, alone["seed"]):
     assert furthest(one.params, its.params) < 1e-5
     steps = [[line["step"] for line in f.history] for f in (one, its)]
     assert steps[0] == steps[1]
@@ -202,7 +220,7 @@ def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
   for place, (folder, its) in enumerate(alone["seed"]):
     run = tmp_path / f"run{place}"
     same(found[place].params, its.params)
-    same(states(None, run), states(None, folder))
+    same(states(run), states(folder))
     assert found[place].history == its.history
     assert (run / "metrics.jsonl").read_bytes() == (
         folder / "metrics.jsonl"
@@ -211,16 +229,25 @@ def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
 
 
 def test_what_cannot_be_together_runs_in_turn(
-    tiny_zoo, tmp_path, alone, caplog
+    tiny_zoo, tmp_path, caplog, monkeypatch
 ):
+  calls = []
+
+  def run(setup, config, folder, **kwargs):
+    calls.append((folder.name, setup.mesh, kwargs["memory"]))
+    return pretrain.Pretrained(setup.model, {}, 0, [])
+
+  monkeypatch.setattr(pretrain, "run", run)
   configs = AXES["seed"][:2]
-  found = train(tiny_zoo, tmp_path / "a", configs, memory=1000)
+  train(tiny_zoo, tmp_path, configs, memory=1000)
   assert "run in turn: their split is not held in memory" in caplog.text
-  for one, (_, its) in zip(found, alone["seed"], strict=True):
-    same(one.params, its.params)
   mesh = parallel.mesh(parallel.DATA, jax.devices()[:2])
-  train(tiny_zoo, tmp_path / "b", configs, mesh=mesh)
+  train(tiny_zoo, tmp_path, configs, mesh=mesh)
   assert "run in turn: there are several devices" in caplog.text
+  assert calls == [
+      ("run0", None, 1000), ("run1", None, 1000),
+      ("run0", mesh, None), ("run1", mesh, None),
+  ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -242,15 +269,16 @@ def test_configs_that_differ_in_more_are_refused(
   assert not list(tmp_path.iterdir())
 
 
-def test_folders_are_of_one_run_each(tiny_zoo, tmp_path):
+def test_folders_are_of_one_run_each(tiny_zoo, tmp_path, vmapped):
   source = zoo.open(tiny_zoo)
   with pytest.raises(ValueError, match="a folder of its own"):
-    members.pretrain_all(
+    members.pretrain(
         source,
         {tmp_path / "a": configured(), f"{tmp_path}/b/../a": configured(1)},
         progress=Progress.silent(),
     )
   with pytest.raises(ValueError, match="no runs"):
+<<<<<<< HEAD
     members.pretrain_all(source, {}, progress=Progress.silent())
   train(tiny_zoo, tmp_path, [configured(steps=1)])
   assert json.loads((tmp_path / "run0/config.json").read_text())["emulation"][
@@ -258,3 +286,9 @@ def test_folders_are_of_one_run_each(tiny_zoo, tmp_path):
   ] == 1
   with pytest.raises(FileExistsError, match=r"emulation\.seed is 0 there, 3"):
     train(tiny_zoo, tmp_path, [configured(3, steps=1)])
+=======
+    members.pretrain(source, {}, progress=Progress.silent())
+  folder, _ = vmapped["seed"]
+  with pytest.raises(FileExistsError, match=r"emulation\.seed is 0 there, 3"):
+    train(tiny_zoo, folder, [configured(3)])
+>>>>>>> members

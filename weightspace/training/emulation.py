@@ -228,9 +228,9 @@ def make_measure(
 
   Returns:
     (params, data) -> {name: mean over the sequences of each row, [R] float32},
-    or [M, R]; `data` is a `Data` for each shape of networks, and R counts their rows, one
-    shape after the other. All calls share one compilation for each shape,
-    whatever the number of rows.
+    or [M, R]; `data` is a `Data` for each shape of networks, and R counts their
+    rows, one shape after the other. All calls share one compilation for each
+    shape, whatever the number of rows.
   """
   names = names or (config.divergence,)
   devices = mesh.size if mesh is not None else 1

@@ -12,6 +12,7 @@ While members are trained together, a folder beside that of the first run,
   checkpoints/   states with a leading axis of runs
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -28,8 +29,9 @@ from jax.sharding import Mesh
 
 from weightspace import zoo
 from weightspace.keys import derive
-from weightspace.training import batches, pretrain, workdir
+from weightspace.training import batches, workdir
 from weightspace.training import optimizer as optimizer_lib
+from weightspace.training import pretrain as pretrain_lib
 from weightspace.training.checkpoints import Checkpoints
 from weightspace.training.fit import fit
 from weightspace.training.metrics import MetricsLog, read
@@ -49,7 +51,7 @@ _ORDER = batches.Split(order=0, shapes=None)  # what of a split members have
 _Runs = dict[Path, Mapping[str, Any]]
 
 
-def pretrain_all(
+def pretrain(
     source: zoo.Zoo,
     runs: Mapping[str | os.PathLike, Mapping[str, Any]],
     *,
@@ -142,13 +144,11 @@ def _in_turn(source, runs, progress, mesh, memory, alone) -> list[Pretrained]:
   for folder, config in runs.items():
     result = None
     if alone:  # of several processes, only the first sees the folders
-      try:
-        result, _ = pretrain.load(source, folder)
-      except FileNotFoundError:
-        pass
+      with contextlib.suppress(FileNotFoundError):
+        result, _ = pretrain_lib.load(source, folder)
     if result is None:
       setup = setup or make_setup(source, config, mesh)
-      result = pretrain.run(
+      result = pretrain_lib.run(
           setup, config, folder, progress=progress, memory=memory
       )
     found.append(result)

@@ -37,7 +37,7 @@ class ScaledState(NamedTuple):
   inner: optax.OptState
 
 
-@functools.cache  # what is compiled for it serves all that ask for the same
+@functools.lru_cache(maxsize=64)  # so that what is compiled for it is kept
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   """AdamW with a schedule, after `clip_by_module`."""
   clip = clip_by_module(config.clip) if config.clip else optax.identity()
@@ -45,7 +45,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   return _with_standard_promotion(optax.chain(clip, adamw))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def scaled(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformation:

@@ -143,7 +143,7 @@ def train(
       the zoo's shapes.
   """
   settings = plugins.configure(Config, config["supervised"], "supervised")
-  optimizer = _optimizer(
+  optimizer = make_optimizer(
       plugins.configure(OptimizerConfig, config["optimizer"], "optimizer")
   )
   family = tasks.make(source.spec.family, source.spec.family_config)
@@ -204,9 +204,6 @@ def train(
       {name: o * scaling[name][1] + scaling[name][0] if name in scaling else o
        for name, o in outputs.items()},
   )  # fmt: skip
-
-
-_optimizer = functools.lru_cache(maxsize=16)(make_optimizer)
 
 
 @functools.lru_cache(maxsize=16)
