@@ -56,7 +56,7 @@ def train(bench, stage, job, encoder, config, seeds, progress):
       for seed in range(seeds)
   ]
   start, commit = time.monotonic(), results.commit()
-  found = members.pretrain_all(
+  found = members.pretrain(
       bench.source,
       {folder / str(seed): c for seed, c in enumerate(configs)},
       progress=progress,

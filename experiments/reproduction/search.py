@@ -80,7 +80,7 @@ def _emulation(bench, name, encoder, points, first, progress):
       bench.model(encoder, bench.steps("search"), point) for point in points
   ]
   folder = bench.folder("search", name)
-  found = members.pretrain_all(
+  found = members.pretrain(
       bench.source,
       {folder / str(first + i): c for i, c in enumerate(configs)},
       progress=progress,

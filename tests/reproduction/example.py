@@ -24,8 +24,8 @@ def config():
   })  # fmt: skip
   found.remedies.names = ("gated core",)
   found.few_labels.update({
-      "networks": (1, 2), "pretrained": ("interactive",), "scratch": ("interactive",),
-      "steps": 2,
+      "networks": (1, 2), "pretrained": ("interactive",),
+      "scratch": ("interactive",), "steps": 2,
   })  # fmt: skip
   found.codes.update({"rows": 30, "neighbours": (1, 2)})
   found.resamples = 20

@@ -58,14 +58,7 @@ def alone(tiny_zoo, tmp_path_factory, compiled_once):
     )  # fmt: skip
     return folder, found
 
-<<<<<<< HEAD
-  return {
-      axis: [run(axis, place) for place in range(2)]
-      for axis in ("seed", "rate")
-  }
-=======
   return {axis: [run(axis, place) for place in range(2)] for axis in AXES}
->>>>>>> members
 
 
 @pytest.fixture(scope="module")
@@ -278,17 +271,7 @@ def test_folders_are_of_one_run_each(tiny_zoo, tmp_path, vmapped):
         progress=Progress.silent(),
     )
   with pytest.raises(ValueError, match="no runs"):
-<<<<<<< HEAD
-    members.pretrain_all(source, {}, progress=Progress.silent())
-  train(tiny_zoo, tmp_path, [configured(steps=1)])
-  assert json.loads((tmp_path / "run0/config.json").read_text())["emulation"][
-      "steps"
-  ] == 1
-  with pytest.raises(FileExistsError, match=r"emulation\.seed is 0 there, 3"):
-    train(tiny_zoo, tmp_path, [configured(3, steps=1)])
-=======
     members.pretrain(source, {}, progress=Progress.silent())
   folder, _ = vmapped["seed"]
   with pytest.raises(FileExistsError, match=r"emulation\.seed is 0 there, 3"):
     train(tiny_zoo, folder, [configured(3)])
->>>>>>> members
