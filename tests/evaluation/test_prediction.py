@@ -187,3 +187,16 @@ def test_heads_are_trained_without_targets_of_the_test(found):
   assert np.isfinite(trained["accuracy"]["paper"].outputs).all()
   with pytest.raises(ValueError, match="'strict' or 'paper', got 'papr'"):
     prediction.train_rows(rows, "papr")
+
+
+def test_without_validation_the_last_params_are_kept(found):
+  del found  # which has compiled what there is
+  data = columns(np.random.default_rng(0))
+  rows = rows_of(data["task"])
+  codes = data["accuracy"][:, None]
+  train = prediction.make_trainer("accuracy", SCOPE, 1, CONFIG)
+  last = train(codes, data, rows.train, rows.train[:0], 0)
+  assert last.step == CONFIG.steps
+  assert np.isinf(last.score)
+  best = train(codes, data, rows.train, rows.validation, 0)
+  assert np.isfinite(best.score)

@@ -108,6 +108,15 @@ def test_validation_selects_the_step(found):
       assert line["validation/loss"] == pytest.approx(parts, rel=1e-5)
 
 
+def test_without_validation_the_last_params_are_kept(source, split, found):
+  unvalidated = train(source, split._replace(validation=None), config())
+  assert unvalidated.step == FIELDS["steps"]
+  assert not any("validation/loss" in line for line in unvalidated.history)
+  trained = [line["loss"] for line in unvalidated.history if "loss" in line]
+  validated = [line["loss"] for line in found.history if "loss" in line]
+  assert trained[-1] == validated[-1]  # and it has no part in training
+
+
 def test_other_rows_are_encoded_but_never_learnt_from(source, split, found):
   accuracy, step = (
       source.columns[name].copy() for name in ("accuracy", "step")
