@@ -95,7 +95,9 @@ def prediction(found: Mapping[str, Any], family: str) -> str:
       [
           text.encoder(encoder),
           *(
-              _cell(_entry(kinds, kind, encoder, name, "strict", "test", metric))
+              _cell(_entry(
+                  kinds, kind, encoder, name, "strict", "test", metric
+              ))
               for name, metric in metrics.items()
               for kind in titles
           ),
@@ -133,10 +135,10 @@ def few_labels(found: Mapping[str, Any]) -> str:
   rows = []
   counts = sorted({
       count
-      for of_family in found["few_labels"].values()
+      for of_family in found["labels"].values()
       for count in of_family["networks"]
   })
-  for family, of_family in found["few_labels"].items():
+  for family, of_family in found["labels"].items():
     for name, one in of_family["properties"].items():
       title = f"{_words(name)}, {_words(one['metric'])}"
       lines = {**one["arms"], "**improvement, %**": [
@@ -146,12 +148,17 @@ def few_labels(found: Mapping[str, Any]) -> str:
         by_count = dict(zip(of_family["networks"], cells))
         digits = 0 if arm.startswith("**") else 3
         rows.append([
-            FAMILIES[family], title, arm.replace("-", ", "),
+            FAMILIES[family], title, _arm(arm),
             *(_cell(by_count.get(count), digits) for count in counts),
         ])  # fmt: skip
   return _table(
       ["zoo", "property", "arm", *(f"{n} labelled" for n in counts)], rows
   )
+
+
+def _arm(name):
+  encoder, comma, how = name.partition(", ")
+  return f"{text.encoder(encoder)}{comma}{how}"
 
 
 def kept(found: Mapping[str, Any]) -> str:

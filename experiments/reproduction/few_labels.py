@@ -25,8 +25,11 @@ PRETRAINED, SCRATCH = "pretrained", "scratch"
 def jobs(config, family: str) -> list[str]:
   """One for each arm."""
   settings = config["few_labels"]
-  return [f"{name}-{how}" for how in (PRETRAINED, SCRATCH)
-          for name in settings[how]]  # fmt: skip
+  return [
+      f"{name}-{how}"
+      for how in (PRETRAINED, SCRATCH)
+      for name in settings[how]
+  ]
 
 
 def plan(bench: Bench):
@@ -70,15 +73,14 @@ def _pretrained(bench, encoder, rows, seed, progress):
   del progress
   found = bench_lib.load(bench.folder("heads", encoder), "codes")
   found = found[seed % len(found)]
-  trials = bench.part("heads", encoder)["search"]["families"][bench.name][
-      "heads"
-  ][encoder]
   outputs, chosen = {}, {}
   for name in _properties(bench):
-    best = min(trials[name], key=lambda trial: trial["validation"])["config"]
-    chosen[name] = {**best, "steps": bench.config["few_labels"]["steps"]}
+    chosen[name] = heads.chosen(bench, encoder, name)
+    config = heads.head_config(
+        chosen[name], bench.config["few_labels"]["steps"]
+    )
     train = prediction.make_trainer(
-        name, bench.scope, found.shape[-1], heads.head_config(chosen[name])
+        name, bench.scope, found.shape[-1], config
     )
     outputs[name] = train(
         found, bench.source.columns, rows, rows[:0], seed

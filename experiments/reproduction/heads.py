@@ -8,10 +8,12 @@ import numpy as np
 
 from experiments import results
 from experiments.reproduction import bench as bench_lib
-from experiments.reproduction import emulation, measures
+from experiments.reproduction import emulation, measures, search
 from experiments.reproduction.bench import Bench
 from weightspace.evaluation import codes, prediction
 from weightspace.training.progress import Progress
+
+KIND = "head on"  # of a search, before the property
 
 
 def jobs(config, family: str) -> list[str]:
@@ -33,16 +35,21 @@ def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
   bench_lib.save(bench.folder("heads", name), codes=np.stack(found))
   names = bench.config["properties"][bench.name]
   settings, start, commit = {}, time.monotonic(), results.commit()
-  tried = {}
+  searched: dict[str, Any] = {}
   for property_name in names:
-    tried[property_name] = [
-        {"config": config, "validation": _train(
-            bench, found[0], property_name, config, "strict", 0
-        ).score}
-        for config in _trials(bench)
+    tried = [
+        {"run": bench.run_id("emulation", name, 0), "setting": setting,
+         "validation": _train(
+             bench, found[0], property_name, setting, "strict", 0
+         ).score}
+        for setting in _trials(bench)
     ]  # fmt: skip
-    best = min(tried[property_name], key=lambda trial: trial["validation"])
-    settings[property_name] = best["config"]
+    kind = f"{KIND} {property_name}"
+    bench_lib.merge(searched, search.part(
+        bench, kind, bench.config["heads"]["steps"], name, tried
+    ))  # fmt: skip
+    of_kind = searched[kind][bench.name]["encoders"][name]
+    settings[property_name] = of_kind["chosen"]
   runs, outputs, report = {}, {}, {}
   for protocol in prediction.PROTOCOLS:
     ids = []
@@ -72,7 +79,7 @@ def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
     record["seconds"] = round(seconds, 1)
   return {
       "runs": runs,
-      "search": {"families": {bench.name: {"heads": {name: tried}}}},
+      "search": searched,
       "prediction": {bench.name: {"frozen": {name: report}}},
   }
 
@@ -81,7 +88,7 @@ def _trials(bench):
   settings = bench.config["heads"]
   points = itertools.product(settings["learning_rates"], settings["layers"])
   return [
-      {"learning_rate": rate, "layers": layers, "steps": settings["steps"]}
+      {"learning_rate": rate, "layers": layers}
       for rate, layers in points
   ]
 
@@ -89,7 +96,8 @@ def _trials(bench):
 def _train(bench, found, name, settings, protocol, seed):
   rows = bench.rows
   trainer = prediction.make_trainer(
-      name, bench.scope, found.shape[-1], head_config(settings)
+      name, bench.scope, found.shape[-1],
+      head_config(settings, bench.config["heads"]["steps"]),
   )
   return trainer(
       found, bench.source.columns, prediction.train_rows(rows, protocol),
@@ -97,8 +105,14 @@ def _train(bench, found, name, settings, protocol, seed):
   )
 
 
-def head_config(settings) -> prediction.Config:
-  """How a head is trained, from a trial's settings."""
+def chosen(bench: Bench, name: str, property_name: str) -> dict[str, Any]:
+  """The setting of a property's heads on an encoder's codes."""
+  found = bench.part("heads", name)["search"][f"{KIND} {property_name}"]
+  return found[bench.name]["encoders"][name]["chosen"]
+
+
+def head_config(setting: dict[str, Any], steps: int) -> prediction.Config:
+  """How a head is trained, from a trial's setting."""
   return prediction.Config(
-      validate_every=max(1, settings["steps"] // 20), **settings
+      steps=steps, validate_every=max(1, steps // 20), **setting
   )

@@ -5,6 +5,7 @@ emulation and end to end; the lowest validation loss is chosen. Nothing here
 sees a held-out task.
 """
 
+import math
 import time
 from typing import Any
 
@@ -45,28 +46,41 @@ def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
           "seed": bench.config["seed"], "commit": commit, "config": config,
           "seconds": round(seconds, 1), "best_step": best_step,
       }  # fmt: skip
-      tried.append({"run": run_id, **point, "validation": loss})
-  best = min(tried, key=lambda t: float("inf") if t["validation"] is None else
-             t["validation"])  # fmt: skip
-  chosen = {k: best[k] for k in ("learning_rate", "warmup")}
+      tried.append({"run": run_id, "setting": point, "validation": loss})
   return {
       "runs": runs,
-      "search": {
-          "trials": len(tried),
-          "steps": {bench.name: {k: _steps(bench, k) for k in KINDS}},
-          "families": {
-              bench.name: {kind: {
-                  encoder: {"trials": tried, "chosen": chosen}
-              }}
-          },
-      },
+      "search": part(bench, kind, _steps(bench, kind), encoder, tried),
   }
+
+
+def part(
+    bench: Bench, kind: str, steps: int, encoder: str, tried: list
+) -> dict[str, Any]:
+  """The part of the results about a search.
+
+  Args:
+    bench: the zoo.
+    kind: what was searched for.
+    steps: of each trial.
+    encoder: whose.
+    tried: dicts of "run", "setting" and "validation", a loss or None.
+  """
+  best = min(
+      tried,
+      key=lambda trial: math.inf
+      if trial["validation"] is None
+      else trial["validation"],
+  )
+  return {kind: {bench.name: {
+      "steps": steps,
+      "encoders": {encoder: {"trials": tried, "chosen": best["setting"]}},
+  }}}  # fmt: skip
 
 
 def chosen(bench: Bench, kind: str, encoder: str) -> dict[str, float]:
   """The learning rate and warm-up that the search has found."""
   found = bench.part("search", f"{kind}-{encoder}")["search"]
-  return found["families"][bench.name][kind][encoder]["chosen"]
+  return found[kind][bench.name]["encoders"][encoder]["chosen"]
 
 
 def _steps(bench, kind):

@@ -17,6 +17,7 @@ from weightspace.evaluation import clones, prediction
 from weightspace.training.progress import Progress
 
 FEW = "few labels"
+_HOW = {few_labels.PRETRAINED: "pretrained", few_labels.SCRATCH: "from scratch"}
 
 
 def jobs(config, family: str) -> list[str]:
@@ -136,8 +137,8 @@ def _few_labels(bench):
     report[name] = {
         "metric": metric,
         "better": "higher" if higher else "lower",
-        "arms": cells,
-        "improvement": {"of": of, "over": over, "per_cent": [
+        "arms": {_title(arm): of_arm for arm, of_arm in cells.items()},
+        "improvement": {"of": _title(of), "over": _title(over), "per_cent": [
             bench_lib.cell(
                 few_labels.few_labels.improvement(
                     _errors(values[name, of, count], higher),
@@ -151,11 +152,16 @@ def _few_labels(bench):
         ]},
     }  # fmt: skip
   by_task = bench.family.spec.classes is not None
-  return {"few_labels": {bench.name: {
+  return {"labels": {bench.name: {
       "networks": counts,
       "unit": "labelled networks" + (" per task" if by_task else ""),
       "properties": report,
   }}}  # fmt: skip
+
+
+def _title(arm):
+  encoder, how = arm.split("-")
+  return f"{encoder}, {_HOW[how]}"
 
 
 def _runs(bench, arm, count, seeds):

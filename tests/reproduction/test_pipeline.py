@@ -53,7 +53,7 @@ def test_every_part_is_there_and_every_number_knows_its_runs(study):
   found, _ = study
   parts = {
       "search", "emulation", "prediction", "clones", "codes", "ablations",
-      "remedies", "few_labels", "invariance", "neighbours",
+      "remedies", "labels", "invariance", "neighbours",
   }  # fmt: skip
   assert parts <= set(found)
   every = list(cells(found))
@@ -68,11 +68,11 @@ def test_every_part_is_there_and_every_number_knows_its_runs(study):
 def test_every_encoder_had_the_same_trials(study):
   found, _ = study
   for kind in ("emulation", "supervised"):
-    for one in found["search"]["families"][FAMILY][kind].values():
-      points = [(t["learning_rate"], t["warmup"]) for t in one["trials"]]
+    for one in found["search"][kind][FAMILY]["encoders"].values():
+      points = [tuple(t["setting"].values()) for t in one["trials"]]
       assert points == [(3e-3, 0.0), (3e-3, 0.5)]
       best = min(one["trials"], key=lambda t: t["validation"])
-      assert one["chosen"].items() <= best.items()
+      assert one["chosen"] == best["setting"]
 
 
 def test_held_out_tasks_are_tested_after_all_else_is_chosen(study):
