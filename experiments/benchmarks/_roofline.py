@@ -169,3 +169,36 @@ def _slots(cell, gates, hidden):
 
   u = jax.ShapeDtypeStruct((gates, hidden), "float32")
   return jax.eval_shape(cell.combine, u, u).shape[0]
+
+
+def products(jaxpr) -> int:
+  """FLOP of the matrix products in a jaxpr, a loop's as often as it goes.
+
+  Raises:
+    ValueError: there are some in a loop whose length is not known.
+  """
+  total = 0
+  for equation in jaxpr.eqns:
+    name, params = equation.primitive.name, equation.params
+    if name == "dot_general":
+      (contracted, _), _ = params["dimension_numbers"]
+      shape = equation.invars[0].aval.shape
+      depth = math.prod(shape[axis] for axis in contracted)
+      total += 2 * depth * equation.outvars[0].aval.size
+    inner = sum(map(products, _inside(params)))
+    if inner and name == "while":
+      raise ValueError("matrix products in a loop of unknown length")
+    total += inner * (params["length"] if name == "scan" else 1)
+  return total
+
+
+def _inside(params):
+  """The jaxprs that an equation calls."""
+  from jax.extend.core import ClosedJaxpr, Jaxpr
+
+  for leaf in params.values():
+    for part in leaf if isinstance(leaf, (tuple, list)) else (leaf,):
+      if isinstance(part, ClosedJaxpr):
+        yield part.jaxpr
+      elif isinstance(part, Jaxpr):
+        yield part

@@ -14,6 +14,8 @@ last line is JSON: {"encoders": {NAME: ...}} with
   speedup            the latter by the former
   peak_bytes         what ours needs in a step: arguments, results, buffers
   parameters         of the encoder alone
+  gflop              of the matrix products of a step, what is computed again
+                     included
 """
 
 import json
@@ -23,7 +25,7 @@ import time
 
 from absl import flags
 
-from experiments.benchmarks import _torch
+from experiments.benchmarks import _roofline, _torch
 from zoo_gen import launch
 
 _ENCODERS = flags.DEFINE_list(
@@ -119,8 +121,14 @@ def _ours(config):
     )
     return 1e3 * (time.perf_counter() - start) / count
 
+  gradient = jax.make_jaxpr(jax.grad(lambda *args: loss(*args)[0]))
+  step = np.int32(0)
+  flop = mesh.size * _roofline.products(
+      gradient(begin.params, key, step, data).jaxpr
+  )
   run(1)
   return run, {
+      "gflop": round(flop / 1e9, 2),
       "peak_bytes": memory.argument_size_in_bytes
       + memory.output_size_in_bytes
       - memory.alias_size_in_bytes
