@@ -136,7 +136,7 @@ def test_supervised_training_takes_all_shapes(mixed):
   )
   head = heads.make(heads.Config(8), properties.load("step"), scope, 4)
   made = make_encoders(mixed.rnns, "token", config["encoder"])
-  for row in (20, 40, 60):
+  for row in (20, 40):
     weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))
     code = jax.jit(made[mixed.shapes[row]].apply)(
         found.params["encoder"], weights

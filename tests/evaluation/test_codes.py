@@ -61,8 +61,8 @@ def test_pca_of_codes_that_are_all_alike():
   np.testing.assert_array_equal(share, 0)
 
 
-@pytest.mark.parametrize("size", [3, 80])
-def test_tsne_keeps_clusters_together(size):
+def test_tsne_keeps_clusters_together():
+  size = 80  # more than it takes without reducing them first
   random = np.random.default_rng(0)
   cluster = np.repeat(np.arange(3), 20)
   centres = 10 * random.standard_normal((3, size))
