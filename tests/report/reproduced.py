@@ -21,9 +21,10 @@ _COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class _Maker:
   """Cells with intervals, and the runs they come from."""
 
-  def __init__(self, seeds):
+  def __init__(self, seeds, encoders):
     self.generator = np.random.default_rng(7)
-    self.seeds, self.runs = seeds, {}
+    self.seeds, self.encoders, self.runs = seeds, encoders, {}
+    self.losses = {name: _LOSSES[name] for name in encoders}
 
   def cell(self, value, family, stage, encoder, width=0.06):
     value = value * (1 + self.generator.normal(0, width / 3))
@@ -32,7 +33,10 @@ class _Maker:
         "value": value,
         "low": value - half,
         "high": value + 1.2 * half,
-        "runs": [self.run(family, stage, encoder, s) for s in range(self.seeds)],
+        "runs": [
+            self.run(family, stage, encoder, seed)
+            for seed in range(self.seeds)
+        ],
     }
 
   def run(self, family, stage, encoder, seed=0):
@@ -84,7 +88,7 @@ def _emulation(make, family):
               }
               for split, factor in (("validation", 1), ("ood", 1.3))
           }
-          for name, loss in _LOSSES.items()
+          for name, loss in make.losses.items()
       },
   }  # fmt: skip
 
@@ -119,13 +123,13 @@ def _prediction(make, family, way):
           }
           for property_ in properties
       }
-      for name in ENCODERS
+      for name in make.encoders
   }
 
 
 def _clones(make, family, count):
   found = {}
-  for name in ENCODERS[1:]:
+  for name in make.encoders[1:]:
     tells = 1 - 12 * _LOSSES[name]
     original = np.where(
         make.generator.random(count) < 0.3,
@@ -162,7 +166,7 @@ def _codes(make, family, count):
     angle = np.deg2rad(tasks[:, 0])
     true = 3 * np.stack([np.cos(angle), np.sin(angle)], 1)
   pictures = {}
-  for name in (*ENCODERS[1:], "weights"):
+  for name in (*make.encoders[1:], "weights"):
     noise = 60 * _LOSSES.get(name, 0.06)
     points = learned[:, None] * true + generator.normal(0, noise, (count, 2))
     pictures[name] = {
@@ -276,13 +280,14 @@ def _invariance(make, family):
           for kind, value in zip(("permutation", "signed"), values)
       }
       for name, values in drifts.items()
+      if name in (*make.encoders, "weights")
   }
 
 
 def _neighbours(make, family):
   measure = "precision" if family == "formal_language" else "degrees"
   found = {}
-  for name in (*ENCODERS[1:], "weights", "chance"):
+  for name in (*make.encoders[1:], "weights", "chance"):
     good = 1 - 8 * _LOSSES.get(name, 0.1)
     found[name] = {
         measure: [
@@ -301,7 +306,7 @@ def _neighbours(make, family):
 
 def _search(make, family):
   found = {}
-  for name, loss in _LOSSES.items():
+  for name, loss in make.losses.items():
     trials = [
         {
             "run": make.run(family, f"search-{i}", name),
@@ -316,13 +321,15 @@ def _search(make, family):
         "trials": trials,
         "chosen": {k: best[k] for k in ("learning_rate", "warmup_steps")},
     }
-  found["transformer"]["trials"][-1]["validation"] = None
+  found["interactive"]["trials"][-1]["validation"] = None
   return found
 
 
-def make(rows: int = 300, seeds: int = 3) -> dict:
+def make(
+    rows: int = 300, seeds: int = 3, encoders: tuple[str, ...] = ENCODERS
+) -> dict:
   """Everything that the report can show, as it comes out of JSON."""
-  maker = _Maker(seeds)
+  maker = _Maker(seeds, encoders)
 
   def each(part, *arguments):
     return {family: part(maker, family, *arguments) for family in FAMILIES}

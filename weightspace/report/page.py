@@ -140,7 +140,9 @@ def _typeset(html):
 
 
 def _picture(block, folder):
-  picture = style.save(block.figure, folder / "figures", block.name)
+  picture = style.save(
+      block.figure, folder / "figures", block.name, block.dpi
+  )
   source = base64.b64encode(picture).decode("ascii")
   points, attribute = "", ""
   if block.hover:

@@ -28,6 +28,7 @@ class Picture(NamedTuple):
   alt: str
   caption: str
   hover: Hover | None = None
+  dpi: int = 200
 
 
 class Tabled(NamedTuple):

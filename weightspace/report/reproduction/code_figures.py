@@ -133,8 +133,9 @@ def _points(axes, xy, one, held):
   size = min(1.0, (400 / max(len(xy), 1)) ** 0.5)
   pen = {"cmap": map_, "vmin": ends[0], "vmax": ends[1], "rasterized": True}
   axes.scatter(
-      *xy[~held].T, c=shown[~held], s=8 * size, alpha=0.75, linewidths=0, **pen
-  )
+      *xy[~held].T, c=shown[~held], s=8 * size, linewidths=0.25,
+      edgecolors=style.GREY, **pen,
+  )  # fmt: skip
   axes.scatter(
       *xy[held].T, c=shown[held], s=13 * size, linewidths=0.45,
       edgecolors=style.INK, marker="^", **pen,
@@ -154,7 +155,8 @@ def _bar(figure, line, scale, one):
   elif one.kind == "share":
     drawn.set_ticks([0, 0.5, 1], labels=[text.percent(v) for v in (0, 0.5, 1)])
   elif one.kind == "angle":
-    drawn.set_ticks(range(0, 361, 90), labels=[f"{v}°" for v in (0, 90, 180, 270, 360)])
+    quarters = range(0, 361, 90)
+    drawn.set_ticks(quarters, labels=[f"{v}°" for v in quarters])
 
 
 def tick(value: float) -> str:

@@ -101,7 +101,9 @@ def prediction(found: Mapping[str, Any], task: str) -> "Figure":
   everything = [one for rows in listed.values() for one in rows]
   shown = list(dict.fromkeys((t.property_, t.metric) for t in everything))
   names = text.ordered({one.encoder: None for one in everything})[::-1]
-  protocols = [p for p in _PROTOCOLS if any(p in t.protocols for t in everything)]
+  protocols = [
+      p for p in _PROTOCOLS if any(p in one.protocols for one in everything)
+  ]
   figure = style.new((0.75 + 0.27 * len(names)) * len(protocols) + 0.3)
   panels = figure.subplots(
       len(protocols), len(shown), squeeze=False, sharex="col", sharey=True
@@ -127,9 +129,16 @@ def prediction(found: Mapping[str, Any], task: str) -> "Figure":
         f" {better} is better"
     )
     axes.locator_params(axis="x", nbins=4)
-    if words.write(metric) is text.precise_percent:
-      axes.xaxis.set_major_formatter(lambda v, _: text.percent(v))
+    _unit(axes.xaxis, metric)
   return figure
+
+
+def _unit(axis, metric):
+  """Ticks in the unit of a metric."""
+  if words.write(metric) is text.precise_percent:
+    axis.set_major_formatter(lambda v, _: text.percent(v))
+  if words.write(metric) is text.degrees:
+    axis.set_major_formatter(lambda v, _: f"{v:.0f}°")
 
 
 @style.styled
@@ -212,7 +221,7 @@ def _doublings(axes, values):
     axes.set_xscale("log", base=2)
   axes.xaxis.set_major_locator(_ticks(values))
   axes.xaxis.set_minor_locator(NullLocator())
-  axes.xaxis.set_major_formatter(lambda v, _: text.count(v))
+  axes.xaxis.set_major_formatter(lambda v, _: text.count(float(v)))
 
 
 def _arm(name: str, place: int) -> tuple[style.Look, bool]:
@@ -248,8 +257,7 @@ def labels(found: Mapping[str, Any]) -> "Figure":
         title=title[0].upper() + title[1:],
         ylabel=f"{words.measure(one['metric'])}\n({better} is better)",
     )
-    if words.write(one["metric"]) is text.precise_percent:
-      column[0].yaxis.set_major_formatter(lambda v, _: text.percent(v))
+    _unit(column[0].yaxis, one["metric"])
     if lines == 2:
       _improvement(column[1], x, one)
     for axes in column:
@@ -270,7 +278,7 @@ def labels(found: Mapping[str, Any]) -> "Figure":
 
 def _arm_drawn(arm, arms):
   drawn, hollow = _arm(arm, arms.index(arm))
-  return drawn, arm, hollow
+  return drawn, words.arm(arm), hollow
 
 
 def _improvement(axes, x, one):

@@ -134,7 +134,7 @@ class Interrogation {
       this.column(pen, x, above + gap, rise, this.at("answers", place, t),
                   ANSWERS);
       const every = this.cell < 16 ? 5 : this.cell < 20 ? 2 : 1;
-      if ((t + 1) % every === 0 || t === 0) {
+      if ((t + 1) % every === 0) {
         pen.fillStyle = "#5c5c5c";
         pen.textAlign = "center";
         pen.fillText(t + 1, x + this.cell / 2, height - foot / 2 + 2);

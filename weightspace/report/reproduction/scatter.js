@@ -286,8 +286,8 @@ function mark(pen, x, y, split, size, colour) {
   }
   pen.fillStyle = colour;
   pen.fill();
-  pen.lineWidth = split ? 1 : 0.4;
-  pen.strokeStyle = split ? "#222" : "#fff";
+  pen.lineWidth = split ? 1 : 0.6;
+  pen.strokeStyle = split ? "#222" : "#808080";  // the lightest colours too
   pen.stroke();
 }
 

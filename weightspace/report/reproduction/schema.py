@@ -223,8 +223,7 @@ def present(results: Any) -> Any:
   return {
       key: value
       for key, value in kept.items()
-      if not (value is None or value == {})
-      or not isinstance(results[key], Mapping | None)
+      if not (isinstance(value, Mapping) and not value)
   }
 
 

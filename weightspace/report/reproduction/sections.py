@@ -7,12 +7,20 @@ from weightspace.report import figures as single_figures
 from weightspace.report import sections as single
 from weightspace.report import text
 from weightspace.report.reproduction import (
-    code_figures, figures, scatter, tables, words,
-)  # fmt: skip
+  code_figures,
+  figures,
+  scatter,
+  tables,
+  words,
+)
 from weightspace.report.sections import (
-    Picture, Section, Tabled, file_name,
-)  # fmt: skip
+  Picture,
+  Section,
+  Tabled,
+  file_name,
+)
 
+_COARSE = 110  # dots an inch: hundreds of points a panel, many panels
 _INTERVALS = "with 95 % intervals, over seeds, below"
 
 
@@ -205,9 +213,9 @@ def _clones(family, found):
 _CODES = (
     "Each point is the code of one snapshot in two dimensions: along the two"
     " directions in which codes differ most (PCA), or laid out so that"
-    " neighbours stay neighbours (t-SNE). Beside codes, the raw weights. Nobody"
-    " told the encoders what points are coloured by. Figures 6 and 7 of the"
-    " paper."
+    " neighbours stay neighbours (t\N{NON-BREAKING HYPHEN}SNE). Beside codes,"
+    " the raw weights. Nobody told the encoders what points are coloured by."
+    " Figures 6 and 7 of the paper."
 )
 
 
@@ -237,6 +245,7 @@ def _codes(family, found, interrogation):
           f"<b>{title} of codes, and of raw weights.</b> A column an encoder, a"
           " row a colouring. Outlined triangles are networks of held-out"
           f" {said.tasks}. {said.untrained}",
+          dpi=_COARSE,
       )
   yield "</div>"
 
@@ -260,18 +269,23 @@ def _ablations(family, found, divergence):
       "<b>More sequences, longer sequences.</b> Lines are means over seeds,"
       " bands and bars 95 % intervals; less is better.",
   )
-  yield Tabled(
-      tables.ablations(found),
-      f"<b>Ablations in numbers,</b> {_INTERVALS}.",
-      f"ablations-{name}",
-  )
+  for what, title in (
+      ("parallel", "Sequences in parallel"), ("length", "Length of a sequence"),
+  ):  # fmt: skip
+    if any(what in one for one in found.values()):
+      yield Tabled(
+          tables.ablations(found, what),
+          f"<b>{title}: validation loss,</b> {_INTERVALS}.",
+          f"ablations-{what}-{name}",
+      )
 
 
 _LABELS = (
     "Pretraining by emulation needs no labels. Does it pay where labels are"
     " few? The same property is learned from more and more labelled networks,"
     " with an encoder that was pretrained and with one that was not. The claim"
-    f" that is tested: pretraining improves on it by at least {figures.CLAIM} %."
+    " that is tested: pretraining is better by at least"
+    f" {figures.CLAIM} %, relatively."
 )
 
 
@@ -320,9 +334,9 @@ def _verdicts(found):
     gained = one["improvement"]
     yield (
         f"{text.escape(words.property_(name)).capitalize()}: the claim, for"
-        f" {text.escape(gained['of'])} over {text.escape(gained['over'])},"
-        f" {'; it '.join(said)}"
-        + (f" {text.escape(found['unit'])}." if clear or close else ".")
+        f" {text.escape(words.arm(gained['of']))} over"
+        f" {text.escape(words.arm(gained['over']))}, {'; it '.join(said)}"
+        + (f" ({text.escape(found['unit'])})." if clear or close else ".")
     )
 
 

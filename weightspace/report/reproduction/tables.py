@@ -11,10 +11,13 @@ from weightspace.report.tables import Cell, Table
 _SPLITS = ("validation", "ood")
 _PROTOCOLS = ("strict", "paper")
 # Of a run's config, what says how its encoder was trained
-_SHOWN = (
-    "learning_rate", "warmup_steps", "steps", "batch_size", "parallel",
-    "length",
-)  # fmt: skip
+_SHOWN = {
+    "learning_rate": "learning rate",
+    "warmup_steps": "warm-up",
+    "steps": "steps",
+    "parallel": "M",
+    "length": "L",
+}
 
 
 def emulation(found: Mapping[str, Any]) -> Table:
@@ -148,24 +151,25 @@ def clones(found: Mapping[str, Any]) -> Table:
   )  # fmt: skip
 
 
-def ablations(found: Mapping[str, Any]) -> Table:
-  """Validation losses at each number and length of sequences."""
-  rows = [
-      [
-          Cell({"parallel": "M", "length": "L"}[what]),
+def ablations(found: Mapping[str, Any], what: str) -> Table:
+  """Validation losses at each number ("parallel") or "length" of sequences."""
+  settings = sorted({
+      one["setting"] for by in found.values() for one in by.get(what, ())
+  })
+  rows = []
+  for name in text.ordered(found):
+    losses = {one["setting"]: one["validation"]
+              for one in found[name].get(what, ())}  # fmt: skip
+    if losses:
+      rows.append([
           Cell(name, text.encoder),
-          Cell(one["setting"], text.count),
-          Cell(one["validation"], text.number),
-      ]
-      for what in ("parallel", "length")
-      for name in text.ordered(found)
-      for one in found[name].get(what, ())
-  ]
+          *(Cell(losses.get(n), text.number) for n in settings),
+      ])
+  letter = {"parallel": "M", "length": "L"}[what]
   return Table(
-      ("varied", "encoder", "value", "validation loss"),
-      ("varied", "encoder", "setting", "validation"),
+      ("encoder", *(f"{letter} = {text.count(n)}" for n in settings)),
+      ("encoder", *(f"{what}_{n}" for n in settings)),
       rows,
-      labels=3,
   )
 
 
@@ -175,11 +179,12 @@ def labels(found: Mapping[str, Any]) -> Table:
   for name, one in found.get("properties", {}).items():
     arms = list(one["arms"].items())
     write = words.write(one["metric"])
-    listed = [(arm, cells, write) for arm, cells in arms]
+    listed = [(words.arm(arm), cells, write) for arm, cells in arms]
     if "improvement" in one:
       gained = one["improvement"]
       listed.append((
-          f"improvement of {gained['of']} over {gained['over']}",
+          f"improvement of {words.arm(gained['of'])} over"
+          f" {words.arm(gained['over'])}",
           gained["per_cent"],
           per_cent,
       ))
@@ -323,5 +328,7 @@ def _settings(config):
 
   walk(config)
   return ", ".join(
-      f"{key.replace('_', ' ')} {found[key]}" for key in _SHOWN if key in found
+      f"{written} {found[key]}"
+      for key, written in _SHOWN.items()
+      if key in found
   )

@@ -46,6 +46,12 @@ def sources(found: Mapping[str, Any]) -> list[str]:
   return [n for n in text.ordered(found) if n not in _SOURCES] + last
 
 
+def arm(name: str) -> str:
+  """What an arm of a comparison, "ENCODER, how it was trained", is called."""
+  encoder, comma, how = name.partition(",")
+  return f"{text.encoder(encoder)}{comma}{how}"
+
+
 def property_(name: str) -> str:
   """What a property is called."""
   return tables.PROPERTIES.get(name, name.replace("_", " "))
