@@ -311,7 +311,7 @@ def _search(make, family):
         {
             "run": make.run(family, f"search-{i}", name),
             "learning_rate": float(10 ** make.generator.uniform(-4, -2.5)),
-            "warmup_steps": int(make.generator.choice([0, 100, 500])),
+            "warmup": float(make.generator.choice([0.0, 0.05, 0.1])),
             "validation": loss * (1.1 + make.generator.exponential(0.5)),
         }
         for i in range(6)
@@ -319,10 +319,20 @@ def _search(make, family):
     best = min(trials, key=lambda trial: trial["validation"])
     found[name] = {
         "trials": trials,
-        "chosen": {k: best[k] for k in ("learning_rate", "warmup_steps")},
+        "chosen": {k: best[k] for k in ("learning_rate", "warmup")},
     }
   found["interactive"]["trials"][-1]["validation"] = None
-  return found
+  heads = {
+      name: {
+          "accuracy": [
+              {"config": {"learning_rate": rate, "layers": 2},
+               "validation": 100 * loss * rate}
+              for rate in (3e-4, 3e-3)
+          ]
+      }
+      for name, loss in make.losses.items()
+  }  # fmt: skip
+  return {"emulation": found, "heads": heads}
 
 
 def make(
@@ -342,7 +352,11 @@ def make(
       "software": {"python": "3.12.4", "jax": "0.12.0", "numpy": "2.3.1"},
       "seconds": {"zoos": 931.0, "search": 1510.0, "emulation": 5120.0},
       "zoos": {family: _zoo(family) for family in FAMILIES},
-      "search": {"trials": 6, "steps": 3000, "families": each(_search)},
+      "search": {
+          "trials": 6,
+          "steps": {family: {"emulation": 3000} for family in FAMILIES},
+          "families": each(_search),
+      },
       "emulation": each(_emulation),
       "prediction": {
           family: {

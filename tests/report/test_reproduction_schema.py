@@ -43,7 +43,8 @@ def test_good_results_pass(results, interrogations):
     [
         ("zoos", FAMILY, "steps"),
         ("zoos", FAMILY, "curves", "loss", "median"),
-        ("search", "families", FAMILY, "dws", "trials", 2, "validation"),
+        ("search", "families", FAMILY, "emulation", "dws", "trials", 2,
+         "validation"),
         ("emulation", FAMILY, "divergence"),
         ("emulation", FAMILY, "encoders", "dws", "validation",
          "total_variation", "runs"),

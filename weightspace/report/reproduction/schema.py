@@ -70,6 +70,15 @@ _METRICS = {EACH: _cell}
 _PROTOCOL = {"validation?": _METRICS, "test?": _METRICS}
 _BY_ENCODER = {EACH: {EACH: {"strict?": _PROTOCOL, "paper?": _PROTOCOL}}}
 _SETTINGS = [{"setting": _number, "validation": _cell}]
+_SEARCHED = {
+    EACH: {
+        "trials": [{
+            "run": _scalar, "learning_rate": _number, "warmup": _number,
+            "validation": _number,
+        }],
+        "chosen?": {"learning_rate": _number, "warmup": _number},
+    }
+}  # fmt: skip
 _NEAREST = [{"k": _count, "value": _cell}]
 
 # Every part may be missing; "?" marks what may be missing from a part.
@@ -116,20 +125,14 @@ REQUIRED: dict[str, Any] = {
     },
     "search?": {
         "trials": _number,
-        "steps": _number,
+        "steps?": {EACH: {EACH: _number}},  # by family and kind
         "families?": {
             EACH: {
-                EACH: {
-                    "trials": [{
-                        "run": _scalar,
-                        "learning_rate": _number,
-                        "warmup_steps": _number,
-                        "validation": _number,
-                    }],
-                    "chosen?": {
-                        "learning_rate": _number, "warmup_steps": _number,
-                    },
-                }
+                "emulation?": _SEARCHED,
+                "supervised?": _SEARCHED,
+                "heads?": {
+                    EACH: {EACH: [{"config": {}, "validation": _number}]}
+                },
             }
         },
     },

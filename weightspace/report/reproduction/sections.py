@@ -406,30 +406,49 @@ def _search(results):
     return
   blocks: list[Any] = [
       "<p>Every encoder of every zoo had the same budget for the search of its"
-      f" hyper-parameters: {text.count(found['trials'])} trials of"
-      f" {text.count(found['steps'])} steps. The choice is the trial with the"
-      " least validation loss; no test was looked at.</p>"
+      f" hyper-parameters: {text.count(found['trials'])} trials, all of the same"
+      " length. The choice is the trial with the least validation"
+      " loss; no test was looked at.</p>"
   ]
   for family in words.ordered(found["families"]):
-    name = file_name(family)
-    blocks += [
-        _heading(family),
-        Picture(
-            f"search-{name}",
-            figures.search(found["families"][family]),
-            "Validation losses of all trials of each encoder, the chosen one"
-            " ringed; the numbers are in the table below.",
-            "<b>All trials.</b> How far they lie apart tells how much an"
-            " encoder depends on the choice.",
-        ),
-        Tabled(
-            tables.search(found["families"][family]),
-            "<b>All trials in numbers.</b>",
-            f"search-{name}",
-            long=True,
-        ),
-    ]
+    blocks.append(_heading(family))
+    steps = found.get("steps", {}).get(family, {})
+    kinds = found["families"][family]
+    for kind in ("emulation", "supervised"):
+      if kind in kinds:
+        blocks += _trials(family, kind, kinds[kind], steps.get(kind))
+    if "heads" in kinds:
+      blocks.append(
+          Tabled(
+              tables.heads(kinds["heads"]),
+              "<b>All trials of heads on frozen codes.</b> The least validation"
+              " loss of each encoder and property is chosen.",
+              f"search-heads-{file_name(family)}",
+              long=True,
+          )
+      )
   yield Section("Hyper-parameter search", blocks)
+
+
+def _trials(family, kind, found, steps):
+  name = f"search-{file_name(kind)}-{file_name(family)}"
+  said = words.search(kind)
+  long = f", {text.count(steps)} steps each" if steps is not None else ""
+  yield Picture(
+      name,
+      figures.search(found),
+      f"Validation losses of all trials of each encoder, {said}, the chosen one"
+      " ringed; the numbers are in the table below.",
+      f"<b>All trials, {text.escape(said)}{long}.</b> How far they lie apart"
+      " tells how much an encoder depends on the choice.",
+  )
+  yield Tabled(
+      tables.search(found),
+      f"<b>All trials in numbers, {text.escape(said)}.</b> Warm-up as a share"
+      " of the steps if below 1.",
+      name,
+      long=True,
+  )
 
 
 def _runs(found):

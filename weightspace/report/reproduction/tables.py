@@ -14,6 +14,7 @@ _PROTOCOLS = ("strict", "paper")
 _SHOWN = {
     "learning_rate": "learning rate",
     "warmup_steps": "warm-up",
+    "warmup": "warm-up",
     "steps": "steps",
     "parallel": "M",
     "length": "L",
@@ -262,18 +263,42 @@ def search(found: Mapping[str, Any]) -> Table:
       rows.append([
           Cell(name, text.encoder),
           Cell(trial["learning_rate"], _short),
-          Cell(trial["warmup_steps"], text.count),
+          Cell(trial["warmup"], _short),
           Cell(trial["validation"], text.number),
           Cell("chosen" if is_chosen(trial, chosen) else ""),
           Cell(trial["run"] or "–"),
       ])
   return Table(
-      ("encoder", "learning rate", "warm-up steps", "validation loss", "",
+      ("encoder", "learning rate", "warm-up", "validation loss", "",
        "run"),
-      ("encoder", "learning_rate", "warmup_steps", "validation", "chosen",
+      ("encoder", "learning_rate", "warmup", "validation", "chosen",
        "run"),
       rows,
   )  # fmt: skip
+
+
+def heads(found: Mapping[str, Any]) -> Table:
+  """Every trial of heads, by encoder and property."""
+  rows = [
+      [
+          Cell(name, text.encoder),
+          Cell(property_, words.property_),
+          Cell(
+              ", ".join(f"{key.replace('_', ' ')} {value}"
+                        for key, value in trial["config"].items())
+          ),
+          Cell(trial["validation"], text.number),
+      ]
+      for name in text.ordered(found)
+      for property_, trials in found[name].items()
+      for trial in trials
+  ]  # fmt: skip
+  return Table(
+      ("encoder", "property", "trial", "validation loss"),
+      ("encoder", "property", "trial", "validation"),
+      rows,
+      labels=3,
+  )
 
 
 def is_chosen(
@@ -281,7 +306,7 @@ def is_chosen(
 ) -> bool:
   """Whether a trial is what the search chose."""
   return chosen is not None and all(
-      trial[key] == chosen[key] for key in ("learning_rate", "warmup_steps")
+      trial[key] == chosen[key] for key in ("learning_rate", "warmup")
   )
 
 

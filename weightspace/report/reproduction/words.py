@@ -52,6 +52,12 @@ def arm(name: str) -> str:
   return f"{text.encoder(encoder)}{comma}{how}"
 
 
+def search(kind: str) -> str:
+  """What was searched for."""
+  kinds = {"emulation": "pretraining", "supervised": "supervised training"}
+  return kinds.get(kind, kind.replace("_", " "))
+
+
 def property_(name: str) -> str:
   """What a property is called."""
   return tables.PROPERTIES.get(name, name.replace("_", " "))
