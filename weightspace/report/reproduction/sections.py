@@ -406,8 +406,8 @@ def _search(results):
     return
   blocks: list[Any] = [
       "<p>Every encoder of every zoo had the same budget for the search of its"
-      f" hyper-parameters: {text.count(found['trials'])} trials, all of the same"
-      " length. The choice is the trial with the least validation"
+      f" hyper-parameters: {text.count(found['trials'])} trials, all of the"
+      " same length. The choice is the trial with the least validation"
       " loss; no test was looked at.</p>"
   ]
   for family in words.ordered(found["families"]):
