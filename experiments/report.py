@@ -3,6 +3,8 @@
     python -m experiments.report --workdir=DIR
 
 Reads DIR/results.json, writes DIR/report/index.html and prints where it is.
+Results with "zoos" are those of a reproduction; of these, a file
+DIR/interrogations.json is read too, if there is one.
 """
 
 import json
@@ -42,8 +44,8 @@ def read(path: pathlib.Path) -> dict:
 
 
 def main() -> None:
-  """Launches `weightspace.report.page.write`."""
-  from weightspace.report import page, style
+  """Launches `weightspace.report.page.write`, or `reproduction.write`."""
+  from weightspace.report import page, reproduction, style
 
   try:
     style.require_matplotlib()
@@ -53,7 +55,13 @@ def main() -> None:
   path = workdir / "results.json"
   results = read(path)
   try:
-    written = page.write(results, _OUT.value or workdir / "report")
+    out = _OUT.value or workdir / "report"
+    if isinstance(results, dict) and "zoos" in results:
+      interrogations = workdir / "interrogations.json"
+      asked = read(interrogations) if interrogations.exists() else None
+      written = reproduction.write(results, out, asked)
+    else:
+      written = page.write(results, out)
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
   print(written)

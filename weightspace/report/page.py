@@ -46,6 +46,9 @@ def assemble(
     summary: str,
     content: Iterable[sections.Section],
     folder: str | pathlib.Path,
+    *,
+    style_sheet: str = "",
+    script: str = "",
 ) -> pathlib.Path:
   """Writes a page of any sections, its figures and its tables.
 
@@ -54,6 +57,8 @@ def assemble(
     summary: HTML to begin with.
     content: what the page holds.
     folder: see `write`.
+    style_sheet: CSS that these sections need beyond that of every page.
+    script: JavaScript, the same.
 
   Returns:
     The path of the page.
@@ -63,18 +68,23 @@ def assemble(
   for name in ("figures", "tables"):
     (folder / name).mkdir(parents=True, exist_ok=True)
   parts = []
-  for section in content:
-    parts.append(f"<section>\n<h2>{text.escape(section.title)}</h2>")
+  for i, section in enumerate(content, 1):
+    parts.append(f'<section id="section-{i}">')
+    parts.append(f"<h2>{text.escape(section.title)}</h2>")
     parts += [_block(block, folder) for block in section.blocks]
     parts.append("</section>")
   page = folder / "index.html"
-  document = _document(title, summary, "\n".join(parts))
+  document = _document(
+      title, summary, "\n".join(parts), style_sheet, script
+  )
   page.write_text(document, encoding="utf-8")
   return page
 
 
-def _document(title, summary, body):
+def _document(title, summary, body, style_sheet, own_script):
   title = text.escape(title)
+  if own_script:
+    own_script = f"<script>\n{own_script}</script>\n"
   read = resources.files("weightspace.report").joinpath
   css = read("page.css").read_text(encoding="utf-8")
   script = read("page.js").read_text(encoding="utf-8")
@@ -86,7 +96,7 @@ def _document(title, summary, body):
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
-{css}</style>
+{css}{style_sheet}</style>
 </head>
 <body>
 <header>
@@ -98,7 +108,7 @@ def _document(title, summary, body):
 </main>
 <script>
 {script}</script>
-</body>
+{own_script}</body>
 </html>
 """
 
@@ -106,13 +116,19 @@ def _document(title, summary, body):
 def _block(block, folder):
   if isinstance(block, sections.Picture):
     return _picture(block, folder)
+  if isinstance(block, sections.Raw):
+    return block.html
   if isinstance(block, sections.Tabled):
     if block.name:
       path = folder / "tables" / f"{block.name}.csv"
-      path.write_text(tables.to_csv(block.table), encoding="utf-8")
+      exact = tables.to_csv(block.exact or block.table)
+      path.write_text(exact, encoding="utf-8")
     caption = f"<figcaption>{_typeset(block.caption)}</figcaption>"
+    table = tables.to_html(block.table)
+    if block.long:
+      table = f'<div class="long" tabindex="0">{table}</div>'
     return (
-        f'<figure class="table">{tables.to_html(block.table)}\n'
+        f'<figure class="table">{table}\n'
         f"{caption if block.caption else ''}</figure>"
     )
   return _typeset(block)
@@ -124,7 +140,9 @@ def _typeset(html):
 
 
 def _picture(block, folder):
-  picture = style.save(block.figure, folder / "figures", block.name)
+  picture = style.save(
+      block.figure, folder / "figures", block.name, block.dpi
+  )
   source = base64.b64encode(picture).decode("ascii")
   points, attribute = "", ""
   if block.hover:

@@ -5,7 +5,7 @@ from typing import Any
 
 _INTERVAL = {"value": None, "low": None, "high": None}
 _BAND = {"median": None, "low": None, "high": None}
-_EACH = "*"  # every key that is there, at least one
+EACH = "*"  # every key that is there, at least one
 
 # Every section may be missing. One that is there must have these keys, those
 # with a question mark only if they are there; others are not looked at here.
@@ -25,26 +25,26 @@ REQUIRED: dict[str, Any] = {
         },
         "final_accuracy": None,
     },
-    "splits": {_EACH: {"tasks": None, "rows": None}},
+    "splits": {EACH: {"tasks": None, "rows": None}},
     "emulation": {
         "divergence": None,
         "encoders": {
-            _EACH: {
+            EACH: {
                 "curve?": {"step": None, "train": None},
                 "validation_curve?": {"step": None, "loss": None},
-                "validation": {_EACH: _INTERVAL},
-                "ood?": {_EACH: _INTERVAL},
-                "gain?": {_EACH: _INTERVAL},
+                "validation": {EACH: _INTERVAL},
+                "ood?": {EACH: _INTERVAL},
+                "gain?": {EACH: _INTERVAL},
             }
         },
     },
     "prediction": {
         "encoders": {
-            _EACH: {_EACH: {_EACH: {"test": {_EACH: None}}}},
+            EACH: {EACH: {EACH: {"test": {EACH: None}}}},
         },
         "scatter?": {"encoder": None, "predicted": None, "actual": None},
     },
-    "codes": {_EACH: {"pca": None, "explained": None}},
+    "codes": {EACH: {"pca": None, "explained": None}},
     "rows": {"task": None, "step": None, "accuracy": None, "split": None},
 }
 _TRANSCRIPT = {"symbols": None, "probes": None, "answers": None}
@@ -61,9 +61,9 @@ def check(results: Mapping[str, Any]) -> None:
     raise ValueError(f"results must be a mapping, got {kind}")
   for name, required in REQUIRED.items():
     if name in results:
-      _check(results[name], required, f"results[{name!r}]")
+      require(results[name], required, f"results[{name!r}]")
   for i, transcript in enumerate(results.get("transcripts", ())):
-    _check(transcript, _TRANSCRIPT, f"results['transcripts'][{i}]")
+    require(transcript, _TRANSCRIPT, f"results['transcripts'][{i}]")
   if "codes" in results:
     if "rows" not in results:
       raise ValueError("results['codes'] cannot be drawn: no results['rows']")
@@ -73,20 +73,41 @@ def check(results: Mapping[str, Any]) -> None:
     raise ValueError(f"results have nothing to report: none of {sections}")
 
 
-def _check(value, required, where):
+def require(value: Any, required: Any, where: str) -> None:
+  """Refuses a value that is not as it must be.
+
+  Args:
+    value: anything.
+    required: None (anything goes), a mapping as in `REQUIRED`, a list of one
+      (a list of such values), or a function of (value, where) that raises.
+    where: what the value is called.
+
+  Raises:
+    ValueError: it is not; names the key.
+  """
   if required is None:
+    return
+  if callable(required):
+    required(value, where)
+    return
+  if isinstance(required, list):
+    if not isinstance(value, list | tuple):
+      kind = type(value).__name__
+      raise ValueError(f"{where} must be a list, got {kind}")
+    for i, one in enumerate(value):
+      require(one, required[0], f"{where}[{i}]")
     return
   if not isinstance(value, Mapping):
     kind = type(value).__name__
     raise ValueError(f"{where} must be a mapping, got {kind}")
-  if _EACH in required:
+  if EACH in required:
     if not value:
       raise ValueError(f"{where} is empty")
-    required = dict.fromkeys(value, required[_EACH])
+    required = dict.fromkeys(value, required[EACH])
   for name, inner in required.items():
     optional, name = name.endswith("?"), name.removesuffix("?")
     if name in value:
-      _check(value[name], inner, f"{where}[{name!r}]")
+      require(value[name], inner, f"{where}[{name!r}]")
     elif not optional:
       raise ValueError(f"{where} lacks {name!r}")
 

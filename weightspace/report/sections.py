@@ -28,27 +28,40 @@ class Picture(NamedTuple):
   alt: str
   caption: str
   hover: Hover | None = None
+  dpi: int = 200
 
 
 class Tabled(NamedTuple):
-  """A table, how to read it (HTML), and the CSV file's name, if any."""
+  """A table, how to read it (HTML), and the CSV file's name, if any.
+
+  The file holds `exact` where that is given: more than readers are shown.
+  A long table is shown in a box of limited height.
+  """
 
   table: tables.Table
   caption: str
   name: str = ""
+  exact: tables.Table | None = None
+  long: bool = False
+
+
+class Raw(NamedTuple):
+  """HTML that stands in the page as it is."""
+
+  html: str
 
 
 class Section(NamedTuple):
   """A title and what stands under it: HTML, pictures and tables."""
 
   title: str
-  blocks: list[str | Picture | Tabled]
+  blocks: list[str | Picture | Tabled | Raw]
 
 
 def make(results: Mapping[str, Any]) -> Iterator[Section]:
   """The sections that the results have something for, in order."""
   if "zoo" in results:
-    yield _zoo(results)
+    yield Section("The networks", networks(results))
   if "emulation" in results:
     yield _emulation(results)
   if "codes" in results:
@@ -184,7 +197,8 @@ def _median(values):
   return float(np.median(known)) if known else None
 
 
-def _zoo(results):
+def networks(results: Mapping[str, Any]) -> list[str | Picture | Tabled | Raw]:
+  """What is said of a zoo and, if they are known, its splits."""
   zoo, words = results["zoo"], wording.of(results)
   blocks: list[Any] = [
       f"<p>{words.introduction} A network’s weights are kept"
@@ -207,7 +221,7 @@ def _zoo(results):
             f"No {words.task} is in two splits. {words.held_out}",
         )
     )
-  return Section("The networks", blocks)
+  return blocks
 
 
 def _diverged(zoo):
@@ -316,7 +330,7 @@ def _codes(results):
     points = np.asarray(results["codes"][encoder]["pca"], float)
     blocks.append(
         Picture(
-            f"codes-{_file_name(encoder)}",
+            f"codes-{file_name(encoder)}",
             figures.codes(results, encoder),
             f"Principal components of the codes of {text.encoder(encoder)},"
             f" coloured by {words.task}, accuracy, training step and split.",
@@ -422,6 +436,8 @@ def made(results: Mapping[str, Any]) -> Iterator[Section]:
   facts = []
   if "command" in results:
     facts.append(("command", _code(results["command"])))
+  if results.get("size"):
+    facts.append(("size", text.escape(results["size"])))
   if results.get("commit"):
     facts.append(("commit", _code(str(results["commit"])[:12])))
   if "seed" in results:
@@ -453,5 +469,6 @@ def _code(words):
   return f"<code>{text.escape(words)}</code>"
 
 
-def _file_name(name):
+def file_name(name: str) -> str:
+  """A name as it may be one of a file, and of an element."""
   return "".join(c if c.isalnum() else "-" for c in name)

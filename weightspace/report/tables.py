@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from weightspace.report import text, wording
 
-_MEASURES = {
+MEASURES = {
     "per_count_accuracy": ("share of counts right", text.precise_percent),
     "all_right": ("all three counts right", text.precise_percent),
     "accuracy": ("share right", text.precise_percent),
@@ -17,19 +17,23 @@ _MEASURES = {
     "kendall_tau": ("Kendall’s τ", text.number),
 }
 _PARTS = ("validation", "ood")
-_PROPERTIES = {
+PROPERTIES = {
     "task": "language",
     "step": "training step",
     "generalization_gap": "generalization gap",
 }
-_PROTOCOLS = {
+PROTOCOLS = {
     "strict": "heads saw no OOD {task}",
     "paper": "heads saw half of them",
 }
 
 
 class Cell(NamedTuple):
-  """One value: a string, a number, or an estimate with its interval."""
+  """One value: a string, a number, or an estimate with its interval.
+
+  An estimate may name the "runs" it comes from: readers see them where they
+  point at it, programs in a column of their own.
+  """
 
   value: Any
   write: Callable[[Any], str] = str
@@ -113,16 +117,16 @@ def prediction(results: Mapping[str, Any]) -> Table:
 
   def title(protocol):
     words = wording.of(results)
-    return _PROTOCOLS.get(protocol, protocol).format(task=words.task)
+    return PROTOCOLS.get(protocol, protocol).format(task=words.task)
 
   rows = []
   for (property_, measure), names in measures.items():
-    write = _MEASURES.get(measure, ("", text.number))[1]
+    write = MEASURES.get(measure, ("", text.number))[1]
     for name in names:
       parts = [found[name][property_].get(p, {}) for p in protocols]
       rows.append([
-          Cell(property_, lambda p: _PROPERTIES.get(p, p)),
-          Cell(measure, lambda m: _MEASURES.get(m, (m,))[0]),
+          Cell(property_, lambda p: PROPERTIES.get(p, p)),
+          Cell(measure, lambda m: MEASURES.get(m, (m,))[0]),
           Cell(name, text.encoder),
           *(
               Cell(part.get(split, {}).get(measure), write)
@@ -188,7 +192,8 @@ def to_html(table: Table) -> str:
         for i, cell in enumerate(row[: table.labels])
     ]
     cells += [
-        f'<td class="number">{_html(cell)}</td>' for cell in row[table.labels :]
+        f'<td class="number"{_origin(cell)}>{_html(cell)}</td>'
+        for cell in row[table.labels :]
     ]
     lines.append(f"<tr{starts}>{''.join(cells)}</tr>")
     above = labels
@@ -196,22 +201,25 @@ def to_html(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-  """The table as CSV: exact numbers, K, K_low and K_high for intervals."""
-  wide = [
-      any(isinstance(row[i].value, Mapping) for row in table.rows)
+  """The table as CSV: exact numbers, K, K_low and K_high for intervals.
+
+  Where intervals name their runs, these are in K_runs, divided by spaces.
+  """
+  parts = [
+      _parts([row[i].value for row in table.rows])
       for i in range(len(table.keys))
   ]
   out = io.StringIO()
   writer = csv.writer(out, lineterminator="\n")
   writer.writerow([
-      column
-      for key, three in zip(table.keys, wide)
-      for column in ([key, f"{key}_low", f"{key}_high"] if three else [key])
+      f"{key}_{part}" if part not in (None, "value") else key
+      for key, of_key in zip(table.keys, parts)
+      for part in of_key
   ])
   for row in table.rows:
     fields: list[Any] = []
-    for cell, three in zip(row, wide):
-      fields += _plain(cell.value, three)
+    for cell, of_key in zip(row, parts):
+      fields += [_plain(cell.value, part) for part in of_key]
     writer.writerow(fields)
   return out.getvalue()
 
@@ -246,9 +254,22 @@ def _html(cell):
   return f'{shown}<span class="interval">{between}</span>'
 
 
-def _plain(value, three):
-  if not three:
-    return [value]
-  if isinstance(value, Mapping):
-    return [value.get(k) for k in ("value", "low", "high")]
-  return [value, None, None]
+def _origin(cell):
+  runs = _plain(cell.value, "runs")
+  return f' title="runs: {text.escape(runs)}"' if runs else ""
+
+
+def _parts(values):
+  """The fields that a column of these values has in a CSV file."""
+  estimates = [value for value in values if isinstance(value, Mapping)]
+  if not estimates:
+    return (None,)
+  runs = ("runs",) if any("runs" in one for one in estimates) else ()
+  return ("value", "low", "high", *runs)
+
+
+def _plain(value, part):
+  if not isinstance(value, Mapping):
+    return value if part in (None, "value") else None
+  found = value.get(part)
+  return " ".join(map(str, found)) if part == "runs" and found else found

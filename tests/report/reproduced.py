@@ -1,0 +1,412 @@
+"""Results that look like those of a reproduction; nothing was trained."""
+
+import base64
+import json
+
+import numpy as np
+
+from tests.report import example
+from weightspace.tasks import formal_language
+
+ENCODERS = (
+    "constant", "statistics", "flat", "transformer", "dws", "noninteractive",
+    "interactive",
+)  # fmt: skip
+FAMILIES = ("formal_language", "tiled_mnist")
+_LOSSES = dict(zip(ENCODERS, (.094, .051, .046, .044, .045, .024, .016)))
+_STEPS = [0, 100, 200, 500, 1000, 2000, 5000, 10000, 20000]
+_COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class _Maker:
+  """Cells with intervals, and the runs they come from."""
+
+  def __init__(self, seeds, encoders):
+    self.generator = np.random.default_rng(7)
+    self.seeds, self.encoders, self.runs = seeds, encoders, {}
+    self.losses = {name: _LOSSES[name] for name in encoders}
+
+  def cell(self, value, family, stage, encoder, width=0.06):
+    value = value * (1 + self.generator.normal(0, width / 3))
+    half = abs(value) * width * self.generator.uniform(0.6, 1.4)
+    return {
+        "value": value,
+        "low": value - half,
+        "high": value + 1.2 * half,
+        "runs": [
+            self.run(family, stage, encoder, seed)
+            for seed in range(self.seeds)
+        ],
+    }
+
+  def run(self, family, stage, encoder, seed=0):
+    name = f"{family}/{stage}/{encoder}/{seed}"
+    self.runs.setdefault(name, {
+        "family": family,
+        "stage": stage,
+        "encoder": encoder,
+        "seed": seed,
+        "commit": _COMMIT,
+        "config": {
+            "emulation": {
+                "learning_rate": 3e-4, "warmup_steps": 200, "steps": 20000,
+                "batch_size": 64,
+            },
+            "encoder": {"config": {"width": 128}},
+        },
+        "seconds": 312.4,
+        "best_step": 18000,
+    })  # fmt: skip
+    return name
+
+
+def _zoo(family):
+  source = example.make(rows=4) if family == FAMILIES[0] else example.digits()
+  zoo = dict(source["zoo"])
+  return {
+      **zoo,
+      "networks": 1000,
+      "splits": source["splits"],
+      "commit": _COMMIT,
+  }
+
+
+def _emulation(make, family):
+  paper = {"statistics": [0.051, 0.050, 0.053], "interactive": [0.015, 0.008,
+           0.022]}  # fmt: skip
+  return {
+      "divergence": "total_variation",
+      "paper": paper,
+      "encoders": {
+          name: {
+              split: {
+                  divergence: make.cell(loss * scale * factor, family,
+                                        "emulation", name, 0.1)
+                  for divergence, scale in (
+                      ("total_variation", 1), ("reverse_kl", 3.3),
+                  )
+              }
+              for split, factor in (("validation", 1), ("ood", 1.3))
+          }
+          for name, loss in make.losses.items()
+      },
+  }  # fmt: skip
+
+
+def _metrics(property_, good):
+  regression = {"mse": 0.1 * (1 - good), "r2": good, "kendall_tau": 0.8 * good}
+  return {
+      "task": {"per_count_accuracy": good, "all_right": good**3},
+      "angle": {"degrees": 90 * (1 - good), "mse": 0.5 * (1 - good)},
+      "step": {"accuracy": good, "kendall_tau": good},
+  }.get(property_, regression)
+
+
+def _prediction(make, family, way):
+  properties = {
+      "formal_language": ("task", "accuracy"),
+      "tiled_mnist": ("angle", "accuracy", "step", "generalization_gap"),
+  }[family]
+  return {
+      name: {
+          property_: {
+              protocol: {
+                  part: {
+                      metric: make.cell(value, family, way, name)
+                      for metric, value in _metrics(
+                          property_, (1 - 9 * _LOSSES[name]) * share * factor
+                      ).items()
+                  }
+                  for part, factor in (("validation", 1), ("test", 0.8))
+              }
+              for protocol, share in (("strict", 0.85), ("paper", 1))
+          }
+          for property_ in properties
+      }
+      for name in make.encoders
+  }
+
+
+def _clones(make, family, count):
+  found = {}
+  for name in make.encoders[1:]:
+    tells = 1 - 12 * _LOSSES[name]
+    original = np.where(
+        make.generator.random(count) < 0.3,
+        make.generator.uniform(0, 0.5, count),
+        make.generator.beta(9, 1, count),
+    )
+    clone = tells * original + (1 - tells) * make.generator.beta(4, 2, count)
+    found[name] = {
+        "correlation": make.cell(0.5 + tells / 2, family, "emulation", name),
+        "mean_absolute_error": make.cell(
+            0.3 * (1 - tells), family, "emulation", name
+        ),
+        "original": original.tolist(),
+        "clone": clone.tolist(),
+        "split": make.generator.choice(["validation", "ood"], count).tolist(),
+        "run": make.run(family, "emulation", name),
+    }
+  return found
+
+
+def _codes(make, family, count):
+  generator = make.generator
+  steps = generator.choice(_STEPS, count)
+  learned = np.clip(
+      np.log1p(steps) / np.log(20001) + generator.normal(0, 0.05, count), 0, 1
+  )
+  if family == "formal_language":
+    tasks = generator.integers(-3, 3, (count, 3)).astype(float)
+    names = [formal_language.describe(t.astype(int)) for t in tasks]
+    true = tasks @ np.array([[0.9, 0.2], [-0.2, 1.0], [0.5, -0.6]])
+  else:
+    tasks = generator.uniform(0, 360, (count, 1))
+    names = [f"digits rotated by {a:.1f}°" for a in tasks[:, 0]]
+    angle = np.deg2rad(tasks[:, 0])
+    true = 3 * np.stack([np.cos(angle), np.sin(angle)], 1)
+  pictures = {}
+  for name in (*make.encoders[1:], "weights"):
+    noise = 60 * _LOSSES.get(name, 0.06)
+    points = learned[:, None] * true + generator.normal(0, noise, (count, 2))
+    pictures[name] = {
+        "pca": points.tolist(),
+        "explained": [0.41, 0.22],
+        "tsne": (20 * np.tanh(points / 3)).tolist(),
+        "run": None if name == "weights" else make.run(family, "emulation",
+                                                       name),
+    }  # fmt: skip
+  split = generator.choice(["train", "validation", "ood"], count,
+                           p=[0.7, 0.15, 0.15])  # fmt: skip
+  return {
+      "rows": {
+          "net_id": list(range(count)),
+          "step": steps.tolist(),
+          "task": tasks.tolist(),
+          "describe": names,
+          "accuracy": learned.tolist(),
+          "split": split.tolist(),
+      },
+      "pictures": pictures,
+  }
+
+
+def _ablations(make, family):
+  return {
+      name: {
+          what: [
+              {
+                  "setting": n,
+                  "validation": make.cell(
+                      _LOSSES[name] * (1 + scale / n), family,
+                      f"{what}-{n}", name, 0.12,
+                  ),
+              }
+              for n in values
+          ]
+          for what, values, scale in (
+              ("parallel", (1, 2, 4, 8), 0.4), ("length", (7, 12, 22, 42), 6),
+          )
+      }
+      for name in ("noninteractive", "interactive")
+  }  # fmt: skip
+
+
+def _labels(make, family):
+  counts = [1, 2, 4, 8, 16, 32]
+  property_, metric, better = {
+      "formal_language": ("task", "per_count_accuracy", "higher"),
+      "tiled_mnist": ("angle", "degrees", "lower"),
+  }[family]
+
+  def reached(start, gain):
+    good = 1 - (1 - start) * np.exp(-gain * np.log2(counts))
+    return good if better == "higher" else 90 * (1 - good)
+
+  def arm(name, start, gain):
+    encoder, way = name.split(", ")
+    stage = f"labels-{way.replace(' ', '-')}"
+    return [
+        make.cell(value, family, stage, encoder, 0.08)
+        for value in reached(start, gain)
+    ]
+
+  arms = {
+      name: arm(name, *curve)
+      for name, curve in {
+          "interactive, pretrained": (0.5, 0.25),
+          "interactive, from scratch": (0.2, 0.12),
+          "dws, from scratch": (0.3, 0.1),
+      }.items()
+  }
+  first, second = list(arms)[:2]
+  gains = [
+      abs(a["value"] / b["value"] - 1) * 100
+      for a, b in zip(arms[first], arms[second])
+  ]
+  return {
+      "networks": counts,
+      "unit": "labelled networks per task"
+      if family == "formal_language"
+      else "labelled networks",
+      "properties": {
+          property_: {
+              "metric": metric,
+              "better": better,
+              "arms": arms,
+              "improvement": {
+                  "over": second,
+                  "of": first,
+                  "per_cent": [
+                      make.cell(gain, family, "labels-pretrained",
+                                "interactive", 0.3)
+                      for gain in gains
+                  ],
+              },
+          }
+      },
+  }  # fmt: skip
+
+
+def _invariance(make, family):
+  drifts = {
+      "statistics": (0, 0.2), "flat": (0.7, 0.8), "transformer": (0.5, 0.6),
+      "dws": (0, 0.3), "noninteractive": (0, 0), "interactive": (0, 0),
+      "weights": (1, 1.01),
+  }  # fmt: skip
+  return {
+      name: {
+          kind: {"distance": make.cell(value, family, "emulation", name)}
+          for kind, value in zip(("permutation", "signed"), values)
+      }
+      for name, values in drifts.items()
+      if name in (*make.encoders, "weights")
+  }
+
+
+def _neighbours(make, family):
+  measure = "precision" if family == "formal_language" else "degrees"
+  found = {}
+  for name in (*make.encoders[1:], "weights", "chance"):
+    good = 1 - 8 * _LOSSES.get(name, 0.1)
+    found[name] = {
+        measure: [
+            {
+                "k": k,
+                "value": make.cell(
+                    good * (1 - k / 40) if measure == "precision"
+                    else 90 * (1 - good) + k, family, "emulation", name,
+                ),
+            }
+            for k in (1, 5, 10)
+        ]
+    }  # fmt: skip
+  return found
+
+
+def _search(make, family):
+  found = {}
+  for name, loss in make.losses.items():
+    trials = [
+        {
+            "run": make.run(family, f"search-{i}", name),
+            "learning_rate": float(10 ** make.generator.uniform(-4, -2.5)),
+            "warmup": float(make.generator.choice([0.0, 0.05, 0.1])),
+            "validation": loss * (1.1 + make.generator.exponential(0.5)),
+        }
+        for i in range(6)
+    ]
+    best = min(trials, key=lambda trial: trial["validation"])
+    found[name] = {
+        "trials": trials,
+        "chosen": {k: best[k] for k in ("learning_rate", "warmup")},
+    }
+  found["interactive"]["trials"][-1]["validation"] = None
+  heads = {
+      name: {
+          "accuracy": [
+              {"config": {"learning_rate": rate, "layers": 2},
+               "validation": 100 * loss * rate}
+              for rate in (3e-4, 3e-3)
+          ]
+      }
+      for name, loss in make.losses.items()
+  }  # fmt: skip
+  return {"emulation": found, "heads": heads}
+
+
+def make(
+    rows: int = 300, seeds: int = 3, encoders: tuple[str, ...] = ENCODERS
+) -> dict:
+  """Everything that the report can show, as it comes out of JSON."""
+  maker = _Maker(seeds, encoders)
+
+  def each(part, *arguments):
+    return {family: part(maker, family, *arguments) for family in FAMILIES}
+
+  found = {
+      "title": "Useful representations of weights, regenerated",
+      "command": "python -m experiments.reproduce --workdir=DIR --size=small",
+      "size": "small",
+      "commit": _COMMIT,
+      "software": {"python": "3.12.4", "jax": "0.12.0", "numpy": "2.3.1"},
+      "seconds": {"zoos": 931.0, "search": 1510.0, "emulation": 5120.0},
+      "zoos": {family: _zoo(family) for family in FAMILIES},
+      "search": {
+          "trials": 6,
+          "steps": {family: {"emulation": 3000} for family in FAMILIES},
+          "families": each(_search),
+      },
+      "emulation": each(_emulation),
+      "prediction": {
+          family: {
+              way: _prediction(maker, family, way)
+              for way in ("frozen", "supervised")
+          }
+          for family in FAMILIES
+      },
+      "clones": each(_clones, rows // 2),
+      "codes": each(_codes, rows),
+      "ablations": each(_ablations),
+      "labels": each(_labels),
+      "invariance": each(_invariance),
+      "neighbours": each(_neighbours),
+  }
+  found["runs"] = maker.runs
+  return json.loads(json.dumps(found))
+
+
+def interrogations(results: dict) -> dict:
+  """Of three quarters of the networks shown of each zoo."""
+  generator = np.random.default_rng(3)
+  found = {}
+  for family, length, parallel, inputs, outputs, symbols in (
+      ("formal_language", 22, 2, 6, 6, example.SYMBOLS),
+      ("tiled_mnist", 50, 1, 16, 10, []),
+  ):
+    count = 3 * len(results["codes"][family]["rows"]["step"]) // 4
+    shape = (count, length, parallel)
+    if symbols:
+      probes = generator.dirichlet(np.full(inputs, 0.2), shape)
+    else:
+      probes = generator.random((*shape, inputs)) ** 3
+    answers = generator.dirichlet(np.full(outputs, 0.2), shape)
+    found[family] = {
+        "encoder": "interactive",
+        "run": f"{family}/emulation/interactive/0",
+        "symbols": list(symbols),
+        "range": None if symbols else [-0.4, 2.8],
+        "rows": list(range(count)),
+        "probes": _bytes(probes),
+        "answers": _bytes(answers),
+        "shape": {
+            "length": length, "parallel": parallel, "inputs": inputs,
+            "outputs": outputs,
+        },
+    }  # fmt: skip
+  return found
+
+
+def _bytes(values):
+  packed = np.round(255 * values).astype(np.uint8)
+  return base64.b64encode(packed.tobytes()).decode()
