@@ -310,29 +310,44 @@ def _search(make, family):
     trials = [
         {
             "run": make.run(family, f"search-{i}", name),
-            "learning_rate": float(10 ** make.generator.uniform(-4, -2.5)),
-            "warmup": float(make.generator.choice([0.0, 0.05, 0.1])),
+            "setting": {
+                "learning_rate": float(10 ** make.generator.uniform(-4, -2.5)),
+                "warmup": float(make.generator.choice([0.0, 0.05, 0.1])),
+            },
             "validation": loss * (1.1 + make.generator.exponential(0.5)),
         }
         for i in range(6)
     ]
     best = min(trials, key=lambda trial: trial["validation"])
-    found[name] = {
-        "trials": trials,
-        "chosen": {k: best[k] for k in ("learning_rate", "warmup")},
-    }
+    found[name] = {"trials": trials, "chosen": best["setting"]}
   found["interactive"]["trials"][-1]["validation"] = None
-  heads = {
+  return {"steps": 3000, "encoders": found}
+
+
+def _heads(make, family):
+  found = {}
+  for name, loss in make.losses.items():
+    trials = [
+        {
+            "run": make.run(family, "emulation", name),
+            "setting": {"learning_rate": rate, "layers": 2},
+            "validation": 100 * loss * rate,
+        }
+        for rate in (3e-4, 3e-3)
+    ]
+    found[name] = {"trials": trials, "chosen": trials[0]["setting"]}
+  return {"steps": 1000, "encoders": found}
+
+
+def _remedies(make, family):
+  return {
       name: {
-          "accuracy": [
-              {"config": {"learning_rate": rate, "layers": 2},
-               "validation": 100 * loss * rate}
-              for rate in (3e-4, 3e-3)
-          ]
+          "encoder": "interactive",
+          "fields": {"core": "gated"},
+          "validation": make.cell(0.11, family, "remedies", "interactive"),
       }
-      for name, loss in make.losses.items()
-  }  # fmt: skip
-  return {"emulation": found, "heads": heads}
+      for name in ("gated core", "hard probes")
+  }
 
 
 def make(
@@ -353,10 +368,10 @@ def make(
       "seconds": {"zoos": 931.0, "search": 1510.0, "emulation": 5120.0},
       "zoos": {family: _zoo(family) for family in FAMILIES},
       "search": {
-          "trials": 6,
-          "steps": {family: {"emulation": 3000} for family in FAMILIES},
-          "families": each(_search),
+          "emulation": each(_search),
+          "head on accuracy": each(_heads),
       },
+      "remedies": each(_remedies),
       "emulation": each(_emulation),
       "prediction": {
           family: {

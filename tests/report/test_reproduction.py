@@ -24,6 +24,7 @@ TITLES = {
     "clones": "Clones",
     "codes": "Code space",
     "ablations": "How much to ask",
+    "remedies": "A steadier interrogator",
     "labels": "Few labels",
     "invariance": "What the code keeps",
     "neighbours": "What the code keeps",
@@ -70,7 +71,7 @@ def test_page_is_html_with_every_section(source):
       "What was run", *dict.fromkeys(
           TITLES[part] for part in (
               "zoos", "emulation", "prediction", "clones", "codes",
-              "ablations", "labels", "invariance", "search",
+              "ablations", "remedies", "labels", "invariance", "search",
           )
       ), "Appendix: all runs",
   ]  # fmt: skip

@@ -43,7 +43,7 @@ def test_good_results_pass(results, interrogations):
     [
         ("zoos", FAMILY, "steps"),
         ("zoos", FAMILY, "curves", "loss", "median"),
-        ("search", "families", FAMILY, "emulation", "dws", "trials", 2,
+        ("search", "emulation", FAMILY, "encoders", "dws", "trials", 2,
          "validation"),
         ("emulation", FAMILY, "divergence"),
         ("emulation", FAMILY, "encoders", "dws", "validation",
@@ -54,6 +54,7 @@ def test_good_results_pass(results, interrogations):
         ("codes", FAMILY, "rows"),
         ("codes", FAMILY, "pictures", "dws", "explained"),
         ("ablations", FAMILY, "interactive", "length", 1, "setting"),
+        ("remedies", FAMILY, "gated core", "validation"),
         ("labels", FAMILY, "properties", "task", "arms"),
         ("invariance", FAMILY, "dws", "signed", "distance"),
         ("neighbours", FAMILY, "dws", "precision", 0, "k"),

@@ -384,7 +384,7 @@ def search(found: Mapping[str, Any]) -> "Figure":
           [loss], [y], drawn.marker, color=drawn.colour, markersize=5.5,
           markerfacecolor="none", alpha=0.85,
       )  # fmt: skip
-      if tables.is_chosen(trial, found[name].get("chosen")):
+      if trial["setting"] == found[name]["chosen"]:
         axes.plot(
             [loss], [y], "o", color=style.INK, markersize=12,
             markerfacecolor="none", markeredgewidth=1.3,

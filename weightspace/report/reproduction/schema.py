@@ -12,7 +12,7 @@ from weightspace.report.schema import EACH, require
 
 _PARTS = (
     "zoos", "search", "emulation", "prediction", "clones", "codes",
-    "ablations", "labels", "invariance", "neighbours",
+    "ablations", "remedies", "labels", "invariance", "neighbours",
 )  # fmt: skip
 
 
@@ -70,15 +70,6 @@ _METRICS = {EACH: _cell}
 _PROTOCOL = {"validation?": _METRICS, "test?": _METRICS}
 _BY_ENCODER = {EACH: {EACH: {"strict?": _PROTOCOL, "paper?": _PROTOCOL}}}
 _SETTINGS = [{"setting": _number, "validation": _cell}]
-_SEARCHED = {
-    EACH: {
-        "trials": [{
-            "run": _scalar, "learning_rate": _number, "warmup": _number,
-            "validation": _number,
-        }],
-        "chosen?": {"learning_rate": _number, "warmup": _number},
-    }
-}  # fmt: skip
 _NEAREST = [{"k": _count, "value": _cell}]
 
 # Every part may be missing; "?" marks what may be missing from a part.
@@ -123,15 +114,18 @@ REQUIRED: dict[str, Any] = {
             "best_step?": _number,
         }
     },
-    "search?": {
-        "trials": _number,
-        "steps?": {EACH: {EACH: _number}},  # by family and kind
-        "families?": {
+    "search?": {  # by what was searched for
+        EACH: {
             EACH: {
-                "emulation?": _SEARCHED,
-                "supervised?": _SEARCHED,
-                "heads?": {
-                    EACH: {EACH: [{"config": {}, "validation": _number}]}
+                "steps": _number,
+                "encoders": {
+                    EACH: {
+                        "trials": [{
+                            "run": _scalar, "setting": {EACH: _scalar},
+                            "validation": _number,
+                        }],
+                        "chosen": {EACH: _scalar},
+                    }
                 },
             }
         },
@@ -179,6 +173,11 @@ REQUIRED: dict[str, Any] = {
     },
     "ablations?": {
         EACH: {EACH: {"parallel?": _SETTINGS, "length?": _SETTINGS}}
+    },
+    "remedies?": {
+        EACH: {
+            EACH: {"encoder": _string, "fields": {}, "validation": _cell}
+        }
     },
     "labels?": {
         EACH: {

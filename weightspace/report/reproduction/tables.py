@@ -254,60 +254,40 @@ def neighbours(found: Mapping[str, Any], measure: str) -> Table:
   )
 
 
+def remedies(
+    found: Mapping[str, Any], plain: Mapping[str, Any] | None
+) -> Table:
+  """Validation losses of an encoder as it is, and with each remedy."""
+  cells = {"as it is": plain} if plain else {}
+  cells |= {name: one["validation"] for name, one in found.items()}
+  return Table(
+      ("remedy", "validation loss"),
+      ("remedy", "validation"),
+      [[Cell(name), Cell(cell, text.number)] for name, cell in cells.items()],
+  )
+
+
 def search(found: Mapping[str, Any]) -> Table:
   """Every trial of every encoder, and which was chosen."""
+  every = [trial for one in found.values() for trial in one["trials"]]
+  names = list(dict.fromkeys(k for trial in every for k in trial["setting"]))
   rows = []
-  for name in text.ordered(found):
-    chosen = found[name].get("chosen")
-    for trial in found[name]["trials"]:
+  for encoder in text.ordered(found):
+    for trial in found[encoder]["trials"]:
+      chosen = trial["setting"] == found[encoder]["chosen"]
       rows.append([
-          Cell(name, text.encoder),
-          Cell(trial["learning_rate"], _short),
-          Cell(trial["warmup"], _short),
+          Cell(encoder, text.encoder),
+          *(Cell(trial["setting"].get(name), _short) for name in names),
           Cell(trial["validation"], text.number),
-          Cell("chosen" if is_chosen(trial, chosen) else ""),
+          Cell("chosen" if chosen else ""),
           Cell(trial["run"] or "–"),
       ])
   return Table(
-      ("encoder", "learning rate", "warm-up", "validation loss", "",
-       "run"),
-      ("encoder", "learning_rate", "warmup", "validation", "chosen",
-       "run"),
+      ("encoder", *(name.replace("_", " ") for name in names),
+       "validation loss", "", "run"),
+      ("encoder", *names, "validation", "chosen", "run"),
       rows,
   )  # fmt: skip
-
-
-def heads(found: Mapping[str, Any]) -> Table:
-  """Every trial of heads, by encoder and property."""
-  rows = [
-      [
-          Cell(name, text.encoder),
-          Cell(property_, words.property_),
-          Cell(
-              ", ".join(f"{key.replace('_', ' ')} {value}"
-                        for key, value in trial["config"].items())
-          ),
-          Cell(trial["validation"], text.number),
-      ]
-      for name in text.ordered(found)
-      for property_, trials in found[name].items()
-      for trial in trials
-  ]  # fmt: skip
-  return Table(
-      ("encoder", "property", "trial", "validation loss"),
-      ("encoder", "property", "trial", "validation"),
-      rows,
-      labels=3,
-  )
-
-
-def is_chosen(
-    trial: Mapping[str, Any], chosen: Mapping[str, Any] | None
-) -> bool:
-  """Whether a trial is what the search chose."""
-  return chosen is not None and all(
-      trial[key] == chosen[key] for key in ("learning_rate", "warmup")
-  )
 
 
 def _short(value):

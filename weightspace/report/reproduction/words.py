@@ -13,6 +13,9 @@ WAYS = {
     "frozen": "frozen codes",
     "supervised": "end-to-end supervised",
 }
+TRAININGS = {  # that hyper-parameters of encoders are searched for
+    "emulation": "pretraining", "supervised": "supervised training",
+}
 _SOURCES = {"weights": "raw weights", "chance": "chance"}
 _LESS_IS_BETTER = ("degrees", "mse")
 
@@ -54,8 +57,7 @@ def arm(name: str) -> str:
 
 def search(kind: str) -> str:
   """What was searched for."""
-  kinds = {"emulation": "pretraining", "supervised": "supervised training"}
-  return kinds.get(kind, kind.replace("_", " "))
+  return TRAININGS.get(kind, kind.replace("_", " "))
 
 
 def property_(name: str) -> str:
