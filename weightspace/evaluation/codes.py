@@ -131,6 +131,7 @@ def tsne(
   """
   from sklearn.decomposition import PCA
   from sklearn.manifold import TSNE
+  from threadpoolctl import threadpool_limits
 
   codes = np.asarray(codes, np.float32)
   if len(codes) < 5 or not np.isfinite(codes).all():
@@ -147,8 +148,11 @@ def tsne(
   if init.shape[1] < 2:
     init = np.pad(init, ((0, 0), (0, 2 - init.shape[1])))
   spread = init[:, 0].std()
-  return TSNE(
+  embedding = TSNE(
       perplexity=min(perplexity, (len(codes) - 1) / 3),
       init=init * (1e-4 / spread if spread > 0 else 1.0),
       random_state=seed,
-  ).fit_transform(codes)
+  )
+  # Its threads wait for each other spinning, for minutes where cores are busy
+  with threadpool_limits(1):
+    return embedding.fit_transform(codes)
