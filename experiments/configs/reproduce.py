@@ -61,7 +61,7 @@ def get_config(size: str = "small") -> ConfigDict:
   config.heads.steps = 1000
 
   config.clones = ConfigDict()
-  config.clones.networks = 250  # of validation and of held-out tasks
+  config.clones.networks = 100  # of validation and of held-out tasks
 
   config.ablations = ConfigDict()
   config.ablations.encoders = PROBING
