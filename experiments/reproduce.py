@@ -36,6 +36,9 @@ _ESTIMATE = flags.DEFINE_bool(
     "estimate", None, "Time some steps first and say how long all will take;"
     " by default for the paper's size. --noestimate does not."
 )  # fmt: skip
+_REPORT = flags.DEFINE_bool(
+    "report", True, "Draw the page; python -m experiments.report does it later."
+)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would be done.")
 
 
@@ -72,11 +75,12 @@ def main() -> None:
       command=f"python -m experiments.reproduce --config={_name(config)}",
       progress=Progress(),
   )
-  print(reproduction.write(
-      found,
-      os.path.join(_WORKDIR.value, "report"),
-      pipeline.interrogations(_WORKDIR.value),
-  ))
+  if _REPORT.value:
+    print(reproduction.write(
+        found,
+        os.path.join(_WORKDIR.value, "report"),
+        pipeline.interrogations(_WORKDIR.value),
+    ))
 
 
 def _name(config):
