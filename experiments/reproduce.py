@@ -36,6 +36,10 @@ _ESTIMATE = flags.DEFINE_bool(
     "estimate", None, "Time some steps first and say how long all will take;"
     " by default for the paper's size. --noestimate does not."
 )  # fmt: skip
+_KEEP = flags.DEFINE_string(
+    "keep", None, "File for the tables' numbers alone, small enough to be kept"
+    " with the code; `experiments.tables` writes texts from it.",
+)  # fmt: skip
 _REPORT = flags.DEFINE_bool(
     "report", True, "Draw the page; python -m experiments.report does it later."
 )
@@ -48,6 +52,7 @@ def main() -> None:
 
   import jax
 
+  from experiments import results
   from experiments.reproduction import estimate, pipeline
   from weightspace.report import reproduction, style
   from weightspace.training.progress import Progress
@@ -75,6 +80,8 @@ def main() -> None:
       command=f"python -m experiments.reproduce --config={_name(config)}",
       progress=Progress(),
   )
+  if _KEEP.value:
+    results.write(_KEEP.value, pipeline.numbers(found))
   if _REPORT.value:
     print(reproduction.write(
         found,

@@ -189,6 +189,20 @@ def gather(
   return found
 
 
+def numbers(found: Mapping[str, Any]) -> dict[str, Any]:
+  """Results without what pictures alone need, point by point."""
+  kept = {name: part for name, part in found.items() if name != "codes"}
+  pictured = ("original", "clone", "split")
+  kept["clones"] = {
+      family: {
+          encoder: {k: v for k, v in one.items() if k not in pictured}
+          for encoder, one in encoders.items()
+      }
+      for family, encoders in found.get("clones", {}).items()
+  }
+  return kept
+
+
 def interrogations(workdir: str | os.PathLike) -> dict[str, Any] | None:
   """What `gather` wrote of interrogations, where there were any."""
   file = Path(workdir) / INTERROGATIONS

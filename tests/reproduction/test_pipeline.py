@@ -1,6 +1,7 @@
 """The whole study, small: all its parts, what it reads when, and resuming."""
 
 import json
+import pathlib
 import shutil
 
 import pytest
@@ -151,6 +152,24 @@ def test_another_number_is_another_table(study):
   one = changed["emulation"][FAMILY]["encoders"]["interactive"]["validation"]
   one["reverse_kl"]["value"] += 0.01
   assert markdown.emulation(changed) != markdown.emulation(found)
+
+
+def test_the_kept_numbers_make_the_same_tables(study):
+  found, _ = study
+  kept = pipeline.numbers(found)
+  assert len(json.dumps(kept)) < 0.8 * len(json.dumps(found))
+  for name, table in markdown.TABLES.items():
+    assert table(kept) == table(found), name
+
+
+def test_readme_quotes_the_small_study():
+  root = pathlib.Path(__file__).parents[2]
+  source = "results/small/results.json"
+  readme = (root / "README.md").read_text(encoding="utf-8")
+  assert readme.count(f"of {source} -->") >= 7
+  found = json.loads((root / source).read_text(encoding="utf-8"))
+  assert markdown.fill(readme, source, found) == readme
+  assert (root / source).stat().st_size < 2e6
 
 
 def test_tables_that_cannot_be_are_refused(study):
