@@ -11,13 +11,12 @@ from experiments.reproduction import ablations
 from weightspace import plugins, tasks
 from weightspace.evaluation import prediction
 from weightspace.keys import derive
-from weightspace.rnn import make_rnn
+from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, emulation
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.training.progress import seconds
 from weightspace.training.state import init_state, make_step
 from weightspace.zoo.loader import Data
-from zoo_gen import shards
 
 # Milliseconds of training one network of a zoo for one step, on a core with a
 # peak of 100 GFLOP/s: see experiments/benchmarks/zoo_generation.py
@@ -36,19 +35,16 @@ def text(config: Mapping[str, Any], workers: int, *, timed: bool) -> str:
   """
   lines = []
   for family, zoo_config in config["zoos"].items():
-    spec = shards.plan(zoo_config)
-    rnn_steps = spec.num_networks * spec.snapshot_steps[-1]
-    line = (
-        f"{family}: a zoo of {spec.num_networks} networks, {rnn_steps:,}"
-        " RNN-steps"
-    )
+    networks = zoo_config["networks"]
+    rnn_steps = networks * zoo_config["recipe"]["snapshot_steps"][-1]
+    line = f"{family}: a zoo of {networks} networks, {rnn_steps:,} RNN-steps"
     if timed and jax.default_backend() == "cpu":
       line += f", about {seconds(rnn_steps * RNN_STEP_MS / 1e3 / workers)}"
     lines.append(line)
     rates = {}
     if timed:
       rates = {
-          encoder: _seconds_per_step(spec, config["models"], encoder)
+          encoder: _seconds_per_step(zoo_config, config["models"], encoder)
           for encoder in config["encoders"]
       }
     for stage, runs, by_encoder in _training(config, family):
@@ -104,11 +100,18 @@ def _training(
     yield "remedies", runs, {settings["encoder"]: steps}
 
 
-def _seconds_per_step(spec, size, name) -> float:
+def _seconds_per_step(zoo_config, size, name) -> float:
   """Of emulation with one encoder, on networks that were never trained."""
-  family = tasks.make(spec.family, spec.family_config)
-  rnn = make_rnn(spec.rnn)
-  config = emulation_config.get_config(f"{name},{size},{spec.family}").to_dict()
+  fields = dict(zoo_config["task"])
+  if str(fields.get("digits", "")).startswith("tfds"):
+    fields["digits"] = "mnist_5k"  # nothing to be fetched for an estimate
+  family = tasks.make(zoo_config["family"], fields)
+  rnn = make_rnn(RNNSpec(
+      zoo_config["rnn"]["cell"], zoo_config["rnn"]["hidden"],
+      family.spec.inputs, family.spec.outputs,
+  ))  # fmt: skip
+  what = f"{name},{size},{zoo_config['family']}"
+  config = emulation_config.get_config(what).to_dict()
   settings = plugins.configure(
       emulation.Config, config["emulation"], "emulation"
   )

@@ -1,0 +1,32 @@
+"""What a study will take, told before it begins."""
+
+import re
+
+import pytest
+
+from experiments.configs import reproduce
+from experiments.reproduction import estimate
+
+
+@pytest.mark.parametrize("size", reproduce.SIZES)
+def test_counts_of_every_size(size):
+  """Nothing is fetched, trained or timed for them."""
+  config = reproduce.get_config(size).to_dict()
+  told = estimate.text(config, 2, timed=False)
+  seeds, encoders = config["emulation"]["seeds"], len(config["encoders"])
+  steps = config["emulation"]["steps"]["tiled_mnist"]
+  runs = seeds * encoders
+  assert f"  emulation: {runs} runs, {runs * steps:,} steps" in told
+  assert "about" not in told
+
+
+def test_steps_are_timed_on_networks_that_were_never_trained():
+  config = reproduce.get_config("smoke").to_dict()
+  config["encoders"] = ("constant",)
+  config["few_labels"]["scratch"] = ()
+  for stage in ("ablations", "remedies"):
+    config[stage]["families"] = ()
+  config["zoos"]["tiled_mnist"]["task"]["digits"] = "tfds"  # is not fetched
+  told = estimate.text(config, 1, timed=True)
+  for stage in ("emulation", "search, emulation"):
+    assert len(re.findall(rf"  {stage}: .* steps, about \d", told)) == 2
