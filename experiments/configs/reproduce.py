@@ -44,15 +44,15 @@ def get_config(size: str = "small") -> ConfigDict:
   config.search = ConfigDict()
   config.search.learning_rates = (1e-3, 3e-3)
   config.search.warmups = (0.025, 0.2)  # shares of the steps
-  config.search.steps = _each(250, 200)
+  config.search.steps = _each(250, 120)
   config.emulation = ConfigDict()
   config.emulation.seeds = 3
   config.emulation.steps = _each(1200, 600)
 
   config.supervised = ConfigDict()  # end-to-end, without emulation
   config.supervised.seeds = 2
-  config.supervised.steps = _each(500, 300)
-  config.supervised.search_steps = _each(150, 100)
+  config.supervised.steps = _each(500, 200)
+  config.supervised.search_steps = _each(150, 80)
 
   config.properties = ConfigDict(dict(prediction.PROPERTIES))
   config.heads = ConfigDict()  # on frozen codes; trials as for the encoders

@@ -139,7 +139,8 @@ def job(
   bench = Bench(Path(workdir), family, Path(zoo_path), settings)
   started = time.monotonic()
   found = _module(stage).run(bench, name, Progress())
-  files.replace_text(folder / CONFIG, json.dumps(_relevant(settings, stage)))
+  relevant = _relevant(settings, stage, family)
+  files.replace_text(folder / CONFIG, json.dumps(relevant))
   found["job_seconds"] = {f"{stage}/{family}/{name}": round(
       time.monotonic() - started, 1
   )}  # fmt: skip
@@ -218,8 +219,8 @@ def _cost(name):
   return (place or [len(_SLOW)])[0]
 
 
-def _relevant(config, stage):
-  """What of a config decides the outcome of a stage's jobs."""
+def _relevant(config, stage, family):
+  """What of a config decides the outcome of a stage's jobs on a zoo."""
   names = ("seed", "models", "resamples", "search", stage)
   extra = {
       "heads": ("properties", "emulation"),
@@ -229,8 +230,16 @@ def _relevant(config, stage):
                "few_labels", "clones"),
       "codes": ("emulation",),
   }  # fmt: skip
+
+  def own(value):
+    if not isinstance(value, Mapping):
+      return value
+    if value and set(value) <= set(config["zoos"]):  # by family
+      return value.get(family)
+    return {name: own(inner) for name, inner in value.items()}
+
   return {
-      name: config[name]
+      name: own(config[name])
       for name in (*names, *extra.get(stage, ()))
       if name in config
   }
@@ -240,7 +249,8 @@ def _is_done(folder, config):
   if not (folder / PART).exists():
     return False
   there = json.loads((folder / CONFIG).read_text())
-  wanted = _plain(_relevant(config, folder.parent.parent.name))
+  stage, family = folder.parts[-3:-1]
+  wanted = _plain(_relevant(config, stage, family))
   if there != wanted:
     differ = [k for k in wanted if there.get(k) != wanted[k]]
     raise ValueError(
