@@ -47,11 +47,11 @@ def get_config(size: str = "small") -> ConfigDict:
   config.search.steps = _each(250, 120)
   config.emulation = ConfigDict()
   config.emulation.seeds = 3
-  config.emulation.steps = _each(1200, 600)
+  config.emulation.steps = _each(1200, 400)
 
   config.supervised = ConfigDict()  # end-to-end, without emulation
   config.supervised.seeds = 2
-  config.supervised.steps = _each(500, 200)
+  config.supervised.steps = _each(500, 150)
   config.supervised.search_steps = _each(150, 80)
 
   config.properties = ConfigDict(dict(prediction.PROPERTIES))
@@ -76,7 +76,7 @@ def get_config(size: str = "small") -> ConfigDict:
   # Names in experiments.reproduction.remedies
   config.remedies.names = ("hard probes", "gated core", "tamed gradient")
   config.remedies.families = (LANGUAGES,)
-  config.remedies.steps = _each(1200, 600)  # as emulation
+  config.remedies.steps = _each(1200, 400)  # as emulation
   config.remedies.seeds = 3
 
   config.few_labels = ConfigDict()
