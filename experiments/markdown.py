@@ -210,9 +210,15 @@ def remedies(found: Mapping[str, Any]) -> str:
         name: one["validation"] for name, one in of_family.items()
     }
     rows += [
-        [FAMILIES[family], name, _cell(cell)] for name, cell in cells.items()
-    ]
-  return _table(["zoo", "interactive probing", "validation"], rows)
+        [FAMILIES[family], name, _cell(cell), ", ".join(
+            _short(found["runs"][run]["validation"], 4)
+            for run in cell["runs"]
+        )]
+        for name, cell in cells.items()
+    ]  # fmt: skip
+  return _table(
+      ["zoo", "interactive probing", "validation", "each seed"], rows
+  )
 
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -242,13 +248,15 @@ def _cell(cell, digits=3):
 
 
 def _interval(value, low, high, digits=3):
-  def show(x):
-    if x is None:
-      return _NONE
-    shown = f"{x:.{digits}f}"
-    return shown.replace("0.", ".", 1) if abs(x) < 1 and digits else shown
+  value, low, high = (_short(x, digits) for x in (value, low, high))
+  return f"{value} ({low}, {high})"
 
-  return f"{show(value)} ({show(low)}, {show(high)})"
+
+def _short(x, digits):
+  if x is None:
+    return _NONE
+  shown = f"{x:.{digits}f}"
+  return shown.replace("0.", ".", 1) if abs(x) < 1 and digits else shown
 
 
 def _words(name):
