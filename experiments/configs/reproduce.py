@@ -44,7 +44,8 @@ def get_config(size: str = "small") -> ConfigDict:
   config.search = ConfigDict()
   config.search.learning_rates = (1e-3, 3e-3)
   config.search.warmups = (0.025, 0.2)  # shares of the steps
-  config.search.steps = _each(250, 120)
+  config.search.emulation = _each(250, 120)  # steps of a trial
+  config.search.supervised = _each(150, 80)
   config.emulation = ConfigDict()
   config.emulation.seeds = 3
   config.emulation.steps = _each(1200, 400)
@@ -52,7 +53,6 @@ def get_config(size: str = "small") -> ConfigDict:
   config.supervised = ConfigDict()  # end-to-end, without emulation
   config.supervised.seeds = 2
   config.supervised.steps = _each(500, 150)
-  config.supervised.search_steps = _each(150, 80)
 
   config.properties = ConfigDict(dict(prediction.PROPERTIES))
   config.heads = ConfigDict()  # on frozen codes; trials as for the encoders
@@ -95,7 +95,7 @@ def get_config(size: str = "small") -> ConfigDict:
     config.resamples = 50
     config.search.learning_rates = (3e-3,)
     config.search.warmups = (0.2,)
-    config.search.steps = config.supervised.search_steps = _each(10, 10)
+    config.search.emulation = config.search.supervised = _each(10, 10)
     config.emulation.update({"seeds": 2, "steps": _each(40, 40)})
     config.supervised.update({"steps": _each(20, 20)})
     config.heads.steps = 100
@@ -107,10 +107,10 @@ def get_config(size: str = "small") -> ConfigDict:
     config.codes.update({"rows": 60, "perplexity": 5.0})
   if size == "paper":
     config.search.learning_rates = (1e-4, 3e-4)
-    config.search.steps = _each(10_000, 10_000)
+    config.search.emulation = _each(10_000, 10_000)
+    config.search.supervised = _each(5000, 5000)
     config.emulation.update({"seeds": 15, "steps": _each(100_000, 100_000)})
     config.supervised.update({"seeds": 15, "steps": _each(50_000, 50_000)})
-    config.supervised.search_steps = _each(5000, 5000)
     config.heads.steps = 20_000
     config.clones.networks = 1000
     config.ablations.update({

@@ -73,9 +73,9 @@ def _training(
   protocols = len(prediction.PROTOCOLS)
   plans = (
       ("search, emulation", config["encoders"], trials,
-       config["search"]["steps"][family]),
+       config["search"]["emulation"][family]),
       ("search, supervised", trained, trials,
-       config["supervised"]["search_steps"][family]),
+       config["search"]["supervised"][family]),
       ("emulation", config["encoders"], config["emulation"]["seeds"],
        config["emulation"]["steps"][family]),
       ("supervised", trained, protocols * config["supervised"]["seeds"],

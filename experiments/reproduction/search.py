@@ -49,7 +49,7 @@ def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
       tried.append({"run": run_id, "setting": point, "validation": loss})
   return {
       "runs": runs,
-      "search": part(bench, kind, _steps(bench, kind), encoder, tried),
+      "search": part(bench, kind, bench.steps("search", kind), encoder, tried),
   }
 
 
@@ -83,15 +83,9 @@ def chosen(bench: Bench, kind: str, encoder: str) -> dict[str, float]:
   return found[kind][bench.name]["encoders"][encoder]["chosen"]
 
 
-def _steps(bench, kind):
-  if kind == "emulation":
-    return bench.steps("search")
-  return bench.steps("supervised", "search_steps")
-
-
 def _emulation(bench, name, encoder, points, first, progress):
   configs = [
-      bench.model(encoder, bench.steps("search"), point) for point in points
+      bench.model(encoder, bench.steps("search", "emulation"), point) for point in points
   ]
   folder = bench.folder("search", name)
   found = members.pretrain(
@@ -113,7 +107,7 @@ def _supervised(bench, name, encoder, points, first, progress):
   found = []
   for i, point in enumerate(points):
     config = supervised_stage.config_of(
-        bench, encoder, _steps(bench, "supervised"), point
+        bench, encoder, bench.steps("search", "supervised"), point
     )
     trained = supervised_stage.train(
         bench, config, "strict", bench.folder("search", name) / str(first + i),

@@ -13,9 +13,9 @@ def config():
   found.zoos = {FAMILY: {}}
   found.encoders = ("constant", "interactive")
   found.search.warmups = (0.0, 0.5)
-  for part in (found.search, found.emulation, found.supervised, found.remedies):
+  for part in (found.emulation, found.supervised, found.remedies):
     part.steps = {FAMILY: 4}
-  found.supervised.search_steps = {FAMILY: 4}
+  found.search.emulation = found.search.supervised = {FAMILY: 4}
   found.heads.update({"steps": 20, "layers": (0,)})
   found.clones.networks = 5
   found.ablations.update({
