@@ -84,9 +84,8 @@ def chosen(bench: Bench, kind: str, encoder: str) -> dict[str, float]:
 
 
 def _emulation(bench, name, encoder, points, first, progress):
-  configs = [
-      bench.model(encoder, bench.steps("search", "emulation"), point) for point in points
-  ]
+  steps = bench.steps("search", "emulation")
+  configs = [bench.model(encoder, steps, point) for point in points]
   folder = bench.folder("search", name)
   found = members.pretrain(
       bench.source,
