@@ -110,3 +110,14 @@ def test_a_gated_core_stays_bounded():
   assert "gates" in jax.eval_shape(make(core="gated").init, jax.random.key(0))
   with pytest.raises(ValueError, match="core must be one of residual, gated"):
     make(core="plain")
+
+
+@pytest.mark.parametrize("name", ["interactive", "noninteractive"])
+def test_params_may_be_numpys(name):
+  """As `pretrain.load` gives them, and closed over, not passed to a jit."""
+  encoder = make(name)
+  params = jax.jit(encoder.init)(jax.random.key(0))
+  weights = jax.tree.map(lambda leaf: leaf[0], networks())
+  host = jax.device_get(params)
+  code = jax.jit(lambda weights: encoder.apply(host, weights))(weights)
+  np.testing.assert_allclose(code, encoder.apply(params, weights), atol=1e-6)

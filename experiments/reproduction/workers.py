@@ -109,9 +109,11 @@ def _work(pipe, function, core, parent):
       try:
         function(*arguments)
         pipe.send(None)
-      except Exception as error:
-        error.add_note(traceback.format_exc())
-        pipe.send(error)
+      except (ValueError, OSError) as error:  # what a user is told in a line
+        kind = ValueError if isinstance(error, ValueError) else OSError
+        pipe.send(kind(str(error)))
+      except Exception:  # a bug; not all exceptions can be sent as they are
+        pipe.send(RuntimeError(traceback.format_exc()))
 
 
 def _status(exitcode):

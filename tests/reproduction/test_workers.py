@@ -29,6 +29,23 @@ def note(folder, name):
     raise ValueError("bad job")
 
 
+def refuse(folder, index):
+  """A job with an error that cannot be sent to another process."""
+  raise Unsendable(index, folder)
+
+
+class Unsendable(TypeError):
+  """Its arguments are not what it is made of."""
+
+  def __init__(self, index, folder):
+    super().__init__(f"job {index}")
+
+
+def test_any_error_comes_back(tmp_path):
+  with pytest.raises(RuntimeError, match="job 7"):
+    workers.run(refuse, [(str(tmp_path), 7)], 1)
+
+
 def sleep(folder, index):
   """A job that waits to be stopped."""
   Path(folder, str(index)).write_text(str(os.getpid()))

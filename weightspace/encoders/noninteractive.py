@@ -5,6 +5,7 @@
 """
 
 import jax
+import jax.numpy as jnp
 
 from weightspace.encoders import Encoder, _interrogation
 from weightspace.rnn import RNN
@@ -35,5 +36,5 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
       rnn,
       kind,
       init_source=init_source,
-      source=lambda codes, heard, t: codes[t],
+      source=lambda codes, heard, t: jnp.asarray(codes)[t],
   )
