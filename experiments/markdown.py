@@ -55,7 +55,7 @@ def made_by(found: Mapping[str, Any]) -> str:
   minutes = sum(found["seconds"].values()) / 60
   return (
       f"`{found['command']}`, {len(runs)} runs in {minutes:.0f} minutes beside"
-      f" the zoos', at {' and '.join(commits)}: {zoos}."
+      f" the zoos', at {', '.join(commits)}: {zoos}."
   )
 
 
@@ -166,7 +166,8 @@ def kept(found: Mapping[str, Any]) -> str:
   rows = []
   for family, encoders in found["neighbours"].items():
     drifts = found["invariance"].get(family, {})
-    for name, one in encoders.items():
+    for name in text.ordered(encoders):
+      one = encoders[name]
       (kind, values), = one.items()
       drift = drifts.get(name, {})
       rows.append([
