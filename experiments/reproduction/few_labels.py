@@ -17,6 +17,7 @@ from experiments.reproduction import emulation, heads, search
 from experiments.reproduction import supervised as supervised_stage
 from experiments.reproduction.bench import Bench
 from weightspace.evaluation import few_labels, prediction
+from weightspace.training import supervised
 from weightspace.training.progress import Progress
 
 PRETRAINED, SCRATCH = "pretrained", "scratch"
@@ -95,7 +96,7 @@ def _scratch(bench, encoder, rows, seed, progress):
       search.chosen(bench, "supervised", encoder),
   )  # fmt: skip
   config["supervised"] |= {"properties": _properties(bench), "seed": seed}
-  found = supervised_stage.supervised.train(
+  found = supervised.train(
       bench.source, config, rows, None, folder=None, progress=progress
   )
   return found.outputs, config

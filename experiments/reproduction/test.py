@@ -14,6 +14,7 @@ from experiments.reproduction import bench as bench_lib
 from experiments.reproduction import emulation, few_labels, measures
 from experiments.reproduction.bench import Bench
 from weightspace.evaluation import clones, prediction
+from weightspace.evaluation import few_labels as few_labels_lib
 from weightspace.training.progress import Progress
 
 FEW = "few labels"
@@ -140,7 +141,7 @@ def _few_labels(bench):
         "arms": {_title(arm): of_arm for arm, of_arm in cells.items()},
         "improvement": {"of": _title(of), "over": _title(over), "per_cent": [
             bench_lib.cell(
-                few_labels.few_labels.improvement(
+                few_labels_lib.improvement(
                     _errors(values[name, of, count], higher),
                     _errors(values[name, over, count], higher),
                     tasks,
