@@ -2,8 +2,8 @@
 
     pip install -e '.[docs]' && python -m docs.build --out=DIR
 
-Executes the notebooks in docs/notebooks, in their order, and writes
-DIR/index.html, a page for each, and DIR/api from docstrings. Pages ask nobody
+Writes DIR/api from docstrings, executes the notebooks in docs/notebooks, in
+their order, and writes a page for each, and DIR/index.html. Pages ask nobody
 for anything; a notebook that fails ends it.
 """
 
@@ -29,12 +29,13 @@ def main() -> None:
   import pathlib
   import tempfile
 
-  import pdoc
-
-  from docs import pages, percent
+  from docs import pages, percent, reference
 
   out = pathlib.Path(_OUT.value)
   out.mkdir(parents=True, exist_ok=True)
+  # Before the notebooks, which add plug-ins that are theirs alone
+  reference.write(out / "api", MODULES)
+  print(out / "api")
   listed = []
   with tempfile.TemporaryDirectory() as folder:
     os.environ["WEIGHTSPACE_NOTEBOOKS"] = folder
@@ -46,9 +47,6 @@ def main() -> None:
       (out / f"{name}.html").write_text(pages.page(title, body))
       listed.append((f"{name}.html", title, pages.summary(cells)))
       print(out / f"{name}.html")
-  pdoc.render.configure(docformat="google", show_source=False)
-  pdoc.pdoc(*MODULES, output_directory=out / "api")
-  print(out / "api" / "index.html")
   (out / "index.html").write_text(pages.index(listed))
   print(out / "index.html")
 

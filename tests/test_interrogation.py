@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from weightspace import encoders
-from weightspace.encoders import _interrogation
+from weightspace.encoders import _interrogation, _modules
 from weightspace.rnn import RNNSpec, make_rnn
+from weightspace.types import Linear
 
 RNN = make_rnn(RNNSpec("gru", (4,), 3, 3))
 SMALL = {
@@ -96,15 +97,62 @@ def test_taming_changes_no_code():
   np.testing.assert_allclose(*codes, atol=1e-6)
 
 
+@pytest.mark.parametrize("core", _interrogation.CORES)
+def test_a_deferred_gradient_is_the_gradient(core):
+  """The one that JAX finds by itself, step by step, as where it is tamed."""
+
+  def gradients(encoder, params, weights):
+    def loss(params, weights):
+      codes = jax.vmap(encoder.apply, (None, 0))(params, weights)
+      return jnp.sum(jnp.sin(jnp.arange(codes.size)) * codes.ravel())
+
+    return jax.jit(jax.grad(loss, (0, 1)))(params, weights)
+
+  deferred = make(core=core)
+  params = jax.jit(deferred.init)(jax.random.key(3))
+  found = gradients(deferred, params, networks())
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(_interrogation, "_tamed", lambda step: step)
+    plain = gradients(make(core=core, tame_gradient=True), params, networks())
+  size = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain))
+  assert size > 0.1
+  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(plain), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5 * size)
+
+
+def test_a_core_reads_answers_as_it_would_their_embedding():
+  core = _modules.init_core(jax.random.key(0), 8, 2)
+  random = np.random.default_rng(0)
+  w, b, read = (random.standard_normal(s) for s in ((8, 3), 8, 3))
+  x = jnp.asarray(w @ read + b, jnp.float32)
+  embedding = Linear(jnp.float32(w), jnp.float32(b))
+
+  def states(core, read):
+    maps, state = _modules.core_maps(2), _modules.core_state(8, 2)
+    for _ in range(3):
+      state, _ = _modules.core_step(
+          lambda name, v: maps[name](core, v), state, read, x, None
+      )
+    return jax.tree.leaves(state)
+
+  direct = states(_modules.read_directly(core, embedding), jnp.float32(read))
+  for a, b in zip(direct, states(core, x)):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_a_gated_core_stays_bounded():
   """What the probes are decoded from: a residual core adds, a gated mixes."""
   x = jnp.full(8, 100.0)
-  core = jax.tree.map(jnp.zeros_like, encoders._modules.init_core(
+  core = jax.tree.map(jnp.zeros_like, _modules.init_core(
       jax.random.key(0), 8, 2
   ))  # fmt: skip
-  state = encoders._modules.core_state(8, 2)
-  _, added = encoders._modules.core_step(core, state, x, None)
-  _, mixed = encoders._modules.core_step(core, state, x, jnp.ones((2, 8)))
+  maps, state = _modules.core_maps(2), _modules.core_state(8, 2)
+
+  def affine(name, v):
+    return maps[name](core, v)
+
+  _, added = _modules.core_step(affine, state, x, x, None)
+  _, mixed = _modules.core_step(affine, state, x, x, jnp.ones((2, 8)))
   np.testing.assert_array_equal(added, x)
   np.testing.assert_array_equal(mixed, 0)
   assert "gates" in jax.eval_shape(make(core="gated").init, jax.random.key(0))

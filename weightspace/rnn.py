@@ -121,7 +121,7 @@ def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
       v = project(layer.wh, layer.bh, cell.output(s))
       new.append(cell.step(s, u, v))
       x = cell.output(new[-1])
-    return tuple(new), _read_out(weights.readout, x)
+    return tuple(new), x @ weights.readout.w.T + weights.readout.b
 
   def unroll(weights, xs):
     for layer in weights.layers:

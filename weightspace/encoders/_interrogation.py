@@ -15,9 +15,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from weightspace.encoders import Encoder, Transcript, _modules
+from weightspace.encoders import (
+    Encoder,
+    Transcript,
+    _deferred,
+    _modules,
+)
 from weightspace.keys import derive
 from weightspace.rnn import RNN
+from weightspace.types import Linear
 
 CORES = ("residual", "gated")
 
@@ -105,6 +111,8 @@ def make(
         f" read; these read {inputs} ({kind}) and answer {outputs}: set echo=0"
     )
   decoder = _modules.MLP((config.decoder, m * inputs))
+  # The layers of `decoder`, one by one
+  hidden, last = nn.Dense(config.decoder), nn.Dense(m * inputs)
   listener = nn.Dense(config.hidden)
   writer = nn.Dense(config.code)
   gates = nn.Dense(config.layers * config.hidden)
@@ -134,40 +142,55 @@ def make(
       return jax.nn.softmax(x)
     return config.low + (config.high - config.low) * jax.nn.sigmoid(x)
 
-  def interrogate(params, weights):
-    def step(arguments, carry, t):
-      params, weights = arguments
-      core, heard, subject, answer = carry
-      asked = decoder.apply(
-          params["decoder"], source(params["source"], heard, t)
-      ).reshape(m, inputs)
-      if config.probe_limit:
-        asked = config.probe_limit * jnp.tanh(asked / config.probe_limit)
-      if config.echo:
-        asked = asked + config.echo * answer
-      probe = squash(asked)
-      subject, answer = rnn.step(weights, subject, probe)
-      said = listener.apply(params["listener"], answer.reshape(m * outputs))
-      opened = None
-      if config.core == "gated":
-        opened = jax.nn.sigmoid(gates.apply(params["gates"], said))
-        opened = opened.reshape(config.layers, config.hidden)
-      core, heard = _modules.core_step(params["core"], core, said, opened)
-      return (core, heard, subject, answer), Transcript(probe, answer)
+  maps = {
+      "hidden": lambda p, x: hidden.apply(_layer(p["decoder"], 0), x),
+      "asked": lambda p, x: last.apply(_layer(p["decoder"], 1), x),
+      "said": lambda p, x: listener.apply(p["listener"], x),
+      "opened": lambda p, x: gates.apply(p["gates"], x),
+      **{
+          name: lambda p, x, of_core=of_core: of_core(p["core"], x)
+          for name, of_core in _modules.core_maps(config.layers).items()
+      },
+  }
 
-    if config.tame_gradient:
-      step = _tamed(step)
+  def step(affine, rest, carry, t):
+    first, weights = rest
+    core, heard, subject, answer = carry
+    decoded = nn.relu(affine("hidden", source(first, heard, t)))
+    asked = affine("asked", decoded).reshape(m, inputs)
+    if config.probe_limit:
+      asked = config.probe_limit * jnp.tanh(asked / config.probe_limit)
+    if config.echo:
+      asked = asked + config.echo * answer
+    probe = squash(asked)
+    subject, answer = rnn.step(weights, subject, probe)
+    read = answer.reshape(m * outputs)
+    said = affine("said", read)
+    opened = None
+    if config.core == "gated":
+      opened = jax.nn.sigmoid(affine("opened", said))
+      opened = opened.reshape(config.layers, config.hidden)
+    core, heard = _modules.core_step(affine, core, read, said, opened)
+    return (core, heard, subject, answer), Transcript(probe, answer)
+
+  def interrogate(params, weights):
     start = (
         _modules.core_state(config.hidden, config.layers),
         jnp.zeros(config.hidden),
         rnn.initial_state((m,)),
         jnp.zeros((m, outputs)),
     )
-    (_, heard, *_), transcript = jax.lax.scan(
-        functools.partial(step, (params, weights)),
-        start,
-        jnp.arange(config.length),
-    )
+    kernel, bias = (params["listener"]["params"][k] for k in ("kernel", "bias"))
+    core = _modules.read_directly(params["core"], Linear(kernel.T, bias))
+    read = {**params, "core": core}, (params["source"], weights)
+    times = jnp.arange(config.length)
+    if config.tame_gradient:
+      tamed = _tamed(_deferred.directly(step, maps))
+      walk = functools.partial(tamed, read)
+      (_, heard, *_), transcript = jax.lax.scan(walk, start, times)
+    else:
+      found = _deferred.scan(step, maps, *read, start, times)
+      (_, heard, *_), transcript = found
     code = _modules.unit(writer.apply(params["writer"], heard))
     return code, transcript
 
@@ -177,6 +200,11 @@ def make(
       invariant=True,
       transcript=lambda params, weights: interrogate(params, weights)[1],
   )
+
+
+def _layer(mlp, place):
+  """Params of one layer of a `_modules.MLP`."""
+  return {"params": mlp["params"][f"Dense_{place}"]}
 
 
 def _tamed(step):

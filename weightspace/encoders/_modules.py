@@ -1,6 +1,6 @@
 """Parts that several encoders are built of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from weightspace import cells
 from weightspace.rnn import project
-from weightspace.types import Key, Layer
+from weightspace.types import Key, Layer, Linear
 
 
 class MLP(nn.Module):
@@ -62,15 +62,47 @@ def core_state(hidden: int, layers: int):
   return (start,) * layers
 
 
+def read_directly(
+    core: tuple[Layer, ...], embedding: Linear
+) -> tuple[Layer, ...]:
+  """`core`, whose first layer reads what `embedding` embeds.
+
+  Both maps are linear, so their product, a smaller matrix, serves all steps.
+  """
+  first, *others = core
+  return (
+      first._replace(
+          wx=jnp.einsum("ghe,ei->ghi", first.wx, embedding.w),
+          bx=project(first.wx, first.bx, embedding.b),
+      ),
+      *others,
+  )
+
+
+def core_maps(layers: int) -> dict[str, Callable]:
+  """What `core_step` asks for: (core, x) -> pre-activations `[G, hidden]`."""
+  maps = {}
+  for i in range(layers):
+    maps[f"x{i}"] = lambda core, x, i=i: project(core[i].wx, core[i].bx, x)
+    maps[f"h{i}"] = lambda core, h, i=i: project(core[i].wh, core[i].bh, h)
+  return maps
+
+
 def core_step(
-    core: tuple[Layer, ...], state, x: jax.Array, opened: jax.Array | None
+    affine: Callable,
+    state,
+    read: jax.Array,
+    x: jax.Array,
+    opened: jax.Array | None,
 ):
   """One step of a stack of LSTMs with residual or gated connections.
 
   Args:
-    core: weights, from `init_core`.
+    affine: (name, v) -> `core_maps(layers)[name](core, v)`, with the weights
+      from `init_core` through `read_directly`.
     state: from `core_state` or the step before.
-    x: `[hidden]`.
+    read: `[I]`, what the first layer reads.
+    x: `[hidden]`, the same embedded.
     opened: `[layers, hidden]`, how far each layer moves x towards its output;
       None adds the output to x.
 
@@ -79,9 +111,9 @@ def core_step(
   """
   cell = cells.load("lstm")
   new = []
-  for i, (layer, s) in enumerate(zip(core, state)):
-    v = project(layer.wh, layer.bh, cell.output(s))
-    new.append(cell.step(s, project(layer.wx, layer.bx, x), v))
+  for i, s in enumerate(state):
+    u, v = affine(f"x{i}", x if i else read), affine(f"h{i}", cell.output(s))
+    new.append(cell.step(s, u, v))
     h = cell.output(new[-1])
     x = x + h if opened is None else x + opened[i] * (h - x)
   return tuple(new), x

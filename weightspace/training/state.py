@@ -81,12 +81,14 @@ def make_step(
     )
     grad_norm = global_norm(grads)
     finite = jnp.isfinite(value) & jnp.isfinite(grad_norm)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    params, opt_state = jax.tree.map(
-        lambda new, old: jnp.where(finite, new, old),
-        (params, opt_state),
-        (state.params, state.opt_state),
+
+    def update(params, opt_state):
+      updates, opt_state = optimizer.update(grads, opt_state, params)
+      return optax.apply_updates(params, updates), opt_state
+
+    # Not selected from both, for which XLA would copy all of the state first
+    params, opt_state = jax.lax.cond(
+        finite, update, lambda *old: old, state.params, state.opt_state
     )
     metrics = {
         **metrics,

@@ -1,0 +1,46 @@
+"""The reference: a page for each module, made of its docstrings."""
+
+import importlib
+import pathlib
+import pkgutil
+from collections.abc import Iterable
+
+import pdoc
+
+_TO_INDEX = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url=../index.html">
+<title>weightspace</title>
+</head>
+</html>
+"""
+
+
+def write(folder: pathlib.Path, modules: Iterable[str]) -> None:
+  """Writes the pages of `modules` and all below them into `folder`."""
+  for name in modules:
+    for module in _tree(name):
+      _leave_unsaid(module)
+  pdoc.render.configure(docformat="google", show_source=False)
+  pdoc.pdoc(*modules, output_directory=folder)
+  # Ours leads to all pages; pdoc's own would be a list without a word
+  (folder / "index.html").write_text(_TO_INDEX)
+
+
+def _tree(name):
+  module = importlib.import_module(name)
+  yield module
+  for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
+    yield from _tree(f"{name}.{found.name}")
+
+
+def _leave_unsaid(module):
+  """Drops what Python says of any named tuple; the class tells its fields."""
+  for value in vars(module).values():
+    if isinstance(value, type) and hasattr(value, "_fields"):
+      value.__new__.__doc__ = ""
+      for field in value._fields:
+        if field in vars(value):
+          vars(value)[field].__doc__ = ""
