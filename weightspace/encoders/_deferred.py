@@ -44,7 +44,7 @@ def scan(
     return jax.lax.scan(lambda *now: walk((params, rest), *now), start, xs)
 
   def with_slack(params, rest, slack):
-    """The same where `slack` is added to each map's result; and their inputs."""
+    """The same with `slack` added to each map's result; and their inputs."""
 
     def body(carry, now):
       x, added = now
