@@ -55,23 +55,26 @@ def run(
     The results, see `gather`; they are in WORKDIR/results.json too.
 
   Raises:
-    ValueError: a pattern that matches no stage, a stage that comes too early,
-      or a job that was done with another config.
+    ValueError: a pattern that matches no stage, a zoo to make whose data are
+      not there, a stage that comes too early, or a job that was done with
+      another config.
   """
+  chosen = select(config, stages)
+  plans = {  # rather all now than one after hours: it needs what zoos are of
+      family: shards.plan(config["zoos"][family])
+      for stage, family in chosen
+      if stage == ZOOS and family not in zoos
+  }
   workdir = Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
-  chosen = select(config, stages)
   places = {
       family: Path(zoos.get(family, workdir / ZOOS / family))
       for family in config["zoos"]
   }
   for stage, family in chosen:
     if stage == ZOOS:
-      if family not in zoos:
-        shards.generate(
-            places[family], shards.plan(config["zoos"][family]),
-            progress=progress,
-        )  # fmt: skip
+      if family in plans:
+        shards.generate(places[family], plans[family], progress=progress)
       zoo.open(places[family])
       continue
     start = time.monotonic()

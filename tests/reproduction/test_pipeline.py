@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from experiments import markdown
+from experiments.configs import reproduce
 from experiments.reproduction import bench, pipeline
 from tests.reproduction import example
 from weightspace.training.progress import Progress
@@ -130,6 +131,21 @@ def test_the_test_comes_last(zoo_path, tmp_path):
     run(tmp_path / "new", zoo_path, ("emulation/*",))
   with pytest.raises(ValueError, match="--stages=tset/"):
     run(tmp_path / "new", zoo_path, ("tset/*",))
+
+
+def test_no_zoo_is_made_where_another_cannot_be(tmp_path):
+  config = example.config()
+  config["zoos"] = {
+      family: reproduce.get_config("smoke").to_dict()["zoos"][family]
+      for family in ("formal_language", "tiled_mnist")
+  }
+  config["zoos"]["tiled_mnist"]["task"]["digits"] = f"idx:{tmp_path}/none"
+  with pytest.raises((OSError, ValueError), match="none"):
+    pipeline.run(
+        config, tmp_path / "new", zoos={}, stages=("zoos/*",), workers=0,
+        command="", progress=Progress.silent(),
+    )  # fmt: skip
+  assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", markdown.TABLES)
