@@ -58,6 +58,7 @@ def main() -> None:
   from weightspace.training.progress import Progress
 
   style.require_matplotlib()  # rather now than at the end
+  _keep_compiled()
   config = _CONFIG.value.to_dict()
   zoos = _zoos(config)
   workers = _WORKERS.value
@@ -88,6 +89,18 @@ def main() -> None:
         os.path.join(_WORKDIR.value, "report"),
         pipeline.interrogations(_WORKDIR.value),
     ))
+
+
+def _keep_compiled():
+  """What is compiled is read again by other stages, workers and runs."""
+  import os
+
+  import jax
+
+  name = "JAX_COMPILATION_CACHE_DIR"
+  folder = os.path.join(_WORKDIR.value, "compiled")
+  os.environ.setdefault(name, os.path.abspath(folder))  # workers inherit it
+  jax.config.update(name.lower(), os.environ[name])
 
 
 def _name(config):

@@ -95,7 +95,9 @@ def get_config(size: str = "small") -> ConfigDict:
     config.resamples = 50
     config.search.learning_rates = (3e-3,)
     config.search.warmups = (0.2,)
-    config.search.emulation = config.search.supervised = _each(10, 10)
+    # Trials are as long as what they are for, and so compiled for both
+    config.search.emulation = _each(40, 40)
+    config.search.supervised = _each(20, 20)
     config.emulation.update({"seeds": 2, "steps": _each(40, 40)})
     config.supervised.update({"steps": _each(20, 20)})
     config.heads.steps = 100
