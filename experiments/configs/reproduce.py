@@ -92,6 +92,9 @@ def get_config(size: str = "small") -> ConfigDict:
   config.codes.neighbours = (1, 5, 10)  # k
 
   if size == "smoke":
+    # Few languages, so that several networks have each
+    config.zoos[LANGUAGES].task.update({"shift_min": 0, "shift_max": 1})
+    config.zoos[LANGUAGES].networks = 48
     config.resamples = 50
     config.search.learning_rates = (3e-3,)
     config.search.warmups = (0.2,)
@@ -100,12 +103,12 @@ def get_config(size: str = "small") -> ConfigDict:
     config.search.supervised = _each(20, 20)
     config.emulation.update({"seeds": 2, "steps": _each(40, 40)})
     config.supervised.update({"steps": _each(20, 20)})
-    config.heads.steps = 100
+    config.heads.update({"learning_rates": (3e-3,), "steps": 100})
     config.clones.networks = 20
     config.ablations.update({"steps": _each(10, 10), "seeds": 1})
     config.ablations.parallel, config.ablations.length = (1, 2), (4, 8)
     config.remedies.update({"steps": _each(40, 40), "seeds": 2})
-    config.few_labels.update({"steps": 20, "seeds": 1})
+    config.few_labels.update({"networks": (1, 2), "steps": 20, "seeds": 1})
     config.codes.update({"rows": 60, "perplexity": 5.0})
   if size == "paper":
     config.search.learning_rates = (1e-4, 3e-4)
