@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from docs import build, pages, percent
+from docs import build, pages, percent, reference
 from weightspace import encoders, tasks
 
 # None is loaded by a page that somebody reads offline
@@ -138,3 +138,11 @@ def test_the_index_leads_to_every_page():
   html = pages.index([("a.html", "A <b>", "Of `x`.")])
   assert '<a href="a.html">A &lt;b&gt;</a>' in html
   assert "<svg" in html and not _REMOTE.search(html)
+
+
+def test_the_reference_says_what_docstrings_say(tmp_path):
+  reference.write(tmp_path, ("weightspace.rnn",))
+  html = (tmp_path / "weightspace" / "rnn.html").read_text()
+  assert "Cells stacked, with a linear read-out" in html
+  assert "Alias for field" not in html and "Create new instance" not in html
+  assert "url=../index.html" in (tmp_path / "index.html").read_text()

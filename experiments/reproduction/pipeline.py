@@ -11,9 +11,9 @@ from typing import Any
 
 from experiments import results
 from experiments.reproduction import bench as bench_lib
+from experiments.reproduction import few_labels
 from experiments.reproduction import workers as workers_lib
 from experiments.reproduction.bench import Bench
-from weightspace import zoo
 from weightspace.training.progress import Progress
 from weightspace.zoo import files
 from zoo_gen import shards
@@ -56,8 +56,8 @@ def run(
 
   Raises:
     ValueError: a pattern that matches no stage, a zoo to make whose data are
-      not there, a stage that comes too early, or a job that was done with
-      another config.
+      not there, a zoo of too few networks for few labels, a stage that comes
+      too early, or a job that was done with another config.
   """
   chosen = select(config, stages)
   plans = {  # rather all now than one after hours: it needs what zoos are of
@@ -75,7 +75,8 @@ def run(
     if stage == ZOOS:
       if family in plans:
         shards.generate(places[family], plans[family], progress=progress)
-      zoo.open(places[family])
+      # Rather now than after hours: are there networks to label?
+      few_labels.plan(Bench(workdir, family, places[family], config))
       continue
     start = time.monotonic()
     names = _module(stage).jobs(config, family)

@@ -148,6 +148,13 @@ def test_no_zoo_is_made_where_another_cannot_be(tmp_path):
   assert not (tmp_path / "new").exists()
 
 
+def test_too_few_networks_are_told_at_once(zoo_path, tmp_path):
+  config = example.config()
+  config["few_labels"]["networks"] = (50,)
+  with pytest.raises(ValueError, match=r"too few for counts=\(50,\)"):
+    run(tmp_path / "new", zoo_path, ("zoos/*",), config)
+
+
 @pytest.mark.parametrize("name", markdown.TABLES)
 def test_tables_are_of_the_results(study, name):
   found, _ = study
