@@ -106,7 +106,7 @@ def get_config(size: str = "small") -> ConfigDict:
     config.heads.update({"learning_rates": (3e-3,), "steps": 100})
     config.clones.networks = 20
     config.ablations.update({"steps": _each(10, 10), "seeds": 1})
-    config.ablations.parallel, config.ablations.length = (1, 2), (4, 8)
+    config.ablations.parallel, config.ablations.length = (2,), (4,)
     config.remedies.update({"steps": _each(40, 40), "seeds": 2})
     config.few_labels.update({"networks": (1, 2), "steps": 20, "seeds": 1})
     config.codes.update({"rows": 60, "perplexity": 5.0})
