@@ -13,7 +13,7 @@ from tests.reproduction import example
 from weightspace.training.progress import Progress
 
 FAMILY = example.FAMILY
-pytestmark = pytest.mark.timeout(600)  # the study that they share is compiled
+pytestmark = pytest.mark.timeout(600)  # the study that they share takes long
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def run(folder, zoo_path, stages=("*",), config=None):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory, zoo_path):
+def study(tmp_path_factory, zoo_path, compiled_once):
   """The results of all stages and their folder."""
   folder = tmp_path_factory.mktemp("study") / "run"
   return run(folder, zoo_path), folder
