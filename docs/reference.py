@@ -3,6 +3,7 @@
 import importlib
 import pathlib
 import pkgutil
+import warnings
 from collections.abc import Iterable
 
 import pdoc
@@ -24,7 +25,10 @@ def write(folder: pathlib.Path, modules: Iterable[str]) -> None:
     for module in _tree(name):
       _leave_unsaid(module)
   pdoc.render.configure(docformat="google", show_source=False)
-  pdoc.pdoc(*modules, output_directory=folder)
+  with warnings.catch_warnings():
+    # Of names that only a type checker imports; they are shown as they stand
+    warnings.filterwarnings("ignore", "Error parsing type annotation")
+    pdoc.pdoc(*modules, output_directory=folder)
   # Ours leads to all pages; pdoc's own would be a list without a word
   (folder / "index.html").write_text(_TO_INDEX)
 
