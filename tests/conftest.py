@@ -58,30 +58,20 @@ def plant(monkeypatch, tmp_path):
     vars(module).pop(name, None)
 
 
-@pytest.fixture(scope="session")
-def compilations(tmp_path_factory):
-  """A folder of what is compiled, for processes that compile the same."""
-  return tmp_path_factory.mktemp("compilations")
-
-
-@pytest.fixture(scope="module")
-def compiled_once(compilations):
-  """While a module runs, what was compiled before is read from a folder."""
-  from jax.experimental.compilation_cache import compilation_cache
-
-  names = {
-      "jax_compilation_cache_dir": str(compilations),
-      "jax_persistent_cache_min_compile_time_secs": 0.0,
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory):
+  """What was compiled before is read from a folder, by other processes too."""
+  folder = tmp_path_factory.mktemp("compilations")
+  values = {
+      "jax_compilation_cache_dir": str(folder),
+      "jax_persistent_cache_min_compile_time_secs": 0.1,
       "jax_persistent_cache_min_entry_size_bytes": -1,
   }
-  before = {name: getattr(jax.config, name) for name in names}
-  for name, value in names.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
-  yield
-  for name, value in before.items():
-    jax.config.update(name, value)
-  compilation_cache.reset_cache()
+  with pytest.MonkeyPatch.context() as patch:
+    for name, value in values.items():
+      patch.setenv(name.upper(), str(value))
+      jax.config.update(name, value)
+    yield
 
 
 @pytest.fixture(scope="session")

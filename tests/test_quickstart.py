@@ -11,7 +11,6 @@ from experiments import quickstart
 from weightspace.training.progress import Progress
 
 pytest.importorskip("matplotlib")
-pytestmark = pytest.mark.usefixtures("compiled_once")
 README = Path(__file__).parents[1] / "README.md"
 
 

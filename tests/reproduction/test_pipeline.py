@@ -34,7 +34,7 @@ def run(folder, zoo_path, stages=("*",), config=None):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory, zoo_path, compiled_once):
+def study(tmp_path_factory, zoo_path):
   """The results of all stages and their folder."""
   folder = tmp_path_factory.mktemp("study") / "run"
   return run(folder, zoo_path), folder

@@ -13,7 +13,6 @@ from weightspace import parallel, zoo
 from weightspace.training import emulation, members, pretrain
 from weightspace.training.progress import Progress
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
@@ -47,7 +46,7 @@ def train(path, folder, configs, progress=None, **kwargs):
 
 
 @pytest.fixture(scope="module")
-def alone(tiny_zoo, tmp_path_factory, compiled_once):
+def alone(tiny_zoo, tmp_path_factory):
   """Runs by `pretrain.pretrain`: of each axis, folders and what they left."""
 
   def run(axis, place):
@@ -62,7 +61,7 @@ def alone(tiny_zoo, tmp_path_factory, compiled_once):
 
 
 @pytest.fixture(scope="module")
-def vmapped(tiny_zoo, tmp_path_factory, compiled_once):
+def vmapped(tiny_zoo, tmp_path_factory):
   folders = {axis: tmp_path_factory.mktemp(axis) for axis in AXES}
   return {
       axis: (folder, train(tiny_zoo, folder, AXES[axis]))

@@ -28,16 +28,6 @@ SMALLER = (
 SECONDS = 200
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(compilations):
-  """Processes read what one of them has compiled."""
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv("JAX_COMPILATION_CACHE_DIR", str(compilations))
-    patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-    patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
-    yield
-
-
 def start(*arguments):
   env = os.environ | {"PYTHONPATH": str(ROOT)}
   return subprocess.Popen(

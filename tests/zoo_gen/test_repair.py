@@ -15,7 +15,6 @@ from zoo_gen import claims, repair
 
 GROUP = 2  # of tests.tiny_zoo
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
 
 
 @pytest.fixture

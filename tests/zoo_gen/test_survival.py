@@ -9,8 +9,6 @@ from tests import faulty, tiny_zoo
 from weightspace import zoo
 from weightspace.zoo import npy
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 
 def contents(path):
   return {
@@ -21,7 +19,7 @@ def contents(path):
 
 
 @pytest.fixture(scope="module")
-def half_made(tmp_path_factory, compiled_once):
+def half_made(tmp_path_factory):
   """A generation that was killed by a full disk, as it joined a shard."""
   path = tmp_path_factory.mktemp("half") / "zoo"
   with pytest.MonkeyPatch.context() as patch:
