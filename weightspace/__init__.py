@@ -4,6 +4,9 @@ Submodules are imported when they are first used, so that this is quick:
 
     import weightspace
     zoo = weightspace.zoo.open("/path/to/zoo")
+    encoder = weightspace.load_encoder("formal_languages")
+
+`load_encoder` and `save_encoder` are those of `weightspace.pretrained`.
 """
 
 import importlib
