@@ -2,9 +2,8 @@
 
 import importlib
 import pathlib
-import pkgutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pdoc
 
@@ -19,11 +18,10 @@ _TO_INDEX = """<!doctype html>
 """
 
 
-def write(folder: pathlib.Path, modules: Iterable[str]) -> None:
+def write(folder: pathlib.Path, modules: Sequence[str]) -> None:
   """Writes the pages of `modules` and all below them into `folder`."""
-  for name in modules:
-    for module in _tree(name):
-      _leave_unsaid(module)
+  for name in pdoc.extract.walk_specs(modules):
+    _leave_unsaid(importlib.import_module(name))
   pdoc.render.configure(docformat="google", show_source=False)
   with warnings.catch_warnings():
     # Of names that only a type checker imports; they are shown as they stand
@@ -31,13 +29,6 @@ def write(folder: pathlib.Path, modules: Iterable[str]) -> None:
     pdoc.pdoc(*modules, output_directory=folder)
   # Ours leads to all pages; pdoc's own would be a list without a word
   (folder / "index.html").write_text(_TO_INDEX)
-
-
-def _tree(name):
-  module = importlib.import_module(name)
-  yield module
-  for found in pkgutil.iter_modules(getattr(module, "__path__", ())):
-    yield from _tree(f"{name}.{found.name}")
 
 
 def _leave_unsaid(module):

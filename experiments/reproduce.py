@@ -58,7 +58,6 @@ def main() -> None:
   from weightspace.training.progress import Progress
 
   style.require_matplotlib()  # rather now than at the end
-  _keep_compiled()
   config = _CONFIG.value.to_dict()
   zoos = _zoos(config)
   workers = _WORKERS.value
@@ -72,6 +71,7 @@ def main() -> None:
   print(estimate.text(config, workers or 1, timed=timed), file=sys.stderr)
   if _DRY_RUN.value:
     return
+  _keep_compiled()
   found = pipeline.run(
       config,
       _WORKDIR.value,

@@ -9,7 +9,7 @@ import pytest
 
 from weightspace import encoders
 from weightspace.encoders import _interrogation, _modules
-from weightspace.rnn import RNNSpec, make_rnn
+from weightspace.rnn import RNNSpec, make_rnn, read_directly
 from weightspace.types import Linear
 
 RNN = make_rnn(RNNSpec("gru", (4,), 3, 3))
@@ -135,7 +135,7 @@ def test_a_core_reads_answers_as_it_would_their_embedding():
       )
     return jax.tree.leaves(state)
 
-  direct = states(_modules.read_directly(core, embedding), jnp.float32(read))
+  direct = states(read_directly(core, embedding), jnp.float32(read))
   for a, b in zip(direct, states(core, x)):
     np.testing.assert_allclose(a, b, atol=1e-5)
 

@@ -121,6 +121,7 @@ def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
       v = project(layer.wh, layer.bh, cell.output(s))
       new.append(cell.step(s, u, v))
       x = cell.output(new[-1])
+    # Not `_read_out`, whose gradient has no forward mode
     return tuple(new), x @ weights.readout.w.T + weights.readout.b
 
   def unroll(weights, xs):
@@ -190,6 +191,30 @@ def _axes(spec):
 def project(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
   """`w x + b`: w `[G, H, I]`, b `[G, H]`, x `[..., I]` -> `[..., G, H]`."""
   return jnp.einsum("ghi,...i->...gh", w, x) + b
+
+
+def read_directly(
+    layers: tuple[Layer, ...], embedding: Linear
+) -> tuple[Layer, ...]:
+  """`layers`, the first of which reads what `embedding` embeds.
+
+  Both maps are linear, so their product, a smaller matrix, serves all steps.
+
+  Args:
+    layers: of an RNN whose inputs have size E.
+    embedding: w `[E, I]`, b `[E]`.
+
+  Returns:
+    The same layers for inputs of size I.
+  """
+  first, *others = layers
+  return (
+      first._replace(
+          wx=jnp.einsum("ghe,ei->ghi", first.wx, embedding.w),
+          bx=project(first.wx, first.bx, embedding.b),
+      ),
+      *others,
+  )
 
 
 def _read_out(readout, hs):

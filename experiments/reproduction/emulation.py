@@ -67,10 +67,7 @@ def train(bench, stage, job, encoder, config, seeds, progress):
           "family": bench.name, "stage": stage, "encoder": encoder,
           "seed": seed, "commit": commit, "config": c,
           "seconds": round(seconds, 1), "best_step": one.step,
-          "validation": min(
-              h["validation/loss"] for h in one.history if h["step"] == one.step
-              and "validation/loss" in h
-          ),
+          "validation": search.lowest_loss(one.history),
       }
       for seed, (one, c) in enumerate(zip(found, configs))
   }  # fmt: skip

@@ -7,6 +7,7 @@ sees a held-out task.
 
 import math
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from experiments import results
@@ -92,13 +93,9 @@ def _emulation(bench, name, encoder, points, first, progress):
       {folder / str(first + i): c for i, c in enumerate(configs)},
       progress=progress,
   )
-  scores = [
-      [h["validation/loss"] for h in one.history if "validation/loss" in h]
-      for one in found
-  ]
   return [
-      (config, one.step, _lowest(losses))
-      for config, one, losses in zip(configs, found, scores)
+      (config, one.step, lowest_loss(one.history))
+      for config, one in zip(configs, found)
   ]
 
 
@@ -112,13 +109,11 @@ def _supervised(bench, name, encoder, points, first, progress):
         bench, config, "strict", bench.folder("search", name) / str(first + i),
         progress,
     )  # fmt: skip
-    losses = [
-        h["validation/loss"] for h in trained.history if "validation/loss" in h
-    ]
-    found.append((config, trained.step, _lowest(losses)))
+    found.append((config, trained.step, lowest_loss(trained.history)))
   return found
 
 
-def _lowest(losses):
-  finite = [loss for loss in losses if loss == loss]
-  return min(finite) if finite else None
+def lowest_loss(history: Iterable[Mapping[str, Any]]) -> float | None:
+  """Of all validations of a run, which keeps that one's params; or None."""
+  losses = [h["validation/loss"] for h in history if "validation/loss" in h]
+  return min((loss for loss in losses if loss == loss), default=None)

@@ -1,6 +1,9 @@
 """What a study will take, told before it begins."""
 
+import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +33,15 @@ def test_steps_are_timed_on_networks_that_were_never_trained():
   told = estimate.text(config, 1, timed=True)
   for stage in ("emulation", "search, emulation"):
     assert len(re.findall(rf"  {stage}: .* steps, about \d", told)) == 2
+
+
+def test_a_dry_run_leaves_nothing(tmp_path):
+  done = subprocess.run(
+      [sys.executable, "-m", "experiments.reproduce", "--dry_run",
+       f"--workdir={tmp_path / 'new'}",
+       "--config=experiments/configs/reproduce.py:smoke"],
+      cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True,
+      check=True,
+  )  # fmt: skip
+  assert "remedies: 6 runs" in done.stderr
+  assert not list(tmp_path.iterdir())

@@ -15,14 +15,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from weightspace.encoders import (
-    Encoder,
-    Transcript,
-    _deferred,
-    _modules,
-)
+from weightspace.encoders import Encoder, Transcript, _deferred, _modules
 from weightspace.keys import derive
-from weightspace.rnn import RNN
+from weightspace.rnn import RNN, read_directly
 from weightspace.types import Linear
 
 CORES = ("residual", "gated")
@@ -181,7 +176,7 @@ def make(
         jnp.zeros((m, outputs)),
     )
     kernel, bias = (params["listener"]["params"][k] for k in ("kernel", "bias"))
-    core = _modules.read_directly(params["core"], Linear(kernel.T, bias))
+    core = read_directly(params["core"], Linear(kernel.T, bias))
     read = {**params, "core": core}, (params["source"], weights)
     times = jnp.arange(config.length)
     if config.tame_gradient:
@@ -189,8 +184,9 @@ def make(
       walk = functools.partial(tamed, read)
       (_, heard, *_), transcript = jax.lax.scan(walk, start, times)
     else:
-      found = _deferred.scan(step, maps, *read, start, times)
-      (_, heard, *_), transcript = found
+      (_, heard, *_), transcript = _deferred.scan(
+          step, maps, *read, start, times
+      )
     code = _modules.unit(writer.apply(params["writer"], heard))
     return code, transcript
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from weightspace import cells
 from weightspace.rnn import project
-from weightspace.types import Key, Layer, Linear
+from weightspace.types import Key, Layer
 
 
 class MLP(nn.Module):
@@ -62,23 +62,6 @@ def core_state(hidden: int, layers: int):
   return (start,) * layers
 
 
-def read_directly(
-    core: tuple[Layer, ...], embedding: Linear
-) -> tuple[Layer, ...]:
-  """`core`, whose first layer reads what `embedding` embeds.
-
-  Both maps are linear, so their product, a smaller matrix, serves all steps.
-  """
-  first, *others = core
-  return (
-      first._replace(
-          wx=jnp.einsum("ghe,ei->ghi", first.wx, embedding.w),
-          bx=project(first.wx, first.bx, embedding.b),
-      ),
-      *others,
-  )
-
-
 def core_maps(layers: int) -> dict[str, Callable]:
   """What `core_step` asks for: (core, x) -> pre-activations `[G, hidden]`."""
   maps = {}
@@ -99,7 +82,7 @@ def core_step(
 
   Args:
     affine: (name, v) -> `core_maps(layers)[name](core, v)`, with the weights
-      from `init_core` through `read_directly`.
+      from `init_core` through `rnn.read_directly`.
     state: from `core_state` or the step before.
     read: `[I]`, what the first layer reads.
     x: `[hidden]`, the same embedded.
