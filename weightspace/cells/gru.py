@@ -41,4 +41,5 @@ CELL = Cell(
     activate=_activate,
     slope=_slope,
     update=_update,
+    kernel="gru",
 )

@@ -48,4 +48,5 @@ CELL = Cell(
     activate=_activate,
     slope=_slope,
     update=_update,
+    kernel="lstm",
 )

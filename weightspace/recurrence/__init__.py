@@ -1,0 +1,103 @@
+"""A recurrent layer over a whole sequence, the read-out, and their gradients.
+
+Only what needs the step before stays in the loops over time. The products with
+the inputs come before the loop; backward, the gradients of inputs and weights
+come after it, each as one product over all steps.
+
+There are two ways to compute it, the same but for rounding: loops of JAX, for
+any cell, number and device, and kernels in C++ for the cells that have one, in
+float32 on CPU, where loops spend their time on starting small operations.
+"""
+
+import functools
+
+import jax
+
+from weightspace import cells
+from weightspace.recurrence import _kernels, _loops
+from weightspace.types import Layer, Linear
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def unroll_layer(
+    cell: cells.Cell, time_unroll: int, layer: Layer, xs: jax.Array
+) -> jax.Array:
+  """One layer over a whole sequence, from the initial state.
+
+  Args:
+    cell: what the hidden units do.
+    time_unroll: steps of time in one iteration of JAX's loops.
+    layer: weights.
+    xs: `[T, *batch, I]`.
+
+  Returns:
+    Outputs `[T, *batch, H]`. Reverse-mode differentiable only.
+  """
+  return _forward(cell, time_unroll, layer, xs)[0]
+
+
+def _forward(cell, time_unroll, layer, xs):
+  gates, states = _of_cell(cell, "forward", time_unroll)(layer, xs)
+  return cell.output(states), (layer, xs, gates, states)
+
+
+def _backward(cell, time_unroll, residuals, dhs):
+  layer, xs, gates, states = residuals
+  backward = _of_cell(cell, "backward", time_unroll)
+  das = backward(layer, gates, states, dhs)
+  of_weights = _of_cell(cell, "weight_gradients")
+  of_inputs = _of_cell(cell, "input_gradients")
+  # Apart: what the first layer reads may need no gradient
+  return (
+      of_weights(layer, xs, cell.output(states), das),
+      of_inputs(layer, das),
+  )
+
+
+unroll_layer.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def read_out(layer: Linear, hs: jax.Array) -> jax.Array:
+  """A linear layer over many rows.
+
+  Args:
+    layer: weights.
+    hs: `[..., H]`.
+
+  Returns:
+    `[..., V]`. Reverse-mode differentiable only.
+  """
+  return _read_out_forward(layer, hs)[0]
+
+
+def _read_out_forward(layer, hs):
+  ys = _on_cpu(_kernels.linear, _loops.linear)(layer, hs)
+  return ys, (layer, hs)
+
+
+def _read_out_backward(residuals, dys):
+  gradients = _on_cpu(_kernels.linear_gradients, _loops.linear_gradients)
+  return gradients(*residuals, dys)
+
+
+read_out.defvjp(_read_out_forward, _read_out_backward)
+
+
+def _of_cell(cell, name, *static):
+  """A function of that name: a kernel's, if there are some of that cell."""
+  loop = functools.partial(getattr(_loops, name), cell, *static)
+  if not _kernels.know(cell):
+    return loop
+  return _on_cpu(functools.partial(getattr(_kernels, name), cell), loop)
+
+
+def _on_cpu(kernel, loop):
+  """`kernel` on CPU where it serves, else `loop`."""
+
+  def choose(*args):
+    if not _kernels.serve(args):
+      return loop(*args)
+    return jax.lax.platform_dependent(*args, cpu=kernel, default=loop)
+
+  return choose

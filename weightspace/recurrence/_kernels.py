@@ -1,0 +1,168 @@
+"""The layer on CPU, each pass over a sequence as one kernel in C++.
+
+XLA makes some fifty small kernels of a step of time. Here weights are packed
+once a sequence, and the gates of a step are made while the products they are of
+are still in registers. The C++ compiler of the machine builds the kernels for
+its processor when they are first needed, and a cache keeps them. Where there is
+none, `available` says so and `_loops` serves.
+
+Environment variables: `WEIGHTSPACE_KERNELS=0` does without; `CXX` names the
+compiler, by default `c++`; `WEIGHTSPACE_CACHE` the folder they are kept in, by
+default `~/.cache/weightspace`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from weightspace import cells
+from weightspace.recurrence import _build
+from weightspace.types import Layer, Linear
+
+# For each cell: slots of gates, and the arrays [..., H] of its state
+_CELLS = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
+_TARGETS = (
+    "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
+    "LinearForward", "LinearBackward",
+)  # fmt: skip
+
+
+@functools.cache
+def available() -> bool:
+  """Whether there are kernels; builds them if need be."""
+  library = _build.load()
+  if library is None:
+    return False
+  for name in _TARGETS:
+    jax.ffi.register_ffi_target(
+        f"weightspace.{name}",
+        jax.ffi.pycapsule(getattr(library, name)),
+        platform="cpu",
+    )
+  return True
+
+
+def serve(*trees) -> bool:
+  """Whether there are kernels for these arrays on CPU."""
+  floats = all(a.dtype == jnp.float32 for a in jax.tree.leaves(trees))
+  return floats and available()
+
+
+def know(cell: cells.Cell) -> bool:
+  """Whether there are kernels of that cell."""
+  return cell.kernel in _CELLS
+
+
+def forward(cell: cells.Cell, layer: Layer, xs: jax.Array):
+  """Gates `[T, *batch, S * H]`; states after each step, `[T, *batch, H]`."""
+  *batch, _ = xs.shape[1:]
+  hidden = layer.bh.shape[-1]
+  slots, leaves = _CELLS[cell.kernel]
+  xs = _merge_batch(xs)
+  state = _floats(*xs.shape[:-1], hidden)
+  gates, *leaves = _call(
+      "LayerForward",
+      cell,
+      (
+          _floats(*xs.shape[:-1], slots * hidden),
+          state,
+          state if leaves == 2 else _floats(0, 0, 0),
+      ),
+      xs,
+      *layer,
+  )[: 1 + leaves]
+  shape = jax.eval_shape(lambda: cell.initial_state((hidden,), xs.dtype))
+  states = jax.tree.unflatten(jax.tree.structure(shape), leaves)
+  return jax.tree.map(
+      lambda a: a.reshape(len(a), *batch, a.shape[-1]), (gates, states)
+  )
+
+
+def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
+  """Gradients of pre-activations, in place of the gates; as of `_loops`."""
+  output, memory = (*jax.tree.leaves(states), jnp.zeros((0, 0, 0)))[:2]
+  merged = map(_merge_batch, (gates, output, memory, dhs))
+  gates_, output, memory, dhs = merged
+  das = _call(
+      "LayerBackward",
+      cell,
+      _floats(*gates_.shape),
+      gates_,
+      layer.wh,
+      output,
+      memory,
+      dhs,
+      # In place only if both have the same axes
+      vmap_method="broadcast_all",
+      input_output_aliases={0: 0},
+  )
+  return das.reshape(gates.shape)
+
+
+def weight_gradients(cell: cells.Cell, layer: Layer, xs, hs, das) -> Layer:
+  """Gradients of the weights; as of `_loops`."""
+  shapes = tuple(_floats(*leaf.shape) for leaf in layer)
+  return Layer(
+      *_call("LayerWeights", cell, shapes, *map(_merge_batch, (xs, hs, das)))
+  )
+
+
+def input_gradients(cell: cells.Cell, layer: Layer, das):
+  """Gradients of what the layer reads; as of `_loops`."""
+  *before, _ = das.shape
+  das = _merge_batch(das)
+  dxs = _call(
+      "LayerInputs",
+      cell,
+      _floats(*das.shape[:-1], layer.wx.shape[-1]),
+      layer.wx,
+      das,
+  )
+  return dxs.reshape(*before, dxs.shape[-1])
+
+
+def linear(layer: Linear, xs):
+  """`xs` `[..., I]` as the layer maps them, `[..., V]`."""
+  rows = xs.reshape(-1, xs.shape[-1])
+  ys = _ffi(
+      "LinearForward", _floats(len(rows), len(layer.b)), layer.w, layer.b, rows
+  )
+  return ys.reshape(*xs.shape[:-1], -1)
+
+
+def linear_gradients(layer: Linear, xs, dys):
+  """Gradients of the weights and of `xs`."""
+  rows = xs.reshape(-1, xs.shape[-1])
+  dw, db, dxs = _ffi(
+      "LinearBackward",
+      tuple(_floats(*a.shape) for a in (layer.w, layer.b, rows)),
+      layer.w,
+      rows,
+      dys.reshape(-1, dys.shape[-1]),
+  )
+  return Linear(dw, db), dxs.reshape(xs.shape)
+
+
+def _merge_batch(a):
+  """`[T, *batch, X]` as `[T, B, X]`."""
+  if a.size == 0:
+    return a
+  return a.reshape(len(a), -1, a.shape[-1])
+
+
+def _floats(*shape):
+  return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def _call(name, cell, results, *args, **options):
+  return _ffi(name, results, *args, attributes={"cell": cell.kernel}, **options)
+
+
+def _ffi(
+    name, results, *args, attributes=None, vmap_method="expand_dims", **options
+):
+  # More networks are one more axis, of size 1 in what serves all of them
+  return jax.ffi.ffi_call(
+      f"weightspace.{name}", results, vmap_method=vmap_method, **options
+  )(*args, **(attributes or {}))

@@ -1,0 +1,177 @@
+// What XLA calls: for each network, one of the functions of layer.h or linear.h.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "layer.h"
+#include "linear.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace weightspace {
+namespace {
+
+namespace ffi = xla::ffi;
+
+using Array = ffi::Buffer<ffi::F32>;
+using Result = ffi::Result<Array>;
+
+// Networks: leading axes, of size 1 where an operand serves all of them.
+
+using Dims = ffi::Span<const int64_t>;
+
+class Networks {
+ public:
+  Networks(Dims result, int own)
+      : sizes_(result.begin(), result.end() - own) {
+    for (int64_t size : sizes_) count_ *= size;
+  }
+
+  int64_t count() const { return count_; }
+
+  // The place of a network in an operand, in floats.
+  int64_t Offset(Dims dims, int64_t network) const {
+    int64_t place = 0, stride = 1;
+    for (size_t i = sizes_.size(); i < dims.size(); ++i) stride *= dims[i];
+    for (size_t i = sizes_.size(); i-- > 0;) {
+      if (dims[i] != 1) place += network % sizes_[i] * stride;
+      stride *= dims[i];
+      network /= sizes_[i];
+    }
+    return place;
+  }
+
+ private:
+  std::vector<int64_t> sizes_;
+  int64_t count_ = 1;
+};
+
+// f(place), where place(buffer) is a network's share of a buffer, for all
+// networks of a result with `own` axes beside theirs.
+template <class F>
+void ForNetworks(Dims result, int own, F f) {
+  const Networks networks(result, own);
+  for (int64_t i = 0; i < networks.count(); ++i) {
+    f([&](auto& buffer) {
+      return buffer.typed_data() + networks.Offset(buffer.dimensions(), i);
+    });
+  }
+}
+
+template <class F>
+ffi::Error WithCell(std::string_view name, F f) {
+  if (name == "lstm") {
+    f.template operator()<Lstm>();
+  } else if (name == "gru") {
+    f.template operator()<Gru>();
+  } else if (name == "elman") {
+    f.template operator()<Elman>();
+  } else {
+    return ffi::Error::InvalidArgument("no such cell: " + std::string(name));
+  }
+  return ffi::Error::Success();
+}
+
+// Size of the axis that is `place`th from the end.
+int64_t Axis(Dims dims, int place) { return dims[dims.size() - place]; }
+
+ffi::Error LayerForwardCall(std::string_view cell, Array xs, Array wx, Array wh,
+                            Array bx, Array bh, Result gates, Result hs,
+                            Result memories) {
+  const Dims in = xs.dimensions(), out = hs->dimensions();
+  const Sizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
+  return WithCell(cell, [&]<class Cell>() {
+    ForNetworks(out, 3, [&](auto at) {
+      Forward<Cell>(n, at(xs), at(wx), at(wh), at(bx), at(bh), at(*gates),
+                    at(*hs), Cell::kMemory ? at(*memories) : nullptr);
+    });
+  });
+}
+
+ffi::Error LayerBackwardCall(std::string_view cell, Array gates, Array wh,
+                             Array hs, Array memories, Array dhs, Result das) {
+  const Dims in = dhs.dimensions();
+  const Sizes n = {Axis(in, 3), Axis(in, 2), 0, Axis(in, 1)};
+  return WithCell(cell, [&]<class Cell>() {
+    ForNetworks(das->dimensions(), 3, [&](auto at) {
+      if (at(gates) != at(*das)) {
+        std::copy_n(at(gates), n.steps * n.batch * Cell::kSlots * n.hidden,
+                    at(*das));
+      }
+      Backward<Cell>(n, at(wh), at(hs), Cell::kMemory ? at(memories) : nullptr,
+                     at(dhs), at(*das));
+    });
+  });
+}
+
+ffi::Error LayerWeightsCall(std::string_view cell, Array xs, Array hs,
+                            Array das, Result dwx, Result dwh, Result dbx,
+                            Result dbh) {
+  const Dims in = xs.dimensions(), out = dwx->dimensions();
+  const Sizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 2)};
+  return WithCell(cell, [&]<class Cell>() {
+    ForNetworks(out, 3, [&](auto at) {
+      WeightGradients<Cell>(n, at(xs), at(hs), at(das), at(*dwx), at(*dwh),
+                            at(*dbx), at(*dbh));
+    });
+  });
+}
+
+ffi::Error LayerInputsCall(std::string_view cell, Array wx, Array das,
+                           Result dxs) {
+  const Dims in = wx.dimensions(), out = dxs->dimensions();
+  const Sizes n = {Axis(out, 3), Axis(out, 2), Axis(out, 1), Axis(in, 2)};
+  return WithCell(cell, [&]<class Cell>() {
+    ForNetworks(out, 3, [&](auto at) {
+      InputGradients<Cell>(n, at(wx), at(das), at(*dxs));
+    });
+  });
+}
+
+ffi::Error LinearForwardCall(Array w, Array b, Array xs, Result ys) {
+  const Dims in = xs.dimensions(), out = ys->dimensions();
+  ForNetworks(out, 2, [&](auto at) {
+    ApplyLinear(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(b), at(xs),
+                at(*ys));
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error LinearBackwardCall(Array w, Array xs, Array dys, Result dw,
+                              Result db, Result dxs) {
+  const Dims in = xs.dimensions(), out = dys.dimensions();
+  ForNetworks(dw->dimensions(), 2, [&](auto at) {
+    LinearGradients(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(xs),
+                    at(dys), at(*dw), at(*db), at(*dxs));
+  });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    LayerForward, LayerForwardCall,
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
+        .Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    LayerBackward, LayerBackwardCall,
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    LayerWeights, LayerWeightsCall,
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+        .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    LayerInputs, LayerInputsCall,
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+        .Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    LinearForward, LinearForwardCall,
+    ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    LinearBackward, LinearBackwardCall,
+    ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
+        .Ret<Array>().Ret<Array>());
+
+}  // namespace weightspace

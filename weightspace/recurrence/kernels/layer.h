@@ -1,0 +1,353 @@
+// A recurrent layer over a whole sequence, forward and backward, on one core.
+//
+// The weights of the loop over time are packed once, and a tile of the product
+// with them stays in registers until the gates are made of it: what XLA does in
+// some fifty kernels a step is one.
+
+#pragma once
+
+#include <utility>
+
+#include "product.h"
+
+namespace weightspace {
+
+// The cells of weightspace.cells. A gate's row of weights multiplies what the
+// layer reads into slot kInput[gate], and its outputs into kHidden[gate].
+// `Memory` is what a unit remembers beside its output.
+
+struct Lstm {
+  static constexpr int kGates = 4, kSlots = 4;
+  static constexpr int kInput[] = {0, 1, 2, 3}, kHidden[] = {0, 1, 2, 3};
+  static constexpr bool kMemory = true;
+
+  // Pre-activations -> gates; before: the memory -> memory, output.
+  INLINE static void Forward(Vec (&a)[4], Vec& memory, Vec& h) {
+    a[0] = Sigmoid(a[0]);
+    a[1] = Sigmoid(a[1]);
+    a[2] = Tanh(a[2]);
+    a[3] = Sigmoid(a[3]);
+    memory = a[1] * memory + a[0] * a[2];
+    h = a[3] * Tanh(memory);
+  }
+
+  // Gates -> gradients of pre-activations. carry: gradient of the memory ->
+  // that of the memory before.
+  INLINE static void Backward(Vec (&a)[4], Vec memory, Vec before, Vec dh,
+                       Vec& carry) {
+    const Vec seen = Tanh(memory);
+    const Vec d = carry + dh * a[3] * (1.0f - seen * seen);
+    carry = d * a[1];
+    const Vec i = a[0], f = a[1], g = a[2], o = a[3];
+    a[0] = d * g * i * (1.0f - i);
+    a[1] = d * before * f * (1.0f - f);
+    a[2] = d * i * (1.0f - g * g);
+    a[3] = dh * seen * o * (1.0f - o);
+  }
+};
+
+struct Gru {
+  static constexpr int kGates = 3, kSlots = 4;
+  static constexpr int kInput[] = {0, 1, 2}, kHidden[] = {0, 1, 3};
+  static constexpr bool kMemory = false;
+
+  // Gates: r, z, n and what r multiplies.
+  INLINE static void Forward(Vec (&a)[4], Vec&, Vec& h) {
+    a[0] = Sigmoid(a[0]);
+    a[1] = Sigmoid(a[1]);
+    a[2] = Tanh(a[2] + a[0] * a[3]);
+    h = a[2] + a[1] * (h - a[2]);
+  }
+
+  // carry: what of the gradient goes past the product to the output before.
+  INLINE static void Backward(Vec (&a)[4], Vec, Vec before, Vec dh, Vec& carry) {
+    dh += carry;
+    carry = dh * a[1];
+    const Vec r = a[0], z = a[1], n = a[2], v = a[3];
+    const Vec dn = dh * (1.0f - z) * (1.0f - n * n);
+    a[0] = dn * v * r * (1.0f - r);
+    a[1] = dh * (before - n) * z * (1.0f - z);
+    a[2] = dn;
+    a[3] = dn * r;
+  }
+};
+
+struct Elman {
+  static constexpr int kGates = 1, kSlots = 1;
+  static constexpr int kInput[] = {0}, kHidden[] = {0};
+  static constexpr bool kMemory = false;
+
+  INLINE static void Forward(Vec (&a)[1], Vec&, Vec& h) { h = a[0] = Tanh(a[0]); }
+
+  INLINE static void Backward(Vec (&a)[1], Vec, Vec, Vec dh, Vec&) {
+    a[0] = dh * (1.0f - a[0] * a[0]);
+  }
+};
+
+// Gates whose slots are neighbours: the first of them, and how many.
+template <int G>
+std::vector<std::pair<int, int>> Runs(const int (&slots)[G]) {
+  std::vector<std::pair<int, int>> runs;
+  for (int g = 0; g < G; ++g) {
+    if (g > 0 && slots[g] == slots[g - 1] + 1) {
+      ++runs.back().second;
+    } else {
+      runs.push_back({g, 1});
+    }
+  }
+  return runs;
+}
+
+// Sizes: steps of time, sequences, what the layer reads, hidden units.
+struct Sizes {
+  int64_t steps, batch, inputs, hidden;
+};
+
+// Rows of w [gates, hidden, depth] as panels for blocks of units, each
+// [depth][gates][kWidth].
+template <class Cell>
+void PackGates(const float* w, int64_t hidden, int64_t depth, float* to) {
+  for (int64_t unit = 0; unit < hidden; unit += kWidth) {
+    const int64_t count = std::min<int64_t>(kWidth, hidden - unit);
+    for (int g = 0; g < Cell::kGates; ++g) {
+      const float* from = w + (g * hidden + unit) * depth;
+      float* column = to + g * kWidth;
+      for (int64_t k = 0; k < depth; ++k) {
+        float* p = column + k * Cell::kGates * kWidth;
+        for (int64_t j = 0; j < count; ++j) p[j] = from[j * depth + k];
+        for (int64_t j = count; j < kWidth; ++j) p[j] = 0;
+      }
+    }
+    to += depth * Cell::kGates * kWidth;
+  }
+}
+
+// Forward, what units [unit, unit + kWidth) do with rows of gates.
+template <class Cell, int M>
+INLINE void Activate(Sizes n, int64_t t, int64_t first, int64_t unit,
+                     Vec (&sums)[M][Cell::kGates], float* gates, float* hs,
+                     float* memories) {
+  constexpr int kG = Cell::kGates, kS = Cell::kSlots;
+  const int64_t count = n.hidden - unit, step = n.batch * n.hidden;
+  for (int m = 0; m < M; ++m) {
+    float* out = gates + (first + m) * kS * n.hidden + unit;
+    const int64_t place = (first + m) * n.hidden + unit;
+    Vec a[kS], h = {}, memory = {};
+    for (int g = 0; g < kG; ++g) {
+      if (Cell::kInput[g] != Cell::kHidden[g]) {
+        a[Cell::kInput[g]] = Load(out + Cell::kInput[g] * n.hidden, count);
+      }
+      a[Cell::kHidden[g]] = sums[m][g];
+    }
+    if (t > 0) {
+      h = Load(hs + place - step, count);
+      if (Cell::kMemory) memory = Load(memories + place - step, count);
+    }
+    Cell::Forward(a, memory, h);
+    for (int s = 0; s < kS; ++s) Store(out + s * n.hidden, a[s], count);
+    Store(hs + place, h, count);
+    if (Cell::kMemory) Store(memories + place, memory, count);
+  }
+}
+
+template <class Cell>
+void Forward(Sizes n, const float* xs, const float* wx, const float* wh,
+             const float* bx, const float* bh, float* gates, float* hs,
+             float* memories) {
+  constexpr int kG = Cell::kGates, kS = Cell::kSlots;
+  static thread_local Scratch of_x, of_h;
+  const int64_t units = RoundUp(n.hidden, kWidth), row = kS * n.hidden;
+  float* x_panels = of_x.Get(units * kG * n.inputs);
+  float* h_panels = of_h.Get(units * kG * n.hidden);
+  PackGates<Cell>(wx, n.hidden, n.inputs, x_panels);
+  PackGates<Cell>(wh, n.hidden, n.hidden, h_panels);
+  constexpr bool kShared = Cell::kInput[kG - 1] == Cell::kHidden[kG - 1];
+  // Of few inputs the products join the loop, as one more part of each sum;
+  // those of many come first, so that the loop has the cache for its own.
+  const bool together = kShared && n.inputs <= kDepth<kG>;
+  const int64_t rows = n.steps * n.batch;
+  std::vector<Part> parts;
+  for (int64_t at = 0; !together && at < rows; at += kRowsAtOnce) {
+    for (int64_t unit = 0; unit < n.hidden; unit += kWidth) {
+      const int64_t count = n.hidden - unit;
+      parts.clear();
+      AddParts<kG>({xs + at * n.inputs, n.inputs,
+                    x_panels + unit * kG * n.inputs, n.inputs}, parts);
+      Tiles<kG>(
+          std::min(kRowsAtOnce, rows - at), parts,
+          [&]<int M>(int64_t, Vec(&sums)[M][kG]) {
+            for (int g = 0; g < kG; ++g) {
+              Vec bias = Load(bx + g * n.hidden + unit, count);
+              if (Cell::kInput[g] == Cell::kHidden[g]) {
+                bias += Load(bh + g * n.hidden + unit, count);
+              }
+              for (int m = 0; m < M; ++m) sums[m][g] = bias;
+            }
+          },
+          [&]<int M>(int64_t from, Vec(&sums)[M][kG]) {
+            for (int m = 0; m < M; ++m) {
+              float* out = gates + (at + from + m) * row + unit;
+              for (int g = 0; g < kG; ++g) {
+                Store(out + Cell::kInput[g] * n.hidden, sums[m][g], count);
+              }
+            }
+          });
+    }
+  }
+  for (int64_t t = 0; t < n.steps; ++t) {
+    const int64_t first = t * n.batch;
+    for (int64_t unit = 0; unit < n.hidden; unit += kWidth) {
+      const int64_t count = n.hidden - unit;
+      parts.clear();
+      if (together) {
+        AddParts<kG>({xs + first * n.inputs, n.inputs,
+                      x_panels + unit * kG * n.inputs, n.inputs}, parts);
+      }
+      AddParts<kG>({hs + (first - n.batch) * n.hidden, n.hidden,
+                    h_panels + unit * kG * n.hidden, t > 0 ? n.hidden : 0},
+                   parts);
+      Tiles<kG>(
+          n.batch, parts,
+          [&]<int M>(int64_t at, Vec(&sums)[M][kG]) {
+            const float* in = gates + (first + at) * row + unit;
+            for (int g = 0; g < kG; ++g) {
+              const float* bias = bh + g * n.hidden + unit;
+              const Vec both = Load(bias, count) +
+                               Load(bx + g * n.hidden + unit, count);
+              for (int m = 0; m < M; ++m) {
+                if (together) {
+                  sums[m][g] = both;
+                } else if (Cell::kInput[g] == Cell::kHidden[g]) {
+                  sums[m][g] =
+                      Load(in + m * row + Cell::kHidden[g] * n.hidden, count);
+                } else {
+                  sums[m][g] = Load(bias, count);
+                }
+              }
+            }
+          },
+          [&]<int M>(int64_t at, Vec(&sums)[M][kG]) {
+            Activate<Cell, M>(n, t, first + at, unit, sums, gates, hs,
+                              memories);
+          });
+    }
+  }
+}
+
+// Backward, what units [unit, unit + kWidth) do with the gradients of rows of
+// outputs.
+template <class Cell, int M, int N>
+INLINE void Propagate(Sizes n, int64_t t, int64_t first, int64_t unit,
+                      const Vec (&sums)[M][N], float* gates, const float* hs,
+                      const float* memories, float* carries) {
+  constexpr int kS = Cell::kSlots;
+  const int64_t step = n.batch * n.hidden;
+  const float* states = Cell::kMemory ? memories : hs;
+  for (int v = 0; v < N; ++v, unit += kWidth) {
+    const int64_t count = n.hidden - unit;
+    for (int m = 0; m < M; ++m) {
+      float* out = gates + (first + m) * kS * n.hidden + unit;
+      const int64_t place = (first + m) * n.hidden + unit;
+      Vec a[kS], before = {}, memory = {};
+      for (int s = 0; s < kS; ++s) a[s] = Load(out + s * n.hidden, count);
+      if (t > 0) before = Load(states + place - step, count);
+      if (Cell::kMemory) memory = Load(memories + place, count);
+      float* carried = carries + place - t * step;
+      Vec carry = Load(carried, count);
+      Cell::Backward(a, memory, before, sums[m][v], carry);
+      for (int s = 0; s < kS; ++s) Store(out + s * n.hidden, a[s], count);
+      Store(carried, carry, count);
+    }
+  }
+}
+
+// gates become the gradients of pre-activations.
+template <class Cell>
+void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
+              const float* dhs, float* gates) {
+  constexpr int kG = Cell::kGates, kS = Cell::kSlots;
+  static thread_local Scratch of_w, of_carry;
+  const int64_t row = kS * n.hidden;
+  float* carries = of_carry.Get(n.batch * n.hidden);
+  std::fill_n(carries, n.batch * n.hidden, 0.0f);
+  WithVectors(n.hidden, [&]<int N>() {
+    const int64_t depth = kG * n.hidden;
+    float* panels = of_w.Get(RoundUp(n.hidden, N * kWidth) * depth);
+    PackPanels<N>(wh, n.hidden, depth, n.hidden, panels);
+    std::vector<Part> parts;
+    for (int64_t t = n.steps - 1; t >= 0; --t) {
+      const int64_t first = t * n.batch;
+      for (int64_t unit = 0; unit < n.hidden; unit += N * kWidth) {
+        parts.clear();
+        for (const auto& [gate, count] : Runs(Cell::kHidden)) {
+          AddParts<N>(
+              {gates + (first + n.batch) * row + Cell::kHidden[gate] * n.hidden,
+               row, panels + unit * depth + gate * n.hidden * N * kWidth,
+               t + 1 < n.steps ? count * n.hidden : 0},
+              parts);
+        }
+        Tiles<N>(
+            n.batch, parts,
+            [&]<int M>(int64_t at, Vec(&sums)[M][N]) {
+              for (int m = 0; m < M; ++m) {
+                for (int v = 0; v < N; ++v) {
+                  const int64_t now = unit + v * kWidth;
+                  sums[m][v] = Load(dhs + (first + at + m) * n.hidden + now,
+                                    n.hidden - now);
+                }
+              }
+            },
+            [&]<int M>(int64_t at, Vec(&sums)[M][N]) {
+              Propagate<Cell, M, N>(n, t, first + at, unit, sums, gates, hs,
+                                    memories, carries);
+            });
+      }
+    }
+  });
+}
+
+// dw [gates, hidden, inputs], or db [gates, hidden], of gates whose products
+// went into `slots`.
+template <class Cell>
+void SumGates(int64_t rows, Sizes n, int64_t inputs, const float* xs,
+              const float* das, const int (&slots)[Cell::kGates], float* dw) {
+  for (const auto& [gate, count] : Runs(slots)) {
+    SumOuter(rows, count * n.hidden, inputs, das + slots[gate] * n.hidden,
+             Cell::kSlots * n.hidden, xs, dw + gate * n.hidden * inputs);
+  }
+}
+
+template <class Cell>
+void SumGates(int64_t rows, Sizes n, const float* das,
+              const int (&slots)[Cell::kGates], float* db) {
+  for (const auto& [gate, count] : Runs(slots)) {
+    SumRows(rows, count * n.hidden, das + slots[gate] * n.hidden,
+            Cell::kSlots * n.hidden, db + gate * n.hidden);
+  }
+}
+
+template <class Cell>
+void WeightGradients(Sizes n, const float* xs, const float* hs,
+                     const float* das, float* dwx, float* dwh, float* dbx,
+                     float* dbh) {
+  const int64_t rows = n.steps * n.batch, row = Cell::kSlots * n.hidden;
+  SumGates<Cell>(rows, n, n.inputs, xs, das, Cell::kInput, dwx);
+  // The first step read zeros
+  SumGates<Cell>(rows - n.batch, n, n.hidden, hs, das + n.batch * row,
+                 Cell::kHidden, dwh);
+  SumGates<Cell>(rows, n, das, Cell::kInput, dbx);
+  if (std::equal(Cell::kInput, Cell::kInput + Cell::kGates, Cell::kHidden)) {
+    std::copy_n(dbx, Cell::kGates * n.hidden, dbh);
+  } else {
+    SumGates<Cell>(rows, n, das, Cell::kHidden, dbh);
+  }
+}
+
+template <class Cell>
+void InputGradients(Sizes n, const float* wx, const float* das, float* dxs) {
+  // The slots of inputs are neighbours in every cell
+  Product(n.steps * n.batch, n.inputs, Cell::kGates * n.hidden, das,
+          Cell::kSlots * n.hidden, wx, dxs);
+}
+
+}  // namespace weightspace

@@ -1,0 +1,31 @@
+// A linear layer, forward and backward.
+
+#pragma once
+
+#include "product.h"
+
+namespace weightspace {
+
+// ys [rows, outputs] = xs [rows, inputs] w^T + b; w [outputs, inputs].
+inline void ApplyLinear(int64_t rows, int64_t inputs, int64_t outputs,
+                        const float* w, const float* b, const float* xs,
+                        float* ys) {
+  static thread_local Scratch of_w;
+  float* turned = of_w.Get(inputs * outputs);
+  for (int64_t i = 0; i < inputs; ++i) {
+    for (int64_t j = 0; j < outputs; ++j) {
+      turned[i * outputs + j] = w[j * inputs + i];
+    }
+  }
+  Product(rows, outputs, inputs, xs, inputs, turned, ys, b);
+}
+
+inline void LinearGradients(int64_t rows, int64_t inputs, int64_t outputs,
+                            const float* w, const float* xs, const float* dys,
+                            float* dw, float* db, float* dxs) {
+  SumOuter(rows, outputs, inputs, dys, outputs, xs, dw);
+  SumRows(rows, outputs, dys, outputs, db);
+  Product(rows, inputs, outputs, dys, outputs, w, dxs);
+}
+
+}  // namespace weightspace

@@ -1,0 +1,101 @@
+// Vectors of floats as wide as the machine has them, and functions of them.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+// A call would spill all vectors to memory.
+#define INLINE inline __attribute__((always_inline))
+
+namespace weightspace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16, kRegisters = 32;
+#elif defined(__AVX__)
+constexpr int kWidth = 8, kRegisters = 16;
+#else
+constexpr int kWidth = 4, kRegisters = 16;
+#endif
+
+typedef float Vec __attribute__((vector_size(4 * kWidth)));
+typedef float Unaligned
+    __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+
+INLINE Vec Load(const float* p) {
+  return *reinterpret_cast<const Unaligned*>(p);
+}
+
+INLINE void Store(float* p, Vec x) { *reinterpret_cast<Unaligned*>(p) = x; }
+
+// The first `count` of a vector, if it has more; the others are read as 0 and
+// not written.
+INLINE Vec Load(const float* p, int64_t count) {
+  if (count >= kWidth) return Load(p);
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps(count > 0 ? (1u << count) - 1 : 0, p);
+#else
+  Vec x = {};
+  if (count > 0) std::memcpy(&x, p, sizeof(float) * count);
+  return x;
+#endif
+}
+
+INLINE void Store(float* p, Vec x, int64_t count) {
+  if (count >= kWidth) return Store(p, x);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, count > 0 ? (1u << count) - 1 : 0, x);
+#else
+  if (count > 0) std::memcpy(p, &x, sizeof(float) * count);
+#endif
+}
+
+INLINE Vec Broadcast(float x) { return x - Vec{}; }
+
+INLINE Vec Reciprocal(Vec x) {
+#if defined(__AVX512F__)
+  // 14 bits, then a step of Newton's; a division takes four times as long.
+  const Vec guess = _mm512_rcp14_ps(x);
+  return guess * (2.0f - x * guess);
+#else
+  return 1.0f / x;
+#endif
+}
+
+// Between -limit and limit; NaN stays NaN.
+INLINE Vec Clamp(Vec x, float limit) {
+#if defined(__AVX512F__)
+  x = _mm512_min_ps(_mm512_set1_ps(limit), x);
+  return _mm512_max_ps(_mm512_set1_ps(-limit), x);
+#else
+  x = x > limit ? Broadcast(limit) : x;
+  return x < -limit ? Broadcast(-limit) : x;
+#endif
+}
+
+// x p(x^2) / q(x^2), the rational approximation that Eigen has, to some 1e-7 of
+// the result; NaN stays NaN.
+INLINE Vec Tanh(Vec x) {
+  x = Clamp(x, 7.90531110763549805f);
+  const Vec s = x * x;
+  Vec p = Broadcast(-2.76076847742355e-16f);
+  p = p * s + 2.00018790482477e-13f;
+  p = p * s - 8.60467152213735e-11f;
+  p = p * s + 5.12229709037114e-08f;
+  p = p * s + 1.48572235717979e-05f;
+  p = p * s + 6.37261928875436e-04f;
+  p = p * s + 4.89352455891786e-03f;
+  Vec q = Broadcast(1.19825839466702e-06f);
+  q = q * s + 1.18534705686654e-04f;
+  q = q * s + 2.26843463243900e-03f;
+  q = q * s + 4.89352518554385e-03f;
+  return x * p * Reciprocal(q);
+}
+
+INLINE Vec Sigmoid(Vec x) { return 0.5f + 0.5f * Tanh(0.5f * x); }
+
+}  // namespace weightspace
