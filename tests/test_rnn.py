@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from weightspace import cells
+from weightspace.recurrence import _kernels
 from weightspace.rnn import RNNSpec, make_rnn, tree_map_axes
 from weightspace.types import Layer, Linear, Weights
 
@@ -112,9 +113,24 @@ def test_unroll_equals_step_in_a_loop(spec, batch):
   _assert_close(ys, np.stack(expected), atol=1e-5)
 
 
+@pytest.fixture
+def loops(monkeypatch):
+  """Layers are loops of JAX, not kernels."""
+  monkeypatch.setattr(_kernels, "available", lambda: False)
+
+
+@pytest.fixture(params=["kernels", "loops"])
+def way(request):
+  """Both ways to compute a layer; kernels where they can be built."""
+  if request.param == "loops":
+    request.getfixturevalue("loops")
+  elif not _kernels.available():
+    pytest.skip("no kernels here")
+
+
 @pytest.mark.parametrize("spec", CASES, ids=str)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_gradients_equal_those_of_plain_autodiff(spec, batch):
+def test_gradients_equal_those_of_plain_autodiff(spec, batch, way):
   rnn = make_rnn(spec)
   weights, xs = _weights(rnn), _normal((STEPS, *batch, spec.inputs))
   cotangent = _normal((STEPS, *batch, spec.outputs), seed=2)
@@ -136,7 +152,7 @@ def test_gradients_equal_those_of_plain_autodiff(spec, batch):
     _assert_close(gradients(loop), expected, atol=1e-6)
 
 
-def test_steps_of_time_in_one_iteration_change_nothing():
+def test_steps_of_time_in_one_iteration_change_nothing(loops):
   """As many as do not divide the number of steps."""
   spec = RNNSpec("lstm", (3, 2), 4, 2)
   weights, xs = _weights(make_rnn(spec)), _normal((STEPS, 2, spec.inputs))
@@ -146,7 +162,7 @@ def test_steps_of_time_in_one_iteration_change_nothing():
       return jnp.mean(jnp.square(rnn.unroll(weights, xs)))
 
     function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
-    lowered = function.lower(weights, xs)
+    lowered = function.trace(weights, xs).lower(lowering_platforms=("tpu",))
     return function(weights, xs), lowered.as_text().count("dot_general")
 
   one, few_dots = gradients(make_rnn(spec))
@@ -161,7 +177,7 @@ def test_steps_of_time_in_one_iteration_change_nothing():
     "cell, shared_inputs",
     [(cell, cell == "elman") for cell in cells.names()],
 )
-def test_vmap_over_networks(cell, shared_inputs):
+def test_vmap_over_networks(cell, shared_inputs, way):
   spec = RNNSpec(cell, (4, 3), 3, 2)
   rnn = make_rnn(spec)
   weights = _weights(rnn, networks=(4,))
@@ -245,7 +261,7 @@ def test_an_unknown_cell_is_refused():
     make_rnn(RNNSpec("ellman", (4,), 3, 2))
 
 
-def test_time_loops_hold_nothing_that_can_wait():
+def test_time_loops_hold_nothing_that_can_wait(loops):
   """One product with the recurrent weights each; time is no scatter."""
   rnn = make_rnn(RNNSpec("lstm", (8,), 3, 2))
   weights, xs = _weights(rnn), _normal((STEPS, 5, 3))

@@ -120,15 +120,17 @@ def _check_origin(path, spec, document):
         " import it again"
     )
   here = manifest.software()
+  made_with = {"kernels": "none", **document["software"]}  # older: none
   others = [
       f"{name} {version} (here: {here[name]})"
-      for name, version in document["software"].items()
+      for name, version in made_with.items()
       if name in here and name != "python" and here[name] != version
   ]
   if others:
     raise ValueError(
         f"{path} cannot be repaired to the bit: it was made with"
-        f" {', '.join(others)}; install these and repair it again"
+        f" {', '.join(others)}; install these and repair it again (kernels"
+        " none: with WEIGHTSPACE_KERNELS=0)"
     )
 
 

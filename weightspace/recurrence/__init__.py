@@ -18,6 +18,14 @@ from weightspace.recurrence import _kernels, _loops
 from weightspace.types import Layer, Linear
 
 
+def kernels() -> str:
+  """Which kernels serve on CPU: what they were built of, or "none".
+
+  Others round differently, so that networks trained with them have other bits.
+  """
+  return _kernels.name()
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def unroll_layer(
     cell: cells.Cell, time_unroll: int, layer: Layer, xs: jax.Array

@@ -12,6 +12,7 @@ default `~/.cache/weightspace`.
 """
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -28,19 +29,28 @@ _TARGETS = (
 )  # fmt: skip
 
 
-@functools.cache
 def available() -> bool:
   """Whether there are kernels; builds them if need be."""
+  return _library() is not None
+
+
+def name() -> str:
+  """Which kernels serve: what they were built of, or "none"."""
+  library = _library()
+  return "none" if library is None else pathlib.Path(library._name).stem
+
+
+@functools.cache
+def _library():
   library = _build.load()
-  if library is None:
-    return False
-  for name in _TARGETS:
-    jax.ffi.register_ffi_target(
-        f"weightspace.{name}",
-        jax.ffi.pycapsule(getattr(library, name)),
-        platform="cpu",
-    )
-  return True
+  if library is not None:
+    for target in _TARGETS:
+      jax.ffi.register_ffi_target(
+          f"weightspace.{target}",
+          jax.ffi.pycapsule(getattr(library, target)),
+          platform="cpu",
+      )
+  return library
 
 
 def serve(*trees) -> bool:

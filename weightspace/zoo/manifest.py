@@ -17,6 +17,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from weightspace import recurrence
 from weightspace.rnn import RNNSpec
 from weightspace.zoo import files
 from weightspace.zoo.schema import ZooSpec, check_version
@@ -80,7 +81,10 @@ def software(
     packages: tuple[str, ...] = ("weightspace", "jax", "jaxlib", "numpy"),
 ) -> dict[str, str]:
   """Versions of Python and of what computes the contents of a zoo."""
-  versions = {"python": platform.python_version()}
+  versions = {
+      "python": platform.python_version(),
+      "kernels": recurrence.kernels(),
+  }
   for package in packages:
     try:
       versions[package] = importlib.metadata.version(package)
