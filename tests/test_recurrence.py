@@ -40,7 +40,12 @@ def _arguments(cell, steps, batch, inputs, units):
   return rnn.init(jax.random.key(2)).layers[0], xs, dhs
 
 
-def _both_ways(cell, layer, xs, dhs):
+def _looped(cell):
+  """The same in other words, which no kernel knows."""
+  return cell._replace(output=lambda state: cell.output(state))
+
+
+def _with_gradients(cell, layer, xs, dhs):
   unroll = functools.partial(recurrence.unroll_layer, cell, 1)
   hs, vjp = jax.vjp(unroll, layer, xs)
   return hs, vjp(dhs)
@@ -60,10 +65,31 @@ def _assert_close(a, b):
 def test_kernels_compute_what_loops_do(name, sizes):
   cell = cells.load(name)
   arguments = _arguments(name, *sizes)
-  run = jax.jit(_both_ways, static_argnums=0)
+  run = jax.jit(_with_gradients, static_argnums=0)
   _assert_close(
-      run(cell, *arguments), run(cell._replace(kernel=None), *arguments)
+      run(cell, *arguments), run(_looped(cell), *arguments)
   )
+
+
+@needs_kernels
+@pytest.mark.parametrize("ends", [
+    (6, 5, 5, 3, 1, 0),  # in the order in which kernels leave rows out
+    (0, 3, 6, 1, 5, 5),
+    (0, 0, 0, 0, 0, 0),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("name", cells.names())
+def test_what_has_no_gradient_may_be_left_out(name, ends):
+  """Where the gradients of outputs are 0 from some step of each row on."""
+  cell = cells.load(name)
+  layer, xs, dhs = _arguments(name, 7, (6,), 4, 20)
+  dhs = jnp.where(np.arange(7)[:, None, None] < np.array(ends)[:, None], dhs, 0)
+  run = jax.jit(_with_gradients, static_argnums=0)
+  found = run(cell, layer, xs, dhs)
+  _assert_close(found, run(_looped(cell), layer, xs, dhs))
+  _, (_, dxs) = found
+  for row, end in enumerate(ends):
+    assert not np.any(dxs[end:, row])
+    assert np.all(np.any(dxs[:end, row], axis=-1))
 
 
 @needs_kernels
@@ -77,7 +103,7 @@ def test_networks_side_by_side_are_those_alone_to_the_bit(axes):
       else jax.tree.map(lambda a: jnp.stack([a, -a, 2 * a]), tree)
       for tree, axis in zip(trees, axes)
   ]  # fmt: skip
-  run = functools.partial(_both_ways, cell)
+  run = functools.partial(_with_gradients, cell)
   together = jax.jit(jax.vmap(run, axes))(*trees)
   alone = jax.jit(run)
   for i in range(3):
@@ -135,7 +161,7 @@ def test_activations_are_right_everywhere():
 def test_a_network_that_diverged_stays_so():
   layer, xs, dhs = _arguments("lstm", 3, (2,), 4, 20)
   layer = layer._replace(wh=layer.wh.at[0, 3, 7].set(jnp.nan))
-  hs, (of_weights, _) = jax.jit(_both_ways, static_argnums=0)(
+  hs, (of_weights, _) = jax.jit(_with_gradients, static_argnums=0)(
       cells.load("lstm"), layer, xs, dhs
   )
   assert np.all(np.isfinite(hs[0]))  # that step has not seen it
@@ -147,7 +173,7 @@ def _lowered(cell, dtype=jnp.float32, platform="cpu"):
   arguments = jax.tree.map(
       lambda a: a.astype(dtype), _arguments("lstm", 2, (3,), 4, 5)
   )
-  traced = jax.jit(_both_ways, static_argnums=0).trace(cell, *arguments)
+  traced = jax.jit(_with_gradients, static_argnums=0).trace(cell, *arguments)
   return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -159,7 +185,7 @@ def test_kernels_serve_float32_on_cpu_and_cells_they_know():
       _lowered(lstm, platform="cuda"),
       _lowered(lstm, platform="tpu"),
       _lowered(lstm, dtype=jnp.bfloat16),
-      _lowered(lstm._replace(kernel=None)),
+      _lowered(_looped(lstm)),
   ):
     assert "weightspace." not in text
     assert "stablehlo.while" in text

@@ -1,15 +1,11 @@
 """The Cell contract."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import cells, recurrence
-from weightspace.recurrence import _kernels
-from weightspace.types import Layer
+from weightspace import cells
 
 HIDDEN = 5
 
@@ -145,33 +141,6 @@ def check_odd_gates(cell):
   )
 
 
-def check_kernel(cell):
-  """The kernels of that name compute the same, gradients included."""
-  if not (cell.kernel and _kernels.available()):
-    return
-  random = np.random.default_rng(0)
-  shapes = [(cell.gates, HIDDEN, 3), (cell.gates, HIDDEN, HIDDEN)]
-  shapes += [(cell.gates, HIDDEN)] * 2 + [(4, 2, 3), (4, 2, HIDDEN)]
-  *leaves, xs, dhs = (random.standard_normal(s, np.float32) for s in shapes)
-
-  @functools.partial(jax.jit, static_argnums=0)
-  def both_ways(cell, layer, xs):
-    hs, vjp = jax.vjp(
-        functools.partial(recurrence.unroll_layer, cell, 1), layer, xs
-    )
-    return hs, vjp(dhs)
-
-  results = (both_ways(c, Layer(*leaves), xs) for c in (cell, _looped(cell)))
-  jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-      *results,
-  )
-
-
-def _looped(cell):
-  return cell._replace(kernel=None)
-
-
 CHECKS = (
     check_gates,
     check_initial_state,
@@ -180,7 +149,6 @@ CHECKS = (
     check_combine,
     check_slope,
     check_odd_gates,
-    check_kernel,
 )
 
 
@@ -212,19 +180,6 @@ def _infinite_slope(h, gates):
   return jnp.sqrt(jnp.abs((gates - gates)[..., 0, :]))
 
 
-# Can be told only where kernels can be built
-KERNELS = {
-    "kernel of another activation": (
-        ELMAN._replace(activate=jnp.sin, slope=lambda gates: gates),
-        check_kernel,
-    ),
-    "kernel of another order of gates": (
-        LSTM._replace(update=lambda s, a: LSTM.update(s, a[..., ::-1, :])),
-        check_kernel,
-    ),
-}  # fmt: skip
-if not _kernels.available():
-  KERNELS = {}
 BROKEN = {
     "odd gate out of range": (LSTM._replace(odd_gates=(4,)), check_gates),
     "odd gate named twice": (GRU._replace(odd_gates=(2, 2)), check_gates),
@@ -279,7 +234,6 @@ BROKEN = {
         check_odd_gates,
     ),
     "even output": (ELMAN._replace(output=jnp.abs), check_odd_gates),
-    **KERNELS,
 }
 
 
@@ -290,8 +244,7 @@ def test_contract_rejects(broken, check):
 
 
 def test_every_check_rejects_something():
-  checks = set(CHECKS) if KERNELS else set(CHECKS) - {check_kernel}
-  assert {check for _, check in BROKEN.values()} == checks
+  assert {check for _, check in BROKEN.values()} == set(CHECKS)
 
 
 def test_the_nearest_cell_is_named():

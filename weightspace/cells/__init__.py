@@ -36,8 +36,6 @@ class Cell(NamedTuple):
     activate: (pre-activations) -> gates `[..., S, H]`; elementwise.
     slope: (gates) -> the derivative of `activate`, told from its result.
     update: (state, gates) -> state.
-    kernel: which of the kernels of `weightspace.recurrence` computes the same;
-      None: none, its sequences are loops of JAX.
   """
 
   gates: int
@@ -48,7 +46,6 @@ class Cell(NamedTuple):
   activate: Callable
   slope: Callable
   update: Callable
-  kernel: str | None = None
 
   def step(self, state, u: jax.Array, v: jax.Array):
     """The state after `state`, given the projections u and v `[..., G, H]`."""

@@ -19,5 +19,4 @@ CELL = Cell(
     activate=jnp.tanh,
     slope=lambda gates: 1 - gates**2,
     update=_update,
-    kernel="elman",
 )

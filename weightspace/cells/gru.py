@@ -41,5 +41,4 @@ CELL = Cell(
     activate=_activate,
     slope=_slope,
     update=_update,
-    kernel="gru",
 )

@@ -48,5 +48,4 @@ CELL = Cell(
     activate=_activate,
     slope=_slope,
     update=_update,
-    kernel="lstm",
 )

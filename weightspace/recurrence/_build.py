@@ -4,6 +4,7 @@ import atexit
 import ctypes
 import fcntl
 import hashlib
+import importlib.metadata
 import logging
 import os
 import pathlib
@@ -13,7 +14,6 @@ import subprocess
 import tempfile
 
 import jax
-import jaxlib
 
 _FOLDER = pathlib.Path(__file__).parent / "kernels"
 _SOURCE = "kernels.cc"
@@ -74,7 +74,8 @@ def _fingerprint(compiler):
       [compiler, "--version"], capture_output=True, check=True
   )
   digest.update(version.stdout)
-  digest.update(repr((_FLAGS, jaxlib.__version__, _processor())).encode())
+  others = _FLAGS, importlib.metadata.version("jaxlib"), _processor()
+  digest.update(repr(others).encode())
   return digest.hexdigest()[:20]
 
 

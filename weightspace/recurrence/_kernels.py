@@ -21,8 +21,8 @@ from weightspace import cells
 from weightspace.recurrence import _build
 from weightspace.types import Layer, Linear
 
-# For each cell: slots of gates, and the arrays [..., H] of its state
-_CELLS = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
+# By cell: slots of gates, and the arrays [..., H] of its state
+_SIZES = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
 _TARGETS = (
     "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
     "LinearForward", "LinearBackward",
@@ -60,15 +60,20 @@ def serve(*trees) -> bool:
 
 
 def know(cell: cells.Cell) -> bool:
-  """Whether there are kernels of that cell."""
-  return cell.kernel in _CELLS
+  """Whether there are kernels of that very cell, not of one made of it."""
+  return cell in _names()
+
+
+@functools.cache
+def _names():
+  return {cells.load(name): name for name in _SIZES}
 
 
 def forward(cell: cells.Cell, layer: Layer, xs: jax.Array):
   """Gates `[T, *batch, S * H]`; states after each step, `[T, *batch, H]`."""
   *batch, _ = xs.shape[1:]
   hidden = layer.bh.shape[-1]
-  slots, leaves = _CELLS[cell.kernel]
+  slots, leaves = _SIZES[_names()[cell]]
   xs = _merge_batch(xs)
   state = _floats(*xs.shape[:-1], hidden)
   gates, *leaves = _call(
@@ -166,7 +171,8 @@ def _floats(*shape):
 
 
 def _call(name, cell, results, *args, **options):
-  return _ffi(name, results, *args, attributes={"cell": cell.kernel}, **options)
+  attributes = {"cell": _names()[cell]}
+  return _ffi(name, results, *args, attributes=attributes, **options)
 
 
 def _ffi(

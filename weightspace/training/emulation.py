@@ -129,12 +129,32 @@ def emulate(model: Model, family: TaskFamily, params: Params, codes, data):
     what is not padding [T, B, k]; all float32.
   """
   inputs = jax.vmap(family.encode, out_axes=1)(data.task, data.sequences)
-  batch = inputs.shape[1:3]
-  codes = jnp.broadcast_to(codes[:, None], (*batch, codes.shape[-1]))
-  emulation = model.emulator.apply(params["emulator"], codes, inputs)
   original = jnp.moveaxis(data.log_probs.astype(jnp.float32), 2, 0)
   mask = jax.vmap(family.mask, out_axes=1)(data.sequences)
-  return emulation, original, mask
+  steps, *batch, _ = inputs.shape
+  # The longest sequences first: the kernels of `weightspace.recurrence` then
+  # leave out what follows the ends, which has no gradient.
+  order = jnp.argsort(-jnp.sum(mask, axis=0).ravel())
+  codes = jnp.repeat(codes, batch[1], axis=0)
+  emulation = model.emulator.apply(
+      params["emulator"],
+      _permute(codes[None], order)[0],
+      inputs.reshape(steps, -1, inputs.shape[-1])[:, order],
+  )
+  emulation = _permute(emulation, jnp.argsort(order))
+  return emulation.reshape(steps, *batch, -1), original, mask
+
+
+@jax.custom_vjp
+def _permute(a: jax.Array, order: jax.Array) -> jax.Array:
+  """`a[:, order]`, whose gradient is no scatter."""
+  return a[:, order]
+
+
+_permute.defvjp(
+    lambda a, order: (a[:, order], order),
+    lambda order, d: (d[:, jnp.argsort(order)], None),
+)
 
 
 def sequence_means(losses: jax.Array, mask: jax.Array) -> jax.Array:

@@ -261,7 +261,9 @@ INLINE void Propagate(Sizes n, int64_t t, int64_t first, int64_t unit,
   }
 }
 
-// gates become the gradients of pre-activations.
+// gates become the gradients of pre-activations. What follows the last gradient
+// of a sequence's outputs has none itself; a batch whose sequences are in the
+// order of their ends, the longest first, is spared the work.
 template <class Cell>
 void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
               const float* dhs, float* gates) {
@@ -275,8 +277,16 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
     float* panels = of_w.Get(RoundUp(n.hidden, N * kWidth) * depth);
     PackPanels<N>(wh, n.hidden, depth, n.hidden, panels);
     std::vector<Part> parts;
+    int64_t alive = 0;  // sequences before the first of those without gradient
     for (int64_t t = n.steps - 1; t >= 0; --t) {
       const int64_t first = t * n.batch;
+      int64_t last = n.batch;
+      while (last > alive && IsZero(dhs + (first + last - 1) * n.hidden,
+                                    n.hidden)) {
+        --last;
+      }
+      alive = last;
+      std::fill_n(gates + (first + alive) * row, (n.batch - alive) * row, 0.0f);
       for (int64_t unit = 0; unit < n.hidden; unit += N * kWidth) {
         parts.clear();
         for (const auto& [gate, count] : Runs(Cell::kHidden)) {
@@ -287,7 +297,7 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
               parts);
         }
         Tiles<N>(
-            n.batch, parts,
+            alive, parts,
             [&]<int M>(int64_t at, Vec(&sums)[M][N]) {
               for (int m = 0; m < M; ++m) {
                 for (int v = 0; v < N; ++v) {
@@ -326,28 +336,91 @@ void SumGates(int64_t rows, Sizes n, const float* das,
   }
 }
 
+// Rows that have gradients, copied together if others are worth leaving out.
+class Rows {
+ public:
+  Rows(int64_t rows, const float* das, int64_t size) : rows_(rows) {
+    for (int64_t r = 0; r < rows; ++r) {
+      if (!IsZero(das + r * size, size)) kept_.push_back(r);
+    }
+    all_ = count() > rows - rows / 8;
+    if (all_) kept_.clear();
+  }
+
+  int64_t count() const { return all_ ? rows_ : kept_.size(); }
+
+  bool all() const { return all_; }
+
+  // How many of them are among the first `rows`.
+  int64_t Before(int64_t rows) const {
+    return all_ ? rows
+                : std::lower_bound(kept_.begin(), kept_.end(), rows) -
+                      kept_.begin();
+  }
+
+  // The rows of `from`, of `size` floats each, `earlier` places before, but for
+  // those that have no such.
+  const float* Gather(const float* from, int64_t size, Scratch& scratch,
+                      int64_t earlier = 0) const {
+    if (all_) return from;
+    float* to = scratch.Get(kept_.size() * size);
+    float* at = to;
+    for (int64_t r : kept_) {
+      if (r < earlier) continue;
+      at = std::copy_n(from + (r - earlier) * size, size, at);
+    }
+    return to;
+  }
+
+  // The other way round: rows of `from` to where they belong, 0 elsewhere.
+  void Scatter(const float* from, int64_t size, float* to) const {
+    std::fill_n(to, rows_ * size, 0.0f);
+    for (int64_t r : kept_) {
+      std::copy_n(from, size, to + r * size);
+      from += size;
+    }
+  }
+
+ private:
+  int64_t rows_;
+  bool all_ = false;
+  std::vector<int64_t> kept_;
+};
+
 template <class Cell>
 void WeightGradients(Sizes n, const float* xs, const float* hs,
                      const float* das, float* dwx, float* dwh, float* dbx,
                      float* dbh) {
-  const int64_t rows = n.steps * n.batch, row = Cell::kSlots * n.hidden;
-  SumGates<Cell>(rows, n, n.inputs, xs, das, Cell::kInput, dwx);
+  static thread_local Scratch of_xs, of_hs, of_das;
+  const int64_t row = Cell::kSlots * n.hidden;
+  const Rows rows(n.steps * n.batch, das, row);
+  const int64_t count = rows.count();
+  xs = rows.Gather(xs, n.inputs, of_xs);
+  hs = rows.Gather(hs, n.hidden, of_hs, n.batch);
+  das = rows.Gather(das, row, of_das);
+  SumGates<Cell>(count, n, n.inputs, xs, das, Cell::kInput, dwx);
   // The first step read zeros
-  SumGates<Cell>(rows - n.batch, n, n.hidden, hs, das + n.batch * row,
+  const int64_t first = rows.Before(n.batch);
+  SumGates<Cell>(count - first, n, n.hidden, hs, das + first * row,
                  Cell::kHidden, dwh);
-  SumGates<Cell>(rows, n, das, Cell::kInput, dbx);
+  SumGates<Cell>(count, n, das, Cell::kInput, dbx);
   if (std::equal(Cell::kInput, Cell::kInput + Cell::kGates, Cell::kHidden)) {
     std::copy_n(dbx, Cell::kGates * n.hidden, dbh);
   } else {
-    SumGates<Cell>(rows, n, das, Cell::kHidden, dbh);
+    SumGates<Cell>(count, n, das, Cell::kHidden, dbh);
   }
 }
 
 template <class Cell>
 void InputGradients(Sizes n, const float* wx, const float* das, float* dxs) {
+  static thread_local Scratch of_das, of_dxs;
+  const int64_t row = Cell::kSlots * n.hidden;
+  const Rows rows(n.steps * n.batch, das, row);
+  das = rows.Gather(das, row, of_das);
+  float* out = rows.all() ? dxs : of_dxs.Get(rows.count() * n.inputs);
   // The slots of inputs are neighbours in every cell
-  Product(n.steps * n.batch, n.inputs, Cell::kGates * n.hidden, das,
-          Cell::kSlots * n.hidden, wx, dxs);
+  Product(rows.count(), n.inputs, Cell::kGates * n.hidden, das, row, wx, out);
+  if (!rows.all()) rows.Scatter(out, n.inputs, dxs);
 }
 
 }  // namespace weightspace

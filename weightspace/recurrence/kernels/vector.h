@@ -56,6 +56,14 @@ INLINE void Store(float* p, Vec x, int64_t count) {
 
 INLINE Vec Broadcast(float x) { return x - Vec{}; }
 
+// Whether all of them are 0.
+inline bool IsZero(const float* p, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (p[i] != 0.0f) return false;
+  }
+  return true;
+}
+
 INLINE Vec Reciprocal(Vec x) {
 #if defined(__AVX512F__)
   // 14 bits, then a step of Newton's; a division takes four times as long.
