@@ -5,7 +5,6 @@ import ctypes
 import fcntl
 import hashlib
 import importlib.metadata
-import logging
 import os
 import pathlib
 import platform
@@ -14,6 +13,7 @@ import subprocess
 import tempfile
 
 import jax
+from absl import logging
 
 _FOLDER = pathlib.Path(__file__).parent / "kernels"
 _SOURCE = "kernels.cc"

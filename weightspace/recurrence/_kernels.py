@@ -30,7 +30,10 @@ _TARGETS = (
 
 
 def available() -> bool:
-  """Whether there are kernels; builds them if need be."""
+  """Whether there are kernels; builds them if need be.
+
+  There are none where an accelerator is what arrays are on by default.
+  """
   return _library() is not None
 
 
@@ -42,6 +45,8 @@ def name() -> str:
 
 @functools.cache
 def _library():
+  if jax.default_backend() != "cpu":
+    return None
   library = _build.load()
   if library is not None:
     for target in _TARGETS:
@@ -161,7 +166,7 @@ def linear_gradients(layer: Linear, xs, dys):
 
 def _merge_batch(a):
   """`[T, *batch, X]` as `[T, B, X]`."""
-  if a.size == 0:
+  if a.size == 0:  # the memory of a cell that has none
     return a
   return a.reshape(len(a), -1, a.shape[-1])
 
