@@ -1,4 +1,4 @@
-// What XLA calls: for each network, one of the functions of layer.h or linear.h.
+// What XLA calls: for each network, a function of layer.h or linear.h.
 
 #include <string>
 #include <string_view>

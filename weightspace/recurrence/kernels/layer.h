@@ -21,7 +21,7 @@ struct Lstm {
   static constexpr int kInput[] = {0, 1, 2, 3}, kHidden[] = {0, 1, 2, 3};
   static constexpr bool kMemory = true;
 
-  // Pre-activations -> gates; before: the memory -> memory, output.
+  // Pre-activations -> gates; the memory before -> memory; -> the output.
   INLINE static void Forward(Vec (&a)[4], Vec& memory, Vec& h) {
     a[0] = Sigmoid(a[0]);
     a[1] = Sigmoid(a[1]);
@@ -34,7 +34,7 @@ struct Lstm {
   // Gates -> gradients of pre-activations. carry: gradient of the memory ->
   // that of the memory before.
   INLINE static void Backward(Vec (&a)[4], Vec memory, Vec before, Vec dh,
-                       Vec& carry) {
+                              Vec& carry) {
     const Vec seen = Tanh(memory);
     const Vec d = carry + dh * a[3] * (1.0f - seen * seen);
     carry = d * a[1];
@@ -51,7 +51,7 @@ struct Gru {
   static constexpr int kInput[] = {0, 1, 2}, kHidden[] = {0, 1, 3};
   static constexpr bool kMemory = false;
 
-  // Gates: r, z, n and what r multiplies.
+  // Gates: r, z, n and what r multiplies. h: the output before -> the output.
   INLINE static void Forward(Vec (&a)[4], Vec&, Vec& h) {
     a[0] = Sigmoid(a[0]);
     a[1] = Sigmoid(a[1]);
@@ -60,7 +60,8 @@ struct Gru {
   }
 
   // carry: what of the gradient goes past the product to the output before.
-  INLINE static void Backward(Vec (&a)[4], Vec, Vec before, Vec dh, Vec& carry) {
+  INLINE static void Backward(Vec (&a)[4], Vec, Vec before, Vec dh,
+                              Vec& carry) {
     dh += carry;
     carry = dh * a[1];
     const Vec r = a[0], z = a[1], n = a[2], v = a[3];
@@ -77,7 +78,9 @@ struct Elman {
   static constexpr int kInput[] = {0}, kHidden[] = {0};
   static constexpr bool kMemory = false;
 
-  INLINE static void Forward(Vec (&a)[1], Vec&, Vec& h) { h = a[0] = Tanh(a[0]); }
+  INLINE static void Forward(Vec (&a)[1], Vec&, Vec& h) {
+    h = a[0] = Tanh(a[0]);
+  }
 
   INLINE static void Backward(Vec (&a)[1], Vec, Vec, Vec dh, Vec&) {
     a[0] = dh * (1.0f - a[0] * a[0]);

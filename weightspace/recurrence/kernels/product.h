@@ -117,8 +117,8 @@ inline void AddParts(Part whole, std::vector<Part>& parts) {
   }
 }
 
-// The sum of products. For tiles of M rows `start<M>(row, sums)` says what it is
-// added to and `finish<M>(row, sums)` takes the result.
+// The sum of products. For tiles of M rows `start<M>(row, sums)` says what it
+// is added to and `finish<M>(row, sums)` takes the result.
 template <int N, class Start, class Finish>
 inline void Tiles(int64_t rows, const std::vector<Part>& parts, Start start,
                   Finish finish) {
@@ -220,8 +220,9 @@ void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
                               columns - first - n * kWidth);
           }
         }
-        Multiply(sums, own, as_is ? b + k * b_row + first : panels + first * part,
-                 as_is ? b_row : kWide, part);
+        const float* panel =
+            as_is ? b + k * b_row + first : panels + first * part;
+        Multiply(sums, own, panel, as_is ? b_row : kWide, part);
         for (int m = 0; m < M; ++m) {
           for (int n = 0; n < N; ++n) {
             Store(out + m * c_row + n * kWidth, sums[m][n],
@@ -245,8 +246,8 @@ void WithVectors(int64_t columns, F f) {
   }
 }
 
-// c [rows, columns] += a [rows, depth] b [depth, columns]. Rows of b lie `b_row`
-// apart, those of c `c_row`.
+// c [rows, columns] += a [rows, depth] b [depth, columns]. Rows of b lie
+// `b_row` apart, those of c `c_row`.
 inline void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
                        const float* b, int64_t b_row, float* c, int64_t c_row) {
   WithVectors(columns, [&]<int N>() {
