@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.zoo import example
-from weightspace import zoo
+from weightspace import recurrence, zoo
 from weightspace.zoo import files
 from zoo_gen import claims, repair
 
@@ -99,6 +99,22 @@ def test_a_zoo_of_other_software_is_refused(path):
   reseal(path, lambda d: d["software"].update(jax="0.4.1"))
   before = contents(path)
   with pytest.raises(ValueError, match=r"made with jax 0\.4\.1 \(here: "):
+    repaired(path)
+  assert contents(path) == before
+
+
+@pytest.mark.parametrize("change, made_with", [
+    (lambda software: software.update(kernels="others"), "others"),
+    (lambda software: software.pop("kernels"), "none"),  # from before these
+], ids=["others", "none"])  # fmt: skip
+def test_a_zoo_of_other_kernels_is_refused(
+    path, change, made_with, monkeypatch
+):
+  monkeypatch.setattr(recurrence, "kernels", lambda: "kernels-here")
+  flip(path / "shards" / "00002" / "weights.npy")
+  reseal(path, lambda d: change(d["software"]))
+  before = contents(path)
+  with pytest.raises(ValueError, match=f"made with kernels {made_with} "):
     repaired(path)
   assert contents(path) == before
 

@@ -135,25 +135,30 @@ def emulate(model: Model, family: TaskFamily, params: Params, codes, data):
   # The longest sequences first: the kernels of `weightspace.recurrence` then
   # leave out what follows the ends, which has no gradient.
   order = jnp.argsort(-jnp.sum(mask, axis=0).ravel())
+  back = jnp.argsort(order)
   codes = jnp.repeat(codes, batch[1], axis=0)
   emulation = model.emulator.apply(
       params["emulator"],
-      _permute(codes[None], order)[0],
+      _permute(codes, order, back, 0),
       inputs.reshape(steps, -1, inputs.shape[-1])[:, order],
   )
-  emulation = _permute(emulation, jnp.argsort(order))
+  emulation = _permute(emulation, back, order, 1)
   return emulation.reshape(steps, *batch, -1), original, mask
 
 
-@jax.custom_vjp
-def _permute(a: jax.Array, order: jax.Array) -> jax.Array:
-  """`a[:, order]`, whose gradient is no scatter."""
-  return a[:, order]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _permute(a: jax.Array, order: jax.Array, back: jax.Array, axis: int):
+  """`a` in another order along an axis; `back` undoes it.
+
+  Told both, its gradient is another permutation and no scatter.
+  """
+  del back
+  return jnp.take(a, order, axis)
 
 
 _permute.defvjp(
-    lambda a, order: (a[:, order], order),
-    lambda order, d: (d[:, jnp.argsort(order)], None),
+    lambda a, order, back, axis: (jnp.take(a, order, axis), back),
+    lambda axis, back, d: (jnp.take(d, back, axis), None, None),
 )
 
 

@@ -279,6 +279,7 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
     const int64_t depth = kG * n.hidden;
     float* panels = of_w.Get(RoundUp(n.hidden, N * kWidth) * depth);
     PackPanels<N>(wh, n.hidden, depth, n.hidden, panels);
+    const auto runs = Runs(Cell::kHidden);
     std::vector<Part> parts;
     int64_t alive = 0;  // sequences before the first of those without gradient
     for (int64_t t = n.steps - 1; t >= 0; --t) {
@@ -292,7 +293,7 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
       std::fill_n(gates + (first + alive) * row, (n.batch - alive) * row, 0.0f);
       for (int64_t unit = 0; unit < n.hidden; unit += N * kWidth) {
         parts.clear();
-        for (const auto& [gate, count] : Runs(Cell::kHidden)) {
+        for (const auto& [gate, count] : runs) {
           AddParts<N>(
               {gates + (first + n.batch) * row + Cell::kHidden[gate] * n.hidden,
                row, panels + unit * depth + gate * n.hidden * N * kWidth,
