@@ -1,5 +1,6 @@
 """Kernels compute what loops of JAX do, or step aside."""
 
+import ctypes
 import functools
 import logging
 import pathlib
@@ -15,7 +16,7 @@ import pytest
 from weightspace import cells, recurrence
 from weightspace.recurrence import _build, _kernels
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.types import Linear
+from weightspace.types import Linear, Weights
 
 needs_kernels = pytest.mark.skipif(
     not _kernels.available(), reason="no C++ compiler"
@@ -169,12 +170,251 @@ def test_a_network_that_diverged_stays_so():
   assert np.any(np.isnan(of_weights.wh))
 
 
+# Steps, strings, inputs, layers' units, outputs: as in SIZES, and blocks of
+# strings, vectors of outputs, and such that are not full
+WRITTEN = [
+    (12, 300, 6, (32, 32), 6),
+    (5, 40, 20, (20,), 20),
+    (4, 25, 3, (16, 5, 33), 2),
+    (3, 7, 2, (150, 3), 1),
+    (3, 1, 5, (1,), 5),
+]
+
+
+def _writers(name, steps, strings, inputs, hidden, outputs):
+  """Networks that prefer some symbols, and their draws."""
+  rnn = make_rnn(RNNSpec(name, hidden, inputs, outputs))
+  weights = jax.tree.map(lambda w: 3 * w, rnn.init(jax.random.key(3)))
+  draws = jax.random.uniform(jax.random.key(4), (steps, strings))
+  return rnn, weights, draws
+
+
+def _assert_written(rnn, weights, first, draws, found):
+  """Tokens are those of the draws, by distributions as of `rnn.unroll`."""
+  tokens, log_probs = found
+  outputs = rnn.spec.outputs
+  assert tokens.dtype == jnp.int32
+  assert tokens.shape == draws.shape
+  read = np.pad(tokens[:-1], ((1, 0), (0, 0)), constant_values=first)
+  logits = rnn.unroll(weights, jax.nn.one_hot(read, rnn.spec.inputs))
+  np.testing.assert_allclose(
+      log_probs, jax.nn.log_softmax(logits), rtol=1e-5, atol=2e-5
+  )
+  ends = np.cumsum(np.exp(np.asarray(log_probs, np.float64)), axis=-1)
+  ends = np.concatenate([np.zeros((*draws.shape, 1)), ends], axis=-1)
+  ends[..., -1] = 1
+  assert np.all((tokens >= 0) & (tokens < outputs))
+  place = np.asarray(tokens)[..., None]
+  low, high = (
+      np.take_along_axis(ends, place + i, axis=-1)[..., 0] for i in (0, 1)
+  )
+  assert np.all((low - 2e-6 <= draws) & (draws < high + 2e-6))
+
+
+@needs_kernels
+@pytest.mark.parametrize("how", [lambda cell: cell, _looped],
+                         ids=["kernel", "loop"])  # fmt: skip
+@pytest.mark.parametrize("sizes", WRITTEN, ids=str)
+@pytest.mark.parametrize("name", cells.names())
+def test_what_is_written_is_drawn_and_read_again(name, sizes, how):
+  rnn, weights, draws = _writers(name, *sizes)
+  first = sizes[2] - 1
+  run = jax.jit(functools.partial(recurrence.generate, how(cells.load(name))),
+                static_argnums=1)  # fmt: skip
+  found = run(weights, first, draws)
+  _assert_written(rnn, weights, first, draws, found)
+  if sizes[4] > 1 and sizes[1] > 1:
+    assert len(np.unique(found[0])) > 1
+
+
+@needs_kernels
+def test_strings_that_were_alike_may_part():
+  """Each string is what it would be alone, whichever others begin like it."""
+  rnn, weights, draws = _writers("lstm", 9, 200, 3, (8, 8), 2)
+  draws = draws.at[:6, ::2].set(draws[:6, :1])  # the same up to there
+  run = jax.jit(rnn.generate, static_argnums=1)
+  tokens, log_probs = run(weights, 2, draws)
+  assert len(np.unique(tokens[:6, ::2], axis=1).T) == 1
+  assert len(np.unique(tokens[:, ::2], axis=1).T) > 1
+  for i in range(0, 200, 17):
+    alone = run(weights, 2, draws[:, i : i + 1])
+    np.testing.assert_array_equal(alone[0][:, 0], tokens[:, i])
+    np.testing.assert_allclose(
+        alone[1][:, 0], log_probs[:, i], rtol=1e-5, atol=1e-6
+    )
+
+
+@needs_kernels
+@pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0),
+                                  (Weights(0, None), None),
+                                  (Weights(None, 0), 0)], ids=str)  # fmt: skip
+def test_writers_side_by_side_are_those_alone_to_the_bit(axes):
+  rnn, weights, draws = _writers("gru", 7, 50, 4, (18, 7), 3)
+  others = (
+      jax.tree.map(lambda w: jnp.stack([w, -w, 2 * w]), weights),
+      jnp.stack([draws, draws[::-1], draws / 2]),
+  )
+  of_weights = axes[0] if isinstance(axes[0], Weights) else Weights(
+      axes[0], axes[0]
+  )  # fmt: skip
+  chosen = (
+      Weights(*(
+          one if axis is None else many
+          for one, many, axis in zip(weights, others[0], of_weights)
+      )),
+      draws if axes[1] is None else others[1],
+  )  # fmt: skip
+  axes = of_weights, axes[1]
+
+  def run(weights, draws):
+    return rnn.generate(weights, 3, draws)
+
+  together = jax.jit(jax.vmap(run, axes))(*chosen)
+  for i in range(3):
+    own = (
+        Weights(*(
+            tree if axis is None else jax.tree.map(lambda a, i=i: a[i], tree)
+            for tree, axis in zip(chosen[0], of_weights)
+        )),
+        chosen[1] if axes[1] is None else chosen[1][i],
+    )  # fmt: skip
+    jax.tree.map(
+        lambda a, b, i=i: np.testing.assert_array_equal(a[i], b),
+        together,
+        jax.jit(run)(*own),
+    )
+
+
+@needs_kernels
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", cells.names())
+def test_what_a_diverged_network_writes_is_no_number_where_loops_say_so(
+    name, bad
+):
+  """Wherever it diverged; what has no distribution is symbol 0."""
+  cell = cells.load(name)
+  _, weights, draws = _writers(name, 4, 20, 6, (5, 18), 3)
+  leaves, treedef = jax.tree.flatten(weights)
+  kernel, loop = (
+      jax.jit(functools.partial(recurrence.generate, c), static_argnums=1)
+      for c in (cell, _looped(cell))
+  )
+  seen = 0
+  for i, leaf in enumerate(leaves):
+    broken = leaf.at[(-1,) * leaf.ndim].set(bad)
+    broken = treedef.unflatten([*leaves[:i], broken, *leaves[i + 1 :]])
+    tokens, log_probs = kernel(broken, 0, draws)
+    np.testing.assert_array_equal(
+        np.isnan(log_probs), np.isnan(loop(broken, 0, draws)[1])
+    )
+    assert np.all((tokens >= 0) & (tokens < 3))
+    no_number = np.isnan(log_probs[..., 0])
+    assert not np.any(tokens[no_number])
+    seen += np.any(no_number)
+  assert seen == len(leaves) if np.isnan(bad) else seen >= 3
+
+
+@needs_kernels
+def test_what_is_impossible_is_not_written():
+  """Not even by a draw of 0, or of nearly 1."""
+  _, weights, _ = _writers("lstm", 1, 1, 4, (5,), 4)
+  logits = jnp.array([-np.inf, 0.0, -np.inf, -np.inf])
+  weights = weights._replace(
+      readout=Linear(0 * weights.readout.w, logits)
+  )
+  draws = jnp.array([[0.0, 0.5, 1 - 2.0**-24]])
+  tokens, log_probs = recurrence.generate(cells.load("lstm"), weights, 0, draws)
+  np.testing.assert_array_equal(tokens, np.ones((1, 3)))
+  np.testing.assert_array_equal(log_probs[0, 0], logits)
+
+
+@pytest.mark.parametrize("first, outputs", [(3, 3), (-1, 3), (0, 4)])
+def test_a_network_that_cannot_read_what_it_writes_is_refused(first, outputs):
+  rnn, weights, draws = _writers("elman", 2, 2, 3, (4,), outputs)
+  with pytest.raises(ValueError, match="can't read all that it writes"):
+    rnn.generate(weights, first, draws)
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory):
+  """Functions of vector.h as such of arrays: `functions(name, xs)`."""
+  folder = tmp_path_factory.mktemp("functions")
+  source, library = folder / "functions.cc", folder / "functions.so"
+  one = (
+      'extern "C" void {0}(const float* x, float* y, long n) {{ for (long i ='
+      " 0; i < n; i += kWidth) Store(y + i, weightspace::{0}(Load(x + i, n -"
+      " i)), n - i); }}\n"
+  )
+  source.write_text(
+      '#include "vector.h"\nusing namespace weightspace;\n'
+      + "".join(map(one.format, ("Exp", "Log")))
+  )
+  compiler = _build.shutil.which(_build.os.environ.get("CXX", "c++"))
+  subprocess.run(
+      [compiler, *_build._FLAGS, f"-I{_build._FOLDER}", source, "-o", library],
+      check=True,
+  )
+  loaded = ctypes.CDLL(str(library))
+
+  def call(name, xs):
+    xs = np.ascontiguousarray(xs, np.float32)
+    ys = np.empty_like(xs)
+    getattr(loaded, name)(
+        *(a.ctypes.data_as(ctypes.c_void_p) for a in (xs, ys)),
+        ctypes.c_long(xs.size),
+    )
+    return xs.astype(np.float64), ys
+
+  return call
+
+
+@needs_kernels
+def test_exponentials_and_logarithms_are_right_everywhere(functions):
+  xs, found = functions("Exp", np.linspace(-87.3, 88, 100_001))
+  np.testing.assert_allclose(found, np.exp(xs), rtol=2e-7)
+  _, found = functions("Exp", [0, -0.0, -100, -1e30, -np.inf, np.nan])
+  np.testing.assert_array_equal(found, [1, 1, 0, 0, 0, np.nan])
+  near = 1 + np.linspace(-0.5, 2, 100_001)
+  far = np.exp(np.linspace(-87, 88, 100_001))
+  xs, found = functions("Log", np.concatenate([near, far]))
+  np.testing.assert_allclose(found, np.log(xs), rtol=2e-7)
+  _, found = functions("Log", [1, np.nan])
+  np.testing.assert_array_equal(found, [0, np.nan])
+
+
 def _lowered(cell, dtype=jnp.float32, platform="cpu"):
   arguments = jax.tree.map(
       lambda a: a.astype(dtype), _arguments("lstm", 2, (3,), 4, 5)
   )
   traced = jax.jit(_with_gradients, static_argnums=0).trace(cell, *arguments)
   return traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+@needs_kernels
+def test_kernels_write_in_float32_on_cpu_of_cells_they_know():
+  def lowered(cell, dtype=jnp.float32, platform="cpu"):
+    _, weights, draws = _writers("gru", 2, 3, 4, (5,), 3)
+    arguments = jax.tree.map(lambda a: a.astype(dtype), (weights, draws))
+    traced = jax.jit(
+        lambda weights, draws: recurrence.generate(cell, weights, 0, draws)
+    ).trace(*arguments)
+    return traced.lower(lowering_platforms=(platform,)).as_text()
+
+  gru = cells.load("gru")
+  assert lowered(gru).count("weightspace.GenerateStrings") == 1
+  for text in (
+      lowered(gru, platform="cuda"),
+      lowered(gru, platform="tpu"),
+      lowered(gru, dtype=jnp.bfloat16),
+      lowered(_looped(gru)),
+  ):
+    assert "weightspace." not in text
+    assert "stablehlo.while" in text
+  with jax.enable_x64(True):
+    _, weights, draws = _writers("gru", 2, 3, 4, (5,), 3)
+    double = jax.tree.map(lambda a: a.astype(jnp.float64), (weights, draws))
+    tokens, log_probs = recurrence.generate(gru, double[0], 0, double[1])
+    assert (tokens.dtype, log_probs.dtype) == (jnp.int32, jnp.float64)
 
 
 @needs_kernels

@@ -4,6 +4,7 @@ Time comes first and batch axes follow, `[T, *batch, I]`; a single sequence is
 `[T, I]`. Networks are batched by `jax.vmap` over weights.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from weightspace import cells
-from weightspace.recurrence import read_out, unroll_layer
+from weightspace import cells, recurrence
+from weightspace.recurrence import project, read_out, unroll_layer
 from weightspace.types import Key, Layer, Linear, Weights
 
 GATE, INPUT, OUTPUT = "gate", "input", "output"
@@ -62,6 +63,8 @@ class RNN(NamedTuple):
     step: (weights, state, x [*batch, I]) -> (state, y [*batch, V]).
     unroll: (weights, xs [T, *batch, I]) -> ys [T, *batch, V], from the
       initial state. Reverse-mode differentiable only.
+    generate: (weights, first token, draws [T, K] in [0, 1)) -> tokens [T, K]
+      int32, log-probabilities [T, K, V]: what it writes and reads itself.
     flatten: (weights) -> vector [P], in torch's `parameters()` order.
     unflatten: (vector [P]) -> weights.
   """
@@ -74,6 +77,7 @@ class RNN(NamedTuple):
   initial_state: Callable[[tuple[int, ...]], Any]
   step: Callable
   unroll: Callable
+  generate: Callable
   flatten: Callable[[Weights], jax.Array]
   unflatten: Callable[[jax.Array], Weights]
 
@@ -114,16 +118,6 @@ def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
         cell.initial_state((*batch, h), dtype) for h in spec.hidden
     )
 
-  def step(weights, state, x):
-    new = []
-    for layer, s in zip(weights.layers, state):
-      u = project(layer.wx, layer.bx, x)
-      v = project(layer.wh, layer.bh, cell.output(s))
-      new.append(cell.step(s, u, v))
-      x = cell.output(new[-1])
-    # Not `read_out`, whose gradient has no forward mode
-    return tuple(new), x @ weights.readout.w.T + weights.readout.b
-
   def unroll(weights, xs):
     for layer in weights.layers:
       xs = unroll_layer(cell, time_unroll, layer, xs)
@@ -150,8 +144,9 @@ def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
       size=sum(sizes),
       init=init,
       initial_state=initial_state,
-      step=step,
+      step=functools.partial(recurrence.step, cell),
       unroll=unroll,
+      generate=functools.partial(recurrence.generate, cell),
       flatten=flatten,
       unflatten=unflatten,
   )
@@ -186,11 +181,6 @@ def _axes(spec):
     )
     read = h
   return Weights(tuple(layers), Linear((OUTPUT, read), (OUTPUT,)))
-
-
-def project(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
-  """`w x + b`: w `[G, H, I]`, b `[G, H]`, x `[..., I]` -> `[..., G, H]`."""
-  return jnp.einsum("ghi,...i->...gh", w, x) + b
 
 
 def read_directly(

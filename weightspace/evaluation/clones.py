@@ -5,6 +5,7 @@ network's place: it writes strings, symbol by symbol, or reads digits, and is
 measured by what the zoo's networks were measured by.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from weightspace import tasks, zoo
 from weightspace.emulator import Emulator
 from weightspace.evaluation import codes as codes_lib
 from weightspace.keys import derive
+from weightspace.recurrence import generate_by
 from weightspace.tasks import TaskFamily
 from weightspace.training.pretrain import Pretrained
 
@@ -28,11 +30,14 @@ class Clone(NamedTuple):
     step: (weights, state, x [*batch, I]) -> (state, y [*batch, V]), which are
       log-probabilities, so logits too.
     unroll: (weights, xs [T, *batch, I]) -> ys [T, *batch, V].
+    generate: (weights, first token, draws [T, K]) -> tokens [T, K],
+      log-probabilities [T, K, V].
   """
 
   initial_state: Callable
   step: Callable
   unroll: Callable
+  generate: Callable
 
 
 def make_clone(emulator: Emulator) -> Clone:
@@ -48,7 +53,17 @@ def make_clone(emulator: Emulator) -> Clone:
     codes = jnp.broadcast_to(code, (*xs.shape[1:-1], code.shape[-1]))
     return emulator.apply(params, codes, xs)
 
-  return Clone(emulator.initial_state, step, unroll)
+  def generate(weights, first, draws):
+    params, _ = weights
+    return generate_by(
+        functools.partial(step, weights),
+        emulator.initial_state(draws.shape[1:]),
+        len(params["embedding"]),
+        first,
+        draws,
+    )
+
+  return Clone(emulator.initial_state, step, unroll, generate)
 
 
 def make_performance(emulator: Emulator, family: TaskFamily) -> Callable:

@@ -1,4 +1,4 @@
-"""A recurrent layer over a whole sequence, the read-out, and their gradients.
+"""Recurrent layers over a whole sequence, the read-out, and their gradients.
 
 Only what needs the step before stays in the loops over time. The products with
 the inputs come before the loop; backward, the gradients of inputs and weights
@@ -15,7 +15,13 @@ import jax
 
 from weightspace import cells
 from weightspace.recurrence import _kernels, _loops
-from weightspace.types import Layer, Linear
+from weightspace.recurrence._loops import generate_by, project, step
+from weightspace.types import Layer, Linear, Weights
+
+__all__ = [
+    "generate", "generate_by", "kernels", "project", "read_out", "step",
+    "unroll_layer",
+]  # fmt: skip
 
 
 def kernels() -> str:
@@ -90,6 +96,40 @@ def _read_out_backward(residuals, dys):
 
 
 read_out.defvjp(_read_out_forward, _read_out_backward)
+
+
+def generate(
+    cell: cells.Cell, weights: Weights, first: int, draws: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Lets a network write, from the initial state: it reads what it drew.
+
+  Symbol v is drawn where the draw is at least the probability of all symbols
+  before v and less than that with v; from what is not a number, symbol 0.
+
+  Args:
+    cell: what the hidden units do.
+    weights: of one network.
+    first: the token that all strings are begun with.
+    draws: `[T, K]`, uniform in [0, 1), of the weights' type.
+
+  Returns:
+    tokens `[T, K]` int32, without the first one; log-probabilities of all
+    `[T, K, V]`. Kernels have no derivative.
+
+  Raises:
+    ValueError: `first` or some output is none of the inputs.
+  """
+  inputs, outputs = weights.layers[0].wx.shape[-1], len(weights.readout.b)
+  if not 0 <= first < inputs or outputs > inputs:
+    raise ValueError(
+        f"a network with {inputs} inputs and {outputs} outputs can't read all"
+        f" that it writes after token {first}"
+    )
+  loop = functools.partial(_loops.generate, cell, first)
+  if not _kernels.know(cell):
+    return loop(weights, draws)
+  kernel = functools.partial(_kernels.generate, cell, first)
+  return _on_cpu(kernel, loop)(weights, draws)
 
 
 def _of_cell(cell, name, *static):

@@ -16,16 +16,17 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from weightspace import cells
 from weightspace.recurrence import _build
-from weightspace.types import Layer, Linear
+from weightspace.types import Layer, Linear, Weights
 
 # By cell: slots of gates, and the arrays [..., H] of its state
 _SIZES = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
 _TARGETS = (
     "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
-    "LinearForward", "LinearBackward",
+    "LinearForward", "LinearBackward", "GenerateStrings",
 )  # fmt: skip
 
 
@@ -164,6 +165,23 @@ def linear_gradients(layer: Linear, xs, dys):
   return Linear(dw, db), dxs.reshape(xs.shape)
 
 
+def generate(cell: cells.Cell, first: int, weights: Weights, draws):
+  """Tokens `[T, K]` int32, log-probabilities `[T, K, V]`; as of `_loops`."""
+  outputs = len(weights.readout.b)
+  return _call(
+      "GenerateStrings",
+      cell,
+      (
+          jax.ShapeDtypeStruct(draws.shape, jnp.int32),
+          _floats(*draws.shape, outputs),
+      ),
+      draws,
+      *weights.readout,
+      *jax.tree.leaves(weights.layers),
+      first=np.int32(first),
+  )
+
+
 def _merge_batch(a):
   """`[T, *batch, X]` as `[T, B, X]`."""
   if a.size == 0:  # the memory of a cell that has none
@@ -176,14 +194,21 @@ def _floats(*shape):
 
 
 def _call(name, cell, results, *args, **options):
-  attributes = {"cell": _names()[cell]}
-  return _ffi(name, results, *args, attributes=attributes, **options)
+  return _ffi(name, results, *args, cell=_names()[cell], **options)
 
 
 def _ffi(
-    name, results, *args, attributes=None, vmap_method="expand_dims", **options
+    name,
+    results,
+    *args,
+    vmap_method="expand_dims",
+    input_output_aliases=None,
+    **attributes,
 ):
   # More networks are one more axis, of size 1 in what serves all of them
   return jax.ffi.ffi_call(
-      f"weightspace.{name}", results, vmap_method=vmap_method, **options
-  )(*args, **(attributes or {}))
+      f"weightspace.{name}",
+      results,
+      vmap_method=vmap_method,
+      input_output_aliases=input_output_aliases,
+  )(*args, **attributes)

@@ -1,4 +1,4 @@
-"""The layer as loops of JAX, for any cell.
+"""Layers as loops of JAX, for any cell.
 
 Slots and units are merged into one axis `[..., S * H]`: XLA's CPU code for rows
 that long is twice as fast as for S rows of H. The activations overwrite the
@@ -6,10 +6,13 @@ projected inputs they were made of and are overwritten by the gradients, so that
 one buffer serves.
 """
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
-from weightspace.types import Layer, Linear
+from weightspace.types import Layer, Linear, Weights
 
 
 def forward(cell, time_unroll: int, layer: Layer, xs: jax.Array):
@@ -107,6 +110,57 @@ def linear_gradients(layer: Linear, xs, dys):
   """Gradients of the weights and of `xs`."""
   dw = _matrix(dys).T @ _matrix(xs)
   return Linear(dw, _sum_to(layer.b, dys)), dys @ layer.w
+
+
+def project(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+  """`w x + b`: w `[G, H, I]`, b `[G, H]`, x `[..., I]` -> `[..., G, H]`."""
+  return jnp.einsum("ghi,...i->...gh", w, x) + b
+
+
+def step(cell, weights: Weights, state, x: jax.Array):
+  """One step of all layers and the read-out; see `RNN`."""
+  new = []
+  for layer, s in zip(weights.layers, state):
+    u = project(layer.wx, layer.bx, x)
+    v = project(layer.wh, layer.bh, cell.output(s))
+    new.append(cell.step(s, u, v))
+    x = cell.output(new[-1])
+  # Not `linear`'s kernel, whose gradient has no forward mode
+  return tuple(new), linear(weights.readout, x)
+
+
+def generate(cell, first: int, weights: Weights, draws: jax.Array):
+  """Tokens `[T, K]` int32, log-probabilities `[T, K, V]`."""
+  layers, batch = weights.layers, draws.shape[1:]
+  state = tuple(
+      cell.initial_state((*batch, layer.bh.shape[-1]), layer.bh.dtype)
+      for layer in layers
+  )
+  return generate_by(
+      functools.partial(step, cell, weights),
+      state,
+      layers[0].wx.shape[-1],
+      first,
+      draws,
+  )
+
+
+def generate_by(
+    step: Callable, state, inputs: int, first: int, draws: jax.Array
+):
+  """The same by any `step`: (state, x `[K, I]`) -> (state, logits `[K, V]`)."""
+
+  def write(carry, u):
+    state, token = carry
+    state, logits = step(state, jax.nn.one_hot(token, inputs, dtype=u.dtype))
+    log_probs = jax.nn.log_softmax(logits)
+    # Inverse of the distribution function: one draw a symbol, not one a letter
+    passed = u[:, None] >= jnp.cumsum(jnp.exp(log_probs), axis=-1)[:, :-1]
+    token = jnp.sum(passed, axis=-1, dtype=jnp.int32)
+    return (state, token), (token, log_probs)
+
+  start = state, jnp.full(draws.shape[1:], first, jnp.int32)
+  return jax.lax.scan(write, start, draws)[1]
 
 
 def _uncombine(cell, layer, das):

@@ -156,20 +156,8 @@ def sample_strings(
     tokens [K, T + 1] int32, log-probabilities [T, K, V] float32.
   """
   draws = jax.random.uniform(derive(key, "draws"), (length - 1, count))
-
-  def step(carry, u):
-    state, token = carry
-    state, logits = rnn.step(weights, state, jax.nn.one_hot(token, VOCABULARY))
-    log_probs = jax.nn.log_softmax(logits)
-    # Inverse of the distribution function: one draw a symbol, not one a letter
-    passed = u[:, None] >= jnp.cumsum(jnp.exp(log_probs), axis=-1)[:, :-1]
-    token = jnp.sum(passed, axis=-1, dtype=jnp.int32)
-    return (state, token), (token, log_probs)
-
-  first = jnp.full((count,), BOS, jnp.int32)
-  start = (rnn.initial_state((count,)), first)
-  _, (tokens, log_probs) = jax.lax.scan(step, start, draws)
-  return jnp.concatenate([first[:, None], tokens.T], axis=1), log_probs
+  tokens, log_probs = rnn.generate(weights, BOS, draws)
+  return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS), log_probs
 
 
 def make(config: Config) -> TaskFamily:

@@ -106,4 +106,50 @@ INLINE Vec Tanh(Vec x) {
 
 INLINE Vec Sigmoid(Vec x) { return 0.5f + 0.5f * Tanh(0.5f * x); }
 
+typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+
+// 2^n e^r with r within half a log(2) of 0, Cephes' polynomial, to some 1e-7 of
+// the result. What would be smaller than all normal numbers is 0, what would be
+// larger than 2^127 stays below; NaN stays NaN.
+INLINE Vec Exp(Vec x) {
+  x = Clamp(x, 88.02f);
+  // Numbers of this size are whole, their last bits are n
+  const float whole = 12582912.0f;
+  const Vec shifted = x * 1.44269504088896341f + whole;
+  const Vec n = shifted - whole;
+  const Vec r = (x - n * 0.693359375f) + n * 2.12194440054690583e-4f;
+  Vec p = Broadcast(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const Ints power = ((Ints)shifted - (Ints)Broadcast(whole) + 127) << 23;
+  return p * (Vec)power;
+}
+
+// Of positive normal numbers: Cephes' logarithm of a fraction within a factor
+// sqrt(2) of 1, to some 1e-7 of the result, and its exponent's. NaN stays NaN.
+INLINE Vec Log(Vec x) {
+  // So that the exponent changes where the fraction is sqrt(1/2)
+  const Ints shifted = (Ints)x - 0x3f3504f3;
+  const Ints n = shifted >> 23;
+  const Vec e = __builtin_convertvector(n, Vec);
+  const Vec r = (Vec)((Ints)x - (n << 23)) - 1.0f;
+  Vec p = Broadcast(7.0376836292e-2f);
+  p = p * r - 1.1514610310e-1f;
+  p = p * r + 1.1676998740e-1f;
+  p = p * r - 1.2420140846e-1f;
+  p = p * r + 1.4249322787e-1f;
+  p = p * r - 1.6668057665e-1f;
+  p = p * r + 2.0000714765e-1f;
+  p = p * r - 2.4999993993e-1f;
+  p = p * r + 3.3333331174e-1f;
+  const Vec s = r * r;
+  const Vec y = r + (p * r * s - e * 2.12194440054690583e-4f - 0.5f * s) +
+                e * 0.693359375f;
+  return x == x ? y : x;
+}
+
 }  // namespace weightspace
