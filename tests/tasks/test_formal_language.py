@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 
 from weightspace import tasks
+from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.tasks import formal_language
 from weightspace.tasks.formal_language import (
@@ -322,6 +323,25 @@ def test_loss_is_the_mean_over_what_counts(mask_padding):
   ends = 1 if mask_padding else 35
   expected = (6 * np.log(10) + ends * np.log(2)) / (6 + ends)
   np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mask_padding", [False, True])
+@pytest.mark.parametrize("eval_batch", [3, 40])
+def test_strings_count_for_the_loss_as_often_as_they_are_drawn(
+    eval_batch, mask_padding
+):
+  p = np.array([0.1, 0.2, 0.05, 0.3, 0.15, 0.2])
+  network, task = constant_network(p), jnp.array([1, 0, -1])
+  family = make(
+      Config(eval_strings=4, eval_batch=eval_batch, mask_padding=mask_padding)
+  )
+  found = jax.jit(lambda: family.performance(KEY, task, RNN, network))()
+  batch = family.sample_batch(derive(KEY, "loss"), task, eval_batch)
+  assert len(np.unique(batch.targets, axis=1).T) > 1
+  losses = -np.log(p)[batch.targets]
+  np.testing.assert_allclose(
+      found["loss"], np.average(losses, weights=batch.mask), rtol=1e-5
+  )
 
 
 def test_accuracy_is_the_share_of_members():

@@ -168,13 +168,15 @@ def make(config: Config) -> TaskFamily:
         key, (3,), config.shift_min, config.shift_max + 1, jnp.int32
     )
 
-  def sample_batch(key, task, size):
+  def sample_n(key, task, size):
     m = shifts(task)
     low, high = jnp.maximum(0, -jnp.min(m)), config.max_n
     if config.always_fit:
       room = config.length - 2 - jnp.sum(m)
       high = jnp.minimum(high, room // len(LETTERS) + 1)
-    n = jax.random.randint(key, (size,), low, high, jnp.int32)
+    return jax.random.randint(key, (size,), low, high, jnp.int32)
+
+  def make_batch(task, n):
     tokens = write(task, n, config.length).T
     counts = _unpadded(tokens) if config.mask_padding else None
     return Batch(
@@ -182,6 +184,9 @@ def make(config: Config) -> TaskFamily:
         targets=tokens[1:],
         mask=jnp.ones(tokens[1:].shape) if counts is None else counts,
     )
+
+  def sample_batch(key, task, size):
+    return make_batch(task, sample_n(key, task, size))
 
   def rollouts(key, task, rnn, weights, count):
     del task  # the network writes what it believes in
@@ -201,16 +206,23 @@ def make(config: Config) -> TaskFamily:
     tokens, _ = sample_strings(
         derive(key, "strings"), rnn, weights, config.eval_strings, config.length
     )
-    batch = sample_batch(derive(key, "loss"), task, config.eval_batch)
+    # Strings differ by n alone: each is read once, however often it was drawn
+    n, times = jnp.unique(
+        sample_n(derive(key, "loss"), task, config.eval_batch),
+        return_counts=True,
+        size=min(config.eval_batch, config.max_n),
+    )
+    batch = make_batch(task, n)
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
     right = jax.nn.one_hot(batch.targets, VOCABULARY)
-    losses = -jnp.sum(right * log_probs, axis=-1) * batch.mask
+    losses = -jnp.sum(right * log_probs, axis=-1)
+    weight = batch.mask * times.astype(jnp.float32)
     return {
         "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
         "accuracy_counts": jnp.mean(
             is_member_by_counts(task, tokens), dtype=jnp.float32
         ),
-        "loss": jnp.sum(losses) / jnp.sum(batch.mask),
+        "loss": jnp.sum(losses * weight) / jnp.sum(weight),
     }
 
   def novelty(task):
