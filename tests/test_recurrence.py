@@ -328,6 +328,15 @@ def test_what_is_impossible_is_not_written():
   np.testing.assert_array_equal(log_probs[0, 0], logits)
 
 
+@needs_kernels
+def test_no_draw_is_beyond_the_last_symbol():
+  """Wherever rounding lets the probabilities end."""
+  _, weights, _ = _writers("elman", 1, 1, 5, (4,), 5)
+  draws = jnp.array([[1 - 2.0**-24, 1.0, np.inf]])
+  tokens, _ = recurrence.generate(cells.load("elman"), weights, 0, draws)
+  np.testing.assert_array_equal(tokens, np.full((1, 3), 4))
+
+
 @pytest.mark.parametrize("first, outputs", [(3, 3), (-1, 3), (0, 4)])
 def test_a_network_that_cannot_read_what_it_writes_is_refused(first, outputs):
   rnn, weights, draws = _writers("elman", 2, 2, 3, (4,), outputs)

@@ -25,8 +25,9 @@ from weightspace.types import Layer, Linear, Weights
 # By cell: slots of gates, and the arrays [..., H] of its state
 _SIZES = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
 _TARGETS = (
+    "GenerateStrings",
     "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
-    "LinearForward", "LinearBackward", "GenerateStrings",
+    "LinearForward", "LinearBackward",
 )  # fmt: skip
 
 
@@ -143,6 +144,23 @@ def input_gradients(cell: cells.Cell, layer: Layer, das):
   return dxs.reshape(*before, dxs.shape[-1])
 
 
+def generate(cell: cells.Cell, first: int, weights: Weights, draws):
+  """Tokens `[T, K]` int32, log-probabilities `[T, K, V]`; as of `_loops`."""
+  outputs = len(weights.readout.b)
+  return _call(
+      "GenerateStrings",
+      cell,
+      (
+          jax.ShapeDtypeStruct(draws.shape, jnp.int32),
+          _floats(*draws.shape, outputs),
+      ),
+      draws,
+      *weights.readout,
+      *jax.tree.leaves(weights.layers),
+      attributes={"first": np.int32(first)},
+  )
+
+
 def linear(layer: Linear, xs):
   """`xs` `[..., I]` as the layer maps them, `[..., V]`."""
   rows = xs.reshape(-1, xs.shape[-1])
@@ -165,23 +183,6 @@ def linear_gradients(layer: Linear, xs, dys):
   return Linear(dw, db), dxs.reshape(xs.shape)
 
 
-def generate(cell: cells.Cell, first: int, weights: Weights, draws):
-  """Tokens `[T, K]` int32, log-probabilities `[T, K, V]`; as of `_loops`."""
-  outputs = len(weights.readout.b)
-  return _call(
-      "GenerateStrings",
-      cell,
-      (
-          jax.ShapeDtypeStruct(draws.shape, jnp.int32),
-          _floats(*draws.shape, outputs),
-      ),
-      draws,
-      *weights.readout,
-      *jax.tree.leaves(weights.layers),
-      first=np.int32(first),
-  )
-
-
 def _merge_batch(a):
   """`[T, *batch, X]` as `[T, B, X]`."""
   if a.size == 0:  # the memory of a cell that has none
@@ -193,22 +194,15 @@ def _floats(*shape):
   return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
-def _call(name, cell, results, *args, **options):
-  return _ffi(name, results, *args, cell=_names()[cell], **options)
+def _call(name, cell, results, *args, attributes=None, **options):
+  attributes = {"cell": _names()[cell], **(attributes or {})}
+  return _ffi(name, results, *args, attributes=attributes, **options)
 
 
 def _ffi(
-    name,
-    results,
-    *args,
-    vmap_method="expand_dims",
-    input_output_aliases=None,
-    **attributes,
+    name, results, *args, attributes=None, vmap_method="expand_dims", **options
 ):
   # More networks are one more axis, of size 1 in what serves all of them
   return jax.ffi.ffi_call(
-      f"weightspace.{name}",
-      results,
-      vmap_method=vmap_method,
-      input_output_aliases=input_output_aliases,
-  )(*args, **attributes)
+      f"weightspace.{name}", results, vmap_method=vmap_method, **options
+  )(*args, **(attributes or {}))

@@ -76,6 +76,35 @@ ffi::Error WithCell(std::string_view name, F f) {
 // Size of the axis that is `place`th from the end.
 int64_t Axis(Dims dims, int place) { return dims[dims.size() - place]; }
 
+// `layers` are wx, wh, bx and bh of each layer in turn.
+ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
+                               Array draws, Array w, Array b,
+                               ffi::RemainingArgs layers,
+                               ffi::Result<ffi::Buffer<ffi::S32>> tokens,
+                               Result log_probs) {
+  std::vector<Array> arrays;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const auto array = layers.get<Array>(i);
+    if (array.has_error()) return array.error();
+    arrays.push_back(*array);
+  }
+  const Dims in = draws.dimensions(), of_w = w.dimensions();
+  return WithCell(cell, [&]<class Cell>() {
+    ForNetworks(log_probs->dimensions(), 3, [&](auto at) {
+      std::vector<LayerWeights> weights;
+      for (size_t i = 0; i < arrays.size(); i += 4) {
+        const Dims of_wx = arrays[i].dimensions();
+        weights.push_back({Axis(of_wx, 1), Axis(of_wx, 2), at(arrays[i]),
+                           at(arrays[i + 1]), at(arrays[i + 2]),
+                           at(arrays[i + 3])});
+      }
+      Generate<Cell>(Axis(in, 2), Axis(in, 1), first, weights,
+                     {Axis(of_w, 1), Axis(of_w, 2), at(w), at(b)}, at(draws),
+                     at(*tokens), at(*log_probs));
+    });
+  });
+}
+
 ffi::Error LayerForwardCall(std::string_view cell, Array xs, Array wx, Array wh,
                             Array bx, Array bh, Result gates, Result hs,
                             Result memories) {
@@ -148,37 +177,13 @@ ffi::Error LinearBackwardCall(Array w, Array xs, Array dys, Result dw,
   return ffi::Error::Success();
 }
 
-// `layers` are wx, wh, bx and bh of each layer in turn.
-ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
-                               Array draws, Array w, Array b,
-                               ffi::RemainingArgs layers,
-                               ffi::Result<ffi::Buffer<ffi::S32>> tokens,
-                               Result log_probs) {
-  std::vector<Array> arrays;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const auto array = layers.get<Array>(i);
-    if (array.has_error()) return array.error();
-    arrays.push_back(*array);
-  }
-  const Dims in = draws.dimensions(), of_w = w.dimensions();
-  return WithCell(cell, [&]<class Cell>() {
-    ForNetworks(log_probs->dimensions(), 3, [&](auto at) {
-      std::vector<LayerWeights> weights;
-      for (size_t i = 0; i < arrays.size(); i += 4) {
-        const Dims of_wx = arrays[i].dimensions();
-        weights.push_back({Axis(of_wx, 1), Axis(of_wx, 2), at(arrays[i]),
-                           at(arrays[i + 1]), at(arrays[i + 2]),
-                           at(arrays[i + 3])});
-      }
-      Generate<Cell>(Axis(in, 2), Axis(in, 1), first, weights,
-                     {Axis(of_w, 1), Axis(of_w, 2), at(w), at(b)}, at(draws),
-                     at(*tokens), at(*log_probs));
-    });
-  });
-}
-
 }  // namespace
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    GenerateStrings, GenerateStringsCall,
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int32_t>("first")
+        .Arg<Array>().Arg<Array>().Arg<Array>().RemainingArgs()
+        .Ret<ffi::Buffer<ffi::S32>>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerForward, LayerForwardCall,
     ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
@@ -203,10 +208,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearBackward, LinearBackwardCall,
     ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    GenerateStrings, GenerateStringsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int32_t>("first")
-        .Arg<Array>().Arg<Array>().Arg<Array>().RemainingArgs()
-        .Ret<ffi::Buffer<ffi::S32>>().Ret<Array>());
 
 }  // namespace weightspace
