@@ -119,6 +119,29 @@ def summed(
   )
 
 
+def row_by_row(f: Callable[[Any, Any], Any], mesh: Mesh) -> Callable:
+  """`f`, each device of its own rows; what is found of all of them, on all.
+
+  Left to itself, XLA has every device do the work of all where it meets a
+  kernel.
+
+  Args:
+    f: (what serves all rows, arrays of rows) -> arrays of those rows.
+    mesh: whose size divides the number of rows.
+  """
+  axis = mesh.axis_names[0]
+  of_own = jax.shard_map(
+      f,
+      mesh=mesh,
+      in_specs=(PartitionSpec(), PartitionSpec(axis)),
+      out_specs=PartitionSpec(axis),
+      check_vma=False,
+  )
+  return lambda shared, rows: jax.lax.with_sharding_constraint(
+      of_own(shared, rows), replicated(mesh)
+  )
+
+
 def from_first(tree: Any) -> Any:
   """The arrays of process 0; takes all processes, with trees of one shape."""
   if jax.process_count() == 1:

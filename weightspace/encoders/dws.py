@@ -142,7 +142,7 @@ class Lift(nn.Module):
   def __call__(self, fields: Fields) -> Fields:
     lifted = {}
     for key, x in fields.items():
-      y = nn.Dense(self.channels, use_bias=False)(x)
+      y = _modules.Dense(self.channels, use_bias=False)(x)
       for place, (name, _) in enumerate(key):
         if not _is_hidden(name):
           embedding = self.param(
@@ -183,14 +183,14 @@ class Layer(nn.Module):
     for axis, consumers in wanted.items():
       if axis in pools:
         x = jnp.concatenate(pools[axis], axis=-1)
-        dense = nn.Dense(len(consumers) * self.channels, use_bias=False)
+        dense = _modules.Dense(len(consumers) * self.channels, use_bias=False)
         parts = jnp.split(dense(x), len(consumers), axis=-1)
         received |= dict(zip(consumers, parts))
     even = [key for key in fields if _all_even(key)]
     diagonal = [
         key for key in fields if maximal and _is_square(key) and _is_even(key)
     ]
-    told = nn.Dense((len(even) + len(diagonal)) * self.channels)(
+    told = _modules.Dense((len(even) + len(diagonal)) * self.channels)(
         jnp.concatenate(scalars)
     )
     told = jnp.split(told, len(even) + len(diagonal))
@@ -211,7 +211,7 @@ class Layer(nn.Module):
     own = [x]
     if self.basis == "maximal" and key == key[::-1]:
       own.append(x.swapaxes(0, 1))
-    y += nn.Dense(self.channels, use_bias=False)(jnp.concatenate(own, -1))
+    y += _modules.Dense(self.channels, use_bias=False)(jnp.concatenate(own, -1))
     if (key, "rows") in received:
       y += received[key, "rows"][:, None]
     if (key, "columns") in received:
@@ -229,7 +229,7 @@ class Layer(nn.Module):
     for axis, parts in list(pools.items()):
       if axis[1] == ODD:
         x = jnp.concatenate(parts, axis=-1)
-        vectors[axis] = nn.Dense(self.channels, use_bias=False)(x)
+        vectors[axis] = _modules.Dense(self.channels, use_bias=False)(x)
     for key, x in fields.items():
       if len(key) == 2:
         for kept, pooled in (0, 1), (1, 0):
@@ -240,7 +240,7 @@ class Layer(nn.Module):
   def _activate(self, key, fields):
     x = fields[key]
     if not _all_even(key):
-      return x * nn.sigmoid(nn.Dense(self.channels)(jnp.abs(x)))
+      return x * nn.sigmoid(_modules.Dense(self.channels)(jnp.abs(x)))
     return nn.relu(x + _absolute(fields, key, self.channels))
 
 
@@ -257,7 +257,7 @@ def _absolute(fields, even, channels):
   ]
   if not odd:
     return 0.0
-  return nn.Dense(channels, use_bias=False)(jnp.concatenate(odd, axis=-1))
+  return _modules.Dense(channels, use_bias=False)(jnp.concatenate(odd, axis=-1))
 
 
 def _pool(fields, maximal):

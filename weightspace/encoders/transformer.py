@@ -70,7 +70,7 @@ class _Transformer(nn.Module):
   @nn.compact
   def __call__(self, rows):
     config = self.config
-    tokens = jnp.concatenate([nn.Dense(config.width)(r) for r in rows])
+    tokens = jnp.concatenate([_modules.Dense(config.width)(r) for r in rows])
     position = nn.initializers.normal(0.02)
     tokens += self.param("positions", position, tokens.shape)
     readout = self.param("readout", position, (1, config.width))
@@ -79,11 +79,11 @@ class _Transformer(nn.Module):
       # Nothing reads what the others would become in the last layer
       kept = 1 if layer == config.layers - 1 else len(tokens)
       normed = nn.LayerNorm()(tokens)
-      attend = nn.MultiHeadDotProductAttention(config.heads)
+      attend = _modules.Attention(config.heads)
       tokens = tokens[:kept] + attend(normed[:kept], normed)
       sizes = config.mlp * config.width, config.width
       tokens += _modules.MLP(sizes)(nn.LayerNorm()(tokens))
-    return nn.Dense(config.code)(nn.LayerNorm()(tokens[0]))
+    return _modules.Dense(config.code)(nn.LayerNorm()(tokens[0]))
 
 
 def make(config: Config, rnn: RNN, kind: str) -> Encoder:

@@ -27,7 +27,7 @@ _SIZES = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
 _TARGETS = (
     "GenerateStrings",
     "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
-    "LinearForward", "LinearBackward",
+    "LinearForward", "LinearBackward", "MatrixProduct",
 )  # fmt: skip
 
 
@@ -181,6 +181,26 @@ def linear_gradients(layer: Linear, xs, dys):
       dys.reshape(-1, dys.shape[-1]),
   )
   return Linear(dw, db), dxs.reshape(xs.shape)
+
+
+def product(turned: str, a, b):
+  """`a` `[B, M, K]` times `b` `[B, K, N]`, `[B, M, N]`; B may be 1 in one.
+
+  Args:
+    turned: "left" where `a` is `[B, K, M]`, "right" where `b` is `[B, N, K]`,
+      otherwise "none".
+    a: float32.
+    b: float32.
+  """
+  rows = a.shape[2] if turned == "left" else a.shape[1]
+  columns = b.shape[1] if turned == "right" else b.shape[2]
+  return _ffi(
+      "MatrixProduct",
+      _floats(max(len(a), len(b)), rows, columns),
+      a,
+      b,
+      attributes={"turned": turned},
+  )
 
 
 def _merge_batch(a):

@@ -261,12 +261,8 @@ def make_measure(
   devices = mesh.size if mesh is not None else 1
   at_once = devices * max(1, config.batch // devices)
 
-  def measure_one(params, batch, shape):
+  def measure_rows(shape, params, batch):
     rnn, encoder = model.rnns[shape], model.encoders[shape]
-    if mesh is not None:
-      params = jax.lax.with_sharding_constraint(
-          params, parallel.replicated(mesh)
-      )
     codes = jax.vmap(
         lambda v: encoder.apply(params["encoder"], rnn.unflatten(v))
     )(batch.vectors)
@@ -274,19 +270,17 @@ def make_measure(
     if not config.mask_padding:
       mask = jnp.ones_like(mask)
     losses = {n: divergences.load(n)(original, emulation) for n in names}
-    found = {
+    return {
         name: jnp.mean(sequence_means(loss, mask), axis=-1)
         for name, loss in losses.items()
     }
-    if mesh is None:
-      return found
-    return jax.lax.with_sharding_constraint(found, parallel.replicated(mesh))
 
   @functools.partial(jax.jit, static_argnames="shape")
   def measure_batch(params, batch, shape):
-    if not members:
-      return measure_one(params, batch, shape)
-    return jax.vmap(measure_one, (0, None, None))(params, batch, shape)
+    f = functools.partial(measure_rows, shape)
+    if mesh is not None:
+      f = parallel.row_by_row(f, mesh)
+    return (jax.vmap(f, (0, None)) if members else f)(params, batch)
 
   def place(leaf):
     if mesh is None:

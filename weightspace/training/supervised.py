@@ -287,17 +287,21 @@ def _program(
     f = mean if mesh is None else parallel.summed(mean, mesh)
     return f(params, key, step, data), {}
 
-  @functools.partial(jax.jit, static_argnames="shape")
-  def measure(params, data, places, shape):
+  def measure_rows(shape, shared, places):
+    params, data = shared
     codes = jax.vmap(
         lambda v: made[shape].apply(params["encoder"], rnns[shape].unflatten(v))
     )(data.vectors[places])
-    found = judge(
+    return judge(
         params, codes, {name: t[places] for name, t in data.targets.items()}
     )
-    if mesh is None:
-      return found
-    return jax.lax.with_sharding_constraint(found, parallel.replicated(mesh))
+
+  @functools.partial(jax.jit, static_argnames="shape")
+  def measure(params, data, places, shape):
+    f = functools.partial(measure_rows, shape)
+    if mesh is not None:
+      f = parallel.row_by_row(f, mesh)
+    return f((params, data), places)
 
   return _Program(init, loss, measure)
 

@@ -177,6 +177,22 @@ ffi::Error LinearBackwardCall(Array w, Array xs, Array dys, Result dw,
   return ffi::Error::Success();
 }
 
+// a [M, K] b [K, N], but for the factor that lies turned, if one does.
+ffi::Error ProductCall(std::string_view turned, Array a, Array b, Result c) {
+  const Dims of_a = a.dimensions(), out = c->dimensions();
+  const int64_t rows = Axis(out, 2), columns = Axis(out, 1);
+  const int64_t depth = Axis(of_a, turned == "left" ? 2 : 1);
+  ForNetworks(out, 2, [&](auto at) {
+    if (turned == "left") {
+      SumOuter(depth, rows, columns, at(a), rows, at(b), at(*c));
+    } else {
+      Product(rows, columns, depth, at(a), depth, at(b), at(*c), nullptr,
+              turned == "right");
+    }
+  });
+  return ffi::Error::Success();
+}
+
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
@@ -208,5 +224,9 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearBackward, LinearBackwardCall,
     ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    MatrixProduct, ProductCall,
+    ffi::Ffi::Bind().Attr<std::string_view>("turned").Arg<Array>().Arg<Array>()
+        .Ret<Array>());
 
 }  // namespace weightspace

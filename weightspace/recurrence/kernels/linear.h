@@ -10,14 +10,7 @@ namespace weightspace {
 inline void ApplyLinear(int64_t rows, int64_t inputs, int64_t outputs,
                         const float* w, const float* b, const float* xs,
                         float* ys) {
-  static thread_local Scratch of_w;
-  float* turned = of_w.Get(inputs * outputs);
-  for (int64_t i = 0; i < inputs; ++i) {
-    for (int64_t j = 0; j < outputs; ++j) {
-      turned[i * outputs + j] = w[j * inputs + i];
-    }
-  }
-  Product(rows, outputs, inputs, xs, inputs, turned, ys, b);
+  Product(rows, outputs, inputs, xs, inputs, w, ys, b, /*turned=*/true);
 }
 
 inline void LinearGradients(int64_t rows, int64_t inputs, int64_t outputs,

@@ -174,6 +174,29 @@ void PackPanels(const float* b, int64_t row, int64_t depth, int64_t columns,
   }
 }
 
+// The same of a b whose columns are what lies together, `column` apart.
+template <int N>
+void PackTurned(const float* b, int64_t column, int64_t depth, int64_t columns,
+                float* to) {
+  for (int64_t first = 0; first < columns; first += N * kWidth) {
+    for (int64_t k = 0; k < depth; k += kWidth) {
+      const int64_t rows = std::min<int64_t>(kWidth, depth - k);
+      for (int n = 0; n < N; ++n) {
+        const int64_t at = first + n * kWidth;
+        Vec block[kWidth] = {};
+        for (int64_t j = 0; j < std::min<int64_t>(kWidth, columns - at); ++j) {
+          block[j] = Load(b + (at + j) * column + k, rows);
+        }
+        Transpose(block);
+        for (int64_t i = 0; i < rows; ++i) {
+          Store(to + (k + i) * N * kWidth + n * kWidth, block[i]);
+        }
+      }
+    }
+    to += depth * N * kWidth;
+  }
+}
+
 inline int64_t RoundUp(int64_t count, int64_t unit) {
   return (count + unit - 1) / unit * unit;
 }
@@ -238,7 +261,11 @@ void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
 template <class F>
 void WithVectors(int64_t columns, F f) {
   if (columns > 2 * kWidth) {
-    f.template operator()<4>();
+    if (RoundUp(columns, 3 * kWidth) < RoundUp(columns, 4 * kWidth)) {
+      f.template operator()<3>();
+    } else {
+      f.template operator()<4>();
+    }
   } else if (columns > kWidth) {
     f.template operator()<2>();
   } else {
@@ -294,14 +321,18 @@ inline void SumRows(int64_t rows, int64_t outputs, const float* das,
 constexpr int64_t kRowsAtOnce = 192;
 
 // c [rows, columns] = a [rows, depth] b [depth, columns] + bias [columns]. Rows
-// of a lie `a_row` apart.
+// of a lie `a_row` apart. b may lie turned, [columns, depth].
 inline void Product(int64_t rows, int64_t columns, int64_t depth,
                     const float* a, int64_t a_row, const float* b, float* c,
-                    const float* bias = nullptr) {
+                    const float* bias = nullptr, bool turned = false) {
   static thread_local Scratch of_b;
   WithVectors(columns, [&]<int N>() {
     float* panels = of_b.Get(RoundUp(columns, N * kWidth) * depth);
-    PackPanels<N>(b, columns, depth, columns, panels);
+    if (turned) {
+      PackTurned<N>(b, depth, depth, columns, panels);
+    } else {
+      PackPanels<N>(b, columns, depth, columns, panels);
+    }
     std::vector<Part> parts;
     for (int64_t at = 0; at < rows; at += kRowsAtOnce) {
       for (int64_t first = 0; first < columns; first += N * kWidth) {

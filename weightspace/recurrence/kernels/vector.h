@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -55,6 +56,31 @@ INLINE void Store(float* p, Vec x, int64_t count) {
 }
 
 INLINE Vec Broadcast(float x) { return x - Vec{}; }
+
+// The first halves of two vectors, or the second ones, one number of each in
+// turn.
+template <bool kSecond, size_t... I>
+INLINE Vec Interleave(Vec a, Vec b, std::index_sequence<I...>) {
+  constexpr int kStart = kSecond ? kWidth / 2 : 0;
+  return __builtin_shufflevector(a, b,
+                                 (kStart + I / 2 + (I % 2 ? kWidth : 0))...);
+}
+
+// Rows become columns.
+INLINE void Transpose(Vec (&rows)[kWidth]) {
+  constexpr auto kPlaces = std::make_index_sequence<kWidth>();
+  for (int done = 1; done < kWidth; done *= 2) {
+    Vec next[kWidth];
+#pragma GCC unroll 8
+    for (int i = 0; i < kWidth / 2; ++i) {
+      const Vec a = rows[i], b = rows[i + kWidth / 2];
+      next[2 * i] = Interleave<false>(a, b, kPlaces);
+      next[2 * i + 1] = Interleave<true>(a, b, kPlaces);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) rows[i] = next[i];
+  }
+}
 
 // Whether all of them are 0.
 inline bool IsZero(const float* p, int64_t count) {

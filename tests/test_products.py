@@ -1,0 +1,158 @@
+"""Products are JAX's own, differentiated and batched alike."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from weightspace import products
+from weightspace.encoders import _modules
+from weightspace.recurrence import _kernels
+
+needs_kernels = pytest.mark.skipif(
+    not _kernels.available(), reason="no C++ compiler"
+)
+
+# Contracted axes, batch axes, shapes: plain, turned, several axes in a group,
+# axes out of order, batches before and amid, products too small for a kernel
+CASES = {
+    "plain": ((((1,), (0,)), ((), ())), (20, 30), (30, 40)),
+    "right turned": ((((1,), (1,)), ((), ())), (20, 30), (40, 30)),
+    "left turned": ((((0,), (0,)), ((), ())), (30, 20), (30, 40)),
+    "both turned": ((((0,), (1,)), ((), ())), (30, 20), (40, 30)),
+    "rows of rows": ((((2,), (0,)), ((), ())), (3, 9, 30), (30, 4, 12)),
+    "deep": ((((1, 2), (0, 1)), ((), ())), (20, 6, 8), (6, 8, 40)),
+    "deep, turned": ((((2, 1), (0, 1)), ((), ())), (20, 6, 8), (8, 6, 40)),
+    "heads": ((((3,), (3,)), ((0, 2), (0, 2))), (2, 20, 3, 16), (2, 25, 3, 16)),
+    "batch last": ((((0,), (1,)), ((2,), (0,))), (17, 33, 2), (2, 17, 19)),
+    "vector": ((((0,), (0,)), ((), ())), (20,), (20, 40)),
+    "inner": ((((0,), (0,)), ((), ())), (50,), (50,)),
+    "long": ((((0,), (0,)), ((), ())), (700, 48), (700, 240)),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request):
+  numbers, left, right = request.param
+  x, y = (
+      jax.random.normal(jax.random.key(i), shape)
+      for i, shape in enumerate((left, right))
+  )
+  return numbers, x, y
+
+
+def both(f, *args):
+  """`f` of ours and of JAX's product."""
+  for dot in (products.dot_general, jax.lax.dot_general):
+    yield jax.jit(functools.partial(f, dot))(*args)
+
+
+def assert_close(ours, theirs):
+  for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+    assert a.dtype == b.dtype
+    scale = max(1e-2, float(jnp.max(jnp.abs(b))))
+    np.testing.assert_allclose(a, b, atol=3e-5 * scale, rtol=0)
+
+
+def test_product(case):
+  numbers, x, y = case
+  assert_close(*both(lambda dot, x, y: dot(x, y, numbers), x, y))
+  eager = products.dot_general(x, y, numbers)
+  assert_close(eager, jax.lax.dot_general(x, y, numbers))
+
+
+def test_gradients_of_any_order_and_direction(case):
+  numbers, x, y = case
+
+  def loss(dot, x, y):
+    return jnp.mean(jnp.sin(dot(x, y, numbers)))
+
+  def derivatives(dot, x, y):
+    gradient = jax.grad(functools.partial(loss, dot), (0, 1))
+    tangents = jnp.cos(x), jnp.cos(y)
+    return jax.jvp(gradient, (x, y), tangents)
+
+  assert_close(*both(derivatives, x, y))
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 1), (1, 0)])
+def test_batches_of_either_factor_and_their_gradients(case, axes):
+  numbers, x, y = case
+  x, y = (
+      a if axis is None else jnp.stack([a, a + 1, a - 1], axis)
+      for a, axis in zip((x, y), axes)
+  )
+
+  def value_and_gradients(dot, x, y):
+    def loss(x, y):
+      out = jax.vmap(lambda x, y: dot(x, y, numbers), axes)(x, y)
+      return jnp.mean(jnp.sin(out)), out
+
+    return jax.value_and_grad(loss, (0, 1), has_aux=True)(x, y)
+
+  assert_close(*both(value_and_gradients, x, y))
+
+
+def test_gradient_of_shared_weights_is_one_product():
+  """Not one for each network, summed afterwards."""
+  xs, w = jnp.ones((5, 20, 16)), jnp.ones((16, 24))
+
+  def loss(w):
+    return jnp.sum(jax.vmap(lambda x: _dense(x, w))(xs) ** 2)
+
+  jaxpr = jax.make_jaxpr(jax.grad(loss))(w).jaxpr
+  shapes = [
+      equation.outvars[0].aval.shape
+      for equation in jaxpr.eqns
+      if equation.primitive.name in ("matrix_product", "dot_general")
+  ]
+  assert shapes[-1] in ((16, 24), (24, 16))
+
+
+def _dense(x, w):
+  return products.dot_general(x, w, (((1,), (0,)), ((), ())))
+
+
+@needs_kernels
+def test_who_computes_it():
+  def lowered(x, platform):
+    w = jnp.ones((16, 24), x.dtype)
+    traced = jax.jit(_dense).trace(x, w)
+    return traced.lower(lowering_platforms=(platform,)).as_text()
+
+  rows = jnp.ones((20, 16))
+  assert "MatrixProduct" in lowered(rows, "cpu")
+  assert "MatrixProduct" not in lowered(rows, "cuda")
+  assert "MatrixProduct" not in lowered(rows.astype(jnp.bfloat16), "cpu")
+  assert "MatrixProduct" not in lowered(rows[:2], "cpu")
+
+
+def test_checkpoints_and_loops():
+  x, w = jax.random.normal(jax.random.key(0), (2, 20, 20))
+
+  def loss(dot, w):
+    @jax.checkpoint
+    def layer(x, _):
+      return jnp.tanh(dot(x, w, (((1,), (0,)), ((), ())))), None
+
+    return jnp.sum(jax.lax.scan(layer, x, length=4)[0])
+
+  def gradient(dot, w):
+    return jax.grad(functools.partial(loss, dot))(w)
+
+  assert_close(*both(gradient, w))
+
+
+def test_layers_have_the_params_and_results_of_flax():
+  x = jax.random.normal(jax.random.key(0), (2, 21, 24))
+  for ours, theirs in (
+      (_modules.Dense(40), nn.Dense(40)),
+      (_modules.Attention(3), nn.MultiHeadDotProductAttention(3)),
+  ):
+    params = theirs.init(jax.random.key(1), x)
+    mine = ours.init(jax.random.key(1), x)
+    jax.tree.map(np.testing.assert_array_equal, mine, params)
+    assert_close(ours.apply(params, x), theirs.apply(params, x))
