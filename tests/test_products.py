@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import products
+from weightspace import kernels, products
 from weightspace.encoders import _modules
-from weightspace.recurrence import _kernels
 
 needs_kernels = pytest.mark.skipif(
-    not _kernels.available(), reason="no C++ compiler"
+    not kernels.available(), reason="no C++ compiler"
 )
 
 # Contracted axes, batch axes, shapes: plain, turned, several axes in a group,

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import cells, recurrence
-from weightspace.recurrence import _build, _kernels
+from weightspace import cells, kernels, recurrence
+from weightspace.kernels import _build
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.types import Linear, Weights
 
 needs_kernels = pytest.mark.skipif(
-    not _kernels.available(), reason="no C++ compiler"
+    not kernels.available(), reason="no C++ compiler"
 )
 # Steps, batch, inputs, units: widths that fill vectors, panels and tiles and
 # such that do not; sums of one share and of several.
@@ -464,7 +464,7 @@ def compiler(tmp_path, monkeypatch):
 def test_kernels_are_built_once_and_anew_where_a_source_changes(
     compiler, tmp_path, monkeypatch
 ):
-  real = _kernels._library()._name
+  real = kernels._library()._name
   calls = compiler(f'cp {real} "$2"')
   assert _build.load() is not None
   assert _build.load() is not None
@@ -486,7 +486,7 @@ def test_kernels_are_built_once_and_anew_where_a_source_changes(
 def test_a_cache_that_cannot_be_written_is_done_without(
     compiler, tmp_path, monkeypatch
 ):
-  real = _kernels._library()._name
+  real = kernels._library()._name
   compiler(f'cp {real} "$2"')
   file = tmp_path / "file"
   file.touch()
@@ -522,9 +522,9 @@ def test_kernels_can_be_left_out():
   """In a process of its own, where nothing is loaded yet."""
   code = """
 import jax, jax.numpy as jnp
-from weightspace import recurrence
+from weightspace import kernels
 from weightspace.rnn import RNNSpec, make_rnn
-assert recurrence.kernels() == "none"
+assert kernels.name() == "none"
 rnn = make_rnn(RNNSpec("gru", (3,), 2, 2))
 ys = jax.jit(rnn.unroll)(rnn.init(jax.random.key(0)), jnp.ones((4, 2)))
 assert ys.shape == (4, 2)

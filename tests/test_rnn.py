@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import cells
-from weightspace.recurrence import _kernels
+from weightspace import cells, kernels
 from weightspace.rnn import RNNSpec, make_rnn, tree_map_axes
 from weightspace.types import Layer, Linear, Weights
 
@@ -116,7 +115,7 @@ def test_unroll_equals_step_in_a_loop(spec, batch):
 @pytest.fixture
 def loops(monkeypatch):
   """Layers are loops of JAX, not kernels."""
-  monkeypatch.setattr(_kernels, "available", lambda: False)
+  monkeypatch.setattr(kernels, "available", lambda: False)
 
 
 @pytest.fixture(params=["kernels", "loops"])
@@ -124,7 +123,7 @@ def way(request):
   """Both ways to compute a layer; kernels where they can be built."""
   if request.param == "loops":
     request.getfixturevalue("loops")
-  elif not _kernels.available():
+  elif not kernels.available():
     pytest.skip("no kernels here")
 
 

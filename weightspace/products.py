@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from weightspace.recurrence import _kernels
+from weightspace import kernels
 
 # Rows, columns and depth of which XLA's own product is as fast
 _FEW = 8
@@ -45,7 +45,7 @@ def dot_general(
     *args: as there.
     **options: as there.
   """
-  if not _kernels.serve(lhs, rhs):
+  if not kernels.serve(lhs, rhs):
     return jax.lax.dot_general(lhs, rhs, dimension_numbers, *args, **options)
   (contracted, others), (batch, batches) = dimension_numbers
   left, right = list(range(lhs.ndim)), [None] * rhs.ndim
@@ -145,7 +145,13 @@ def _by_kernel(lhs, rhs, *, labels):
   count, m, n, k = extents
   lhs = lhs.reshape(count, *((k, m) if turned == "left" else (m, k)))
   rhs = rhs.reshape(count, *((n, k) if turned == "right" else (k, n)))
-  product = _kernels.product(turned, lhs, rhs)
+  product = kernels.call(
+      "MatrixProduct",
+      kernels.floats(count, m, n),
+      lhs,
+      rhs,
+      attributes={"turned": turned},
+  )
   made = batch + rows + columns
   product = product.reshape([sizes[a] for a in made])
   return _arrange(product, made, out)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.zoo import example
-from weightspace import recurrence, zoo
+from weightspace import kernels, zoo
 from weightspace.zoo import files
 from zoo_gen import claims, repair
 
@@ -110,7 +110,7 @@ def test_a_zoo_of_other_software_is_refused(path):
 def test_a_zoo_of_other_kernels_is_refused(
     path, change, made_with, monkeypatch
 ):
-  monkeypatch.setattr(recurrence, "kernels", lambda: "kernels-here")
+  monkeypatch.setattr(kernels, "name", lambda: "kernels-here")
   flip(path / "shards" / "00002" / "weights.npy")
   reseal(path, lambda d: change(d["software"]))
   before = contents(path)

@@ -13,23 +13,15 @@ import functools
 
 import jax
 
-from weightspace import cells
+from weightspace import cells, kernels
 from weightspace.recurrence import _kernels, _loops
 from weightspace.recurrence._loops import generate_by, project, step
 from weightspace.types import Layer, Linear, Weights
 
 __all__ = [
-    "generate", "generate_by", "kernels", "project", "read_out", "step",
+    "generate", "generate_by", "project", "read_out", "step",
     "unroll_layer",
 ]  # fmt: skip
-
-
-def kernels() -> str:
-  """Which kernels serve on CPU: what they were built of, or "none".
-
-  Others round differently, so that networks trained with them have other bits.
-  """
-  return _kernels.name()
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -144,7 +136,7 @@ def _on_cpu(kernel, loop):
   """`kernel` on CPU where it serves, else `loop`."""
 
   def choose(*args):
-    if not _kernels.serve(args):
+    if not kernels.serve(args):
       return loop(*args)
     return jax.lax.platform_dependent(*args, cpu=kernel, default=loop)
 

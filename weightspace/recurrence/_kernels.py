@@ -1,69 +1,22 @@
-"""The layer on CPU, each pass over a sequence as one kernel in C++.
+"""The layer on CPU, each pass over a sequence as one kernel.
 
 XLA makes some fifty small kernels of a step of time. Here weights are packed
 once a sequence, and the gates of a step are made while the products they are of
-are still in registers. The C++ compiler of the machine builds the kernels for
-its processor when they are first needed, and a cache keeps them. Where there is
-none, `available` says so and `_loops` serves.
-
-Environment variables: `WEIGHTSPACE_KERNELS=0` does without; `CXX` names the
-compiler, by default `c++`; `WEIGHTSPACE_CACHE` the folder they are kept in, by
-default `~/.cache/weightspace`.
+are still in registers.
 """
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import cells
-from weightspace.recurrence import _build
+from weightspace import cells, kernels
+from weightspace.kernels import floats
 from weightspace.types import Layer, Linear, Weights
 
 # By cell: slots of gates, and the arrays [..., H] of its state
 _SIZES = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
-_TARGETS = (
-    "GenerateStrings",
-    "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
-    "LinearForward", "LinearBackward", "MatrixProduct",
-)  # fmt: skip
-
-
-def available() -> bool:
-  """Whether there are kernels; builds them if need be.
-
-  There are none where an accelerator is what arrays are on by default.
-  """
-  return _library() is not None
-
-
-def name() -> str:
-  """Which kernels serve: what they were built of, or "none"."""
-  library = _library()
-  return "none" if library is None else pathlib.Path(library._name).stem
-
-
-@functools.cache
-def _library():
-  if jax.default_backend() != "cpu":
-    return None
-  library = _build.load()
-  if library is not None:
-    for target in _TARGETS:
-      jax.ffi.register_ffi_target(
-          f"weightspace.{target}",
-          jax.ffi.pycapsule(getattr(library, target)),
-          platform="cpu",
-      )
-  return library
-
-
-def serve(*trees) -> bool:
-  """Whether there are kernels for these arrays on CPU."""
-  floats = all(a.dtype == jnp.float32 for a in jax.tree.leaves(trees))
-  return floats and available()
 
 
 def know(cell: cells.Cell) -> bool:
@@ -82,14 +35,14 @@ def forward(cell: cells.Cell, layer: Layer, xs: jax.Array):
   hidden = layer.bh.shape[-1]
   slots, leaves = _SIZES[_names()[cell]]
   xs = _merge_batch(xs)
-  state = _floats(*xs.shape[:-1], hidden)
+  state = floats(*xs.shape[:-1], hidden)
   gates, *leaves = _call(
       "LayerForward",
       cell,
       (
-          _floats(*xs.shape[:-1], slots * hidden),
+          floats(*xs.shape[:-1], slots * hidden),
           state,
-          state if leaves == 2 else _floats(0, 0, 0),
+          state if leaves == 2 else floats(0, 0, 0),
       ),
       xs,
       *layer,
@@ -109,7 +62,7 @@ def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
   das = _call(
       "LayerBackward",
       cell,
-      _floats(*gates_.shape),
+      floats(*gates_.shape),
       gates_,
       layer.wh,
       output,
@@ -124,7 +77,7 @@ def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
 
 def weight_gradients(cell: cells.Cell, layer: Layer, xs, hs, das) -> Layer:
   """Gradients of the weights; as of `_loops`."""
-  shapes = tuple(_floats(*leaf.shape) for leaf in layer)
+  shapes = tuple(floats(*leaf.shape) for leaf in layer)
   return Layer(
       *_call("LayerWeights", cell, shapes, *map(_merge_batch, (xs, hs, das)))
   )
@@ -137,7 +90,7 @@ def input_gradients(cell: cells.Cell, layer: Layer, das):
   dxs = _call(
       "LayerInputs",
       cell,
-      _floats(*das.shape[:-1], layer.wx.shape[-1]),
+      floats(*das.shape[:-1], layer.wx.shape[-1]),
       layer.wx,
       das,
   )
@@ -152,7 +105,7 @@ def generate(cell: cells.Cell, first: int, weights: Weights, draws):
       cell,
       (
           jax.ShapeDtypeStruct(draws.shape, jnp.int32),
-          _floats(*draws.shape, outputs),
+          floats(*draws.shape, outputs),
       ),
       draws,
       *weights.readout,
@@ -164,8 +117,8 @@ def generate(cell: cells.Cell, first: int, weights: Weights, draws):
 def linear(layer: Linear, xs):
   """`xs` `[..., I]` as the layer maps them, `[..., V]`."""
   rows = xs.reshape(-1, xs.shape[-1])
-  ys = _ffi(
-      "LinearForward", _floats(len(rows), len(layer.b)), layer.w, layer.b, rows
+  ys = kernels.call(
+      "LinearForward", floats(len(rows), len(layer.b)), layer.w, layer.b, rows
   )
   return ys.reshape(*xs.shape[:-1], -1)
 
@@ -173,34 +126,14 @@ def linear(layer: Linear, xs):
 def linear_gradients(layer: Linear, xs, dys):
   """Gradients of the weights and of `xs`."""
   rows = xs.reshape(-1, xs.shape[-1])
-  dw, db, dxs = _ffi(
+  dw, db, dxs = kernels.call(
       "LinearBackward",
-      tuple(_floats(*a.shape) for a in (layer.w, layer.b, rows)),
+      tuple(floats(*a.shape) for a in (layer.w, layer.b, rows)),
       layer.w,
       rows,
       dys.reshape(-1, dys.shape[-1]),
   )
   return Linear(dw, db), dxs.reshape(xs.shape)
-
-
-def product(turned: str, a, b):
-  """`a` `[B, M, K]` times `b` `[B, K, N]`, `[B, M, N]`; B may be 1 in one.
-
-  Args:
-    turned: "left" where `a` is `[B, K, M]`, "right" where `b` is `[B, N, K]`,
-      otherwise "none".
-    a: float32.
-    b: float32.
-  """
-  rows = a.shape[2] if turned == "left" else a.shape[1]
-  columns = b.shape[1] if turned == "right" else b.shape[2]
-  return _ffi(
-      "MatrixProduct",
-      _floats(max(len(a), len(b)), rows, columns),
-      a,
-      b,
-      attributes={"turned": turned},
-  )
 
 
 def _merge_batch(a):
@@ -210,19 +143,6 @@ def _merge_batch(a):
   return a.reshape(len(a), -1, a.shape[-1])
 
 
-def _floats(*shape):
-  return jax.ShapeDtypeStruct(shape, jnp.float32)
-
-
 def _call(name, cell, results, *args, attributes=None, **options):
   attributes = {"cell": _names()[cell], **(attributes or {})}
-  return _ffi(name, results, *args, attributes=attributes, **options)
-
-
-def _ffi(
-    name, results, *args, attributes=None, vmap_method="expand_dims", **options
-):
-  # More networks are one more axis, of size 1 in what serves all of them
-  return jax.ffi.ffi_call(
-      f"weightspace.{name}", results, vmap_method=vmap_method, **options
-  )(*args, **(attributes or {}))
+  return kernels.call(name, results, *args, attributes=attributes, **options)

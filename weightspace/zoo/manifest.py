@@ -17,7 +17,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from weightspace import recurrence
+from weightspace import kernels
 from weightspace.rnn import RNNSpec
 from weightspace.zoo import files
 from weightspace.zoo.schema import ZooSpec, check_version
@@ -83,7 +83,7 @@ def software(
   """Versions of Python and of what computes the contents of a zoo."""
   versions = {
       "python": platform.python_version(),
-      "kernels": recurrence.kernels(),
+      "kernels": kernels.name(),
   }
   for package in packages:
     try:

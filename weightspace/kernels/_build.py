@@ -15,7 +15,7 @@ import tempfile
 import jax
 from absl import logging
 
-_FOLDER = pathlib.Path(__file__).parent / "kernels"
+_FOLDER = pathlib.Path(__file__).parent
 _SOURCE = "kernels.cc"
 _FLAGS = (
     "-std=c++20", "-O2", "-march=native", "-fPIC", "-shared", "-w",
@@ -29,7 +29,7 @@ def load() -> ctypes.CDLL | None:
   compiler = shutil.which(os.environ.get("CXX", "c++"))
   if compiler is None:
     logging.info(
-        "no C++ compiler: recurrent layers are computed by XLA on CPU, which"
+        "no C++ compiler: layers and products are computed by XLA on CPU, which"
         " takes about twice as long; install g++ or clang++, or set CXX"
     )
     return None
@@ -38,8 +38,8 @@ def load() -> ctypes.CDLL | None:
   except (OSError, subprocess.SubprocessError) as error:
     why = getattr(error, "stderr", None) or str(error)
     logging.warning(
-        "recurrent layers are computed by XLA on CPU, which takes about twice"
-        " as long: %s failed to build %s: %s",
+        "layers and products are computed by XLA on CPU, which takes up to"
+        " twice as long: %s failed to build %s: %s",
         compiler,
         _FOLDER / _SOURCE,
         why.strip()[-2000:],

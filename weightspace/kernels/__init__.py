@@ -1,0 +1,76 @@
+"""Kernels in C++ for CPU, where XLA spends its time on small operations.
+
+The C++ compiler of the machine builds them for its processor when they are
+first needed, and a cache keeps them. Where there is none, `available` says so.
+
+Environment variables: `WEIGHTSPACE_KERNELS=0` does without; `CXX` names the
+compiler, by default `c++`; `WEIGHTSPACE_CACHE` the folder they are kept in, by
+default `~/.cache/weightspace`.
+"""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+
+from weightspace.kernels import _build
+
+_TARGETS = (
+    "GenerateStrings",
+    "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
+    "LinearForward", "LinearBackward", "MatrixProduct",
+)  # fmt: skip
+
+
+def available() -> bool:
+  """Whether there are kernels; builds them if need be.
+
+  There are none where an accelerator is what arrays are on by default.
+  """
+  return _library() is not None
+
+
+def name() -> str:
+  """Which kernels serve on CPU: what they were built of, or "none".
+
+  Others round differently, so that networks trained with them have other bits.
+  """
+  library = _library()
+  return "none" if library is None else pathlib.Path(library._name).stem
+
+
+@functools.cache
+def _library():
+  if jax.default_backend() != "cpu":
+    return None
+  library = _build.load()
+  if library is not None:
+    for target in _TARGETS:
+      jax.ffi.register_ffi_target(
+          f"weightspace.{target}",
+          jax.ffi.pycapsule(getattr(library, target)),
+          platform="cpu",
+      )
+  return library
+
+
+def serve(*trees) -> bool:
+  """Whether there are kernels for these arrays on CPU."""
+  leaves = jax.tree.leaves(trees)
+  return all(a.dtype == jnp.float32 for a in leaves) and available()
+
+
+def floats(*shape: int) -> jax.ShapeDtypeStruct:
+  """A float32 array of that shape, as a result of `call`."""
+  return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def call(
+    name, results, *args, attributes=None, vmap_method="expand_dims", **options
+):
+  """Results of the kernel `name`, of that shape, as `jax.ffi.ffi_call`."""
+  # More networks are one more axis, of size 1 in what serves all of them
+  return jax.ffi.ffi_call(
+      f"weightspace.{name}", results, vmap_method=vmap_method, **options
+  )(*args, **(attributes or {}))
