@@ -7,10 +7,13 @@ import subprocess
 import sys
 import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.benchmarks import _roofline
+from weightspace import products
 from weightspace.rnn import RNNSpec, make_rnn
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -55,6 +58,20 @@ def test_work_counts_what_a_cell_stores(cell, slots):
   rnn = make_rnn(spec)
   per_row = 8 * slots * 8 + 2 * 2 + 2 * 8 + 4 * 8 + 4 * 2
   assert _roofline.work(rnn, 5, 7).bytes == 4 * (35 * per_row + 8 * rnn.size)
+
+
+def test_products_are_counted_whoever_computes_them():
+  x, w = jnp.ones((5, 20, 16)), jnp.ones((16, 24))
+  for dot in (jax.lax.dot_general, products.dot_general):
+
+    def loss(w, dot=dot):
+      ys = jax.vmap(lambda x: dot(x, w, (((1,), (0,)), ((), ()))))(x)
+      return jnp.sum(ys**2)
+
+    forward = 2 * 5 * 20 * 16 * 24
+    assert _roofline.products(jax.make_jaxpr(loss)(w).jaxpr) == forward
+    gradient = jax.make_jaxpr(jax.grad(loss))(w).jaxpr
+    assert _roofline.products(gradient) == 2 * forward
 
 
 def test_the_benchmark_of_accelerators_runs_here():
