@@ -399,6 +399,19 @@ def _lowered(cell, dtype=jnp.float32, platform="cpu"):
   return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
+def _assert_chosen(lowered, cell, kernel, times):
+  """Kernels in float32 on CPU and for that very cell, else loops."""
+  assert lowered(cell).count(kernel) == times
+  for text in (
+      lowered(cell, platform="cuda"),
+      lowered(cell, platform="tpu"),
+      lowered(cell, dtype=jnp.bfloat16),
+      lowered(_looped(cell)),
+  ):
+    assert "weightspace." not in text
+    assert "stablehlo.while" in text
+
+
 @needs_kernels
 def test_kernels_write_in_float32_on_cpu_of_cells_they_know():
   def lowered(cell, dtype=jnp.float32, platform="cpu"):
@@ -410,15 +423,7 @@ def test_kernels_write_in_float32_on_cpu_of_cells_they_know():
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
   gru = cells.load("gru")
-  assert lowered(gru).count("weightspace.GenerateStrings") == 1
-  for text in (
-      lowered(gru, platform="cuda"),
-      lowered(gru, platform="tpu"),
-      lowered(gru, dtype=jnp.bfloat16),
-      lowered(_looped(gru)),
-  ):
-    assert "weightspace." not in text
-    assert "stablehlo.while" in text
+  _assert_chosen(lowered, gru, "weightspace.GenerateStrings", 1)
   with jax.enable_x64(True):
     _, weights, draws = _writers("gru", 2, 3, 4, (5,), 3)
     double = jax.tree.map(lambda a: a.astype(jnp.float64), (weights, draws))
@@ -428,16 +433,7 @@ def test_kernels_write_in_float32_on_cpu_of_cells_they_know():
 
 @needs_kernels
 def test_kernels_serve_float32_on_cpu_and_cells_they_know():
-  lstm = cells.load("lstm")
-  assert _lowered(lstm).count("weightspace.Layer") == 4
-  for text in (
-      _lowered(lstm, platform="cuda"),
-      _lowered(lstm, platform="tpu"),
-      _lowered(lstm, dtype=jnp.bfloat16),
-      _lowered(_looped(lstm)),
-  ):
-    assert "weightspace." not in text
-    assert "stablehlo.while" in text
+  _assert_chosen(_lowered, cells.load("lstm"), "weightspace.Layer", 4)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace import cells, products
-from weightspace.rnn import project
+from weightspace.recurrence import project
 from weightspace.types import Key, Layer
 
 Dense = functools.partial(nn.Dense, dot_general=products.dot_general)

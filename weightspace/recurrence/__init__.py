@@ -43,13 +43,13 @@ def unroll_layer(
 
 
 def _forward(cell, time_unroll, layer, xs):
-  gates, states = _of_cell(cell, "forward", time_unroll)(layer, xs)
+  gates, states = _of_cell(cell, "forward", loop=(time_unroll,))(layer, xs)
   return cell.output(states), (layer, xs, gates, states)
 
 
 def _backward(cell, time_unroll, residuals, dhs):
   layer, xs, gates, states = residuals
-  backward = _of_cell(cell, "backward", time_unroll)
+  backward = _of_cell(cell, "backward", loop=(time_unroll,))
   das = backward(layer, gates, states, dhs)
   of_weights = _of_cell(cell, "weight_gradients")
   of_inputs = _of_cell(cell, "input_gradients")
@@ -117,19 +117,19 @@ def generate(
         f"a network with {inputs} inputs and {outputs} outputs can't read all"
         f" that it writes after token {first}"
     )
-  loop = functools.partial(_loops.generate, cell, first)
-  if not _kernels.know(cell):
-    return loop(weights, draws)
-  kernel = functools.partial(_kernels.generate, cell, first)
-  return _on_cpu(kernel, loop)(weights, draws)
+  return _of_cell(cell, "generate", first)(weights, draws)
 
 
-def _of_cell(cell, name, *static):
-  """A function of that name: a kernel's, if there are some of that cell."""
-  loop = functools.partial(getattr(_loops, name), cell, *static)
+def _of_cell(cell, name, *both, loop=()):
+  """A function of that name: a kernel's, if there are some of that cell.
+
+  `both` are told what is static, and loops what is in `loop`.
+  """
+  looped = functools.partial(getattr(_loops, name), cell, *both, *loop)
   if not _kernels.know(cell):
-    return loop
-  return _on_cpu(functools.partial(getattr(_kernels, name), cell), loop)
+    return looped
+  kernel = functools.partial(getattr(_kernels, name), cell, *both)
+  return _on_cpu(kernel, looped)
 
 
 def _on_cpu(kernel, loop):
