@@ -129,6 +129,22 @@ def test_who_computes_it():
   assert "MatrixProduct" not in lowered(rows[:2], "cpu")
 
 
+def test_what_does_not_fit_is_refused():
+  with pytest.raises(TypeError, match="contracting dimensions"):
+    _dense(jnp.ones((20, 16)), jnp.ones((17, 24)))
+
+
+def test_the_type_of_the_result_can_be_another():
+  numbers = ((1,), (0,)), ((), ())
+  found = products.dot_general(
+      jnp.ones((20, 16)),
+      jnp.ones((16, 24)),
+      numbers,
+      preferred_element_type=jnp.bfloat16,
+  )
+  assert found.dtype == jnp.bfloat16
+
+
 def test_checkpoints_and_loops():
   x, w = jax.random.normal(jax.random.key(0), (2, 20, 20))
 

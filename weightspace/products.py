@@ -43,10 +43,20 @@ def dot_general(
     rhs: a factor.
     dimension_numbers: ((contracted axes of each), (batch axes of each)).
     *args: as there.
-    **options: as there.
+    **options: as there; a result of another type than the factors' is left to
+      JAX.
+
+  Raises:
+    TypeError: the shapes do not fit, as there.
   """
-  if not kernels.serve(lhs, rhs):
+
+  def by_jax(lhs, rhs):
     return jax.lax.dot_general(lhs, rhs, dimension_numbers, *args, **options)
+
+  # A kernel would read beyond the end of what does not fit
+  result = jax.eval_shape(by_jax, lhs, rhs)
+  if not kernels.serve(lhs, rhs, result):
+    return by_jax(lhs, rhs)
   (contracted, others), (batch, batches) = dimension_numbers
   left, right = list(range(lhs.ndim)), [None] * rhs.ndim
   for axis, other in zip((*contracted, *batch), (*others, *batches)):
