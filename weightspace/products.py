@@ -16,6 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from weightspace import kernels
+from weightspace import precision as precision_lib
 
 # Rows, columns and depth of which XLA's own product is as fast
 _FEW = 8
@@ -34,7 +35,7 @@ class _Labels(NamedTuple):
 
 
 def dot_general(
-    lhs: jax.Array, rhs: jax.Array, dimension_numbers, *args, **options
+    lhs: jax.Array, rhs: jax.Array, dimension_numbers, precision=None, **options
 ) -> jax.Array:
   """`jax.lax.dot_general`, with the same arguments.
 
@@ -42,7 +43,8 @@ def dot_general(
     lhs: a factor.
     rhs: a factor.
     dimension_numbers: ((contracted axes of each), (batch axes of each)).
-    *args: as there.
+    precision: as there; by default that of `weightspace.precision`. Any other
+      is left to JAX.
     **options: as there; a result of another type than the factors' is left to
       JAX.
 
@@ -51,11 +53,13 @@ def dot_general(
   """
 
   def by_jax(lhs, rhs):
-    return jax.lax.dot_general(lhs, rhs, dimension_numbers, *args, **options)
+    return jax.lax.dot_general(
+        lhs, rhs, dimension_numbers, precision, **options
+    )
 
   # A kernel would read beyond the end of what does not fit
   result = jax.eval_shape(by_jax, lhs, rhs)
-  if not kernels.serve(lhs, rhs, result):
+  if precision is not None or not kernels.serve(lhs, rhs, result):
     return by_jax(lhs, rhs)
   (contracted, others), (batch, batches) = dimension_numbers
   left, right = list(range(lhs.ndim)), [None] * rhs.ndim
@@ -67,24 +71,27 @@ def dot_general(
   out = [*shared, *(a for a in left if a not in right)]
   out += [a for a in right if a not in left]
   labels = _Labels(tuple(left), tuple(right), tuple(out))
-  return _product.bind(lhs, rhs, labels=labels)
+  return _product.bind(
+      lhs, rhs, labels=labels, precision=precision_lib.current()
+  )
 
 
 _product = Primitive("matrix_product")
 
 
 @_product.def_impl
-def _(lhs, rhs, *, labels):
-  return _compiled(labels)(lhs, rhs)
+def _(lhs, rhs, **how):
+  return _compiled(**how)(lhs, rhs)
 
 
 @functools.cache
-def _compiled(labels):
-  return jax.jit(functools.partial(_product.bind, labels=labels))
+def _compiled(**how):
+  return jax.jit(functools.partial(_product.bind, **how))
 
 
 @_product.def_abstract_eval
-def _(lhs, rhs, *, labels):
+def _(lhs, rhs, *, labels, precision):
+  del precision
   sizes = _sizes(labels, lhs, rhs)
   return jax.core.ShapedArray([sizes[a] for a in labels.out], lhs.dtype)
 
@@ -96,22 +103,24 @@ def _sizes(labels, lhs, rhs):
 # It is linear in each factor, and its transpose is such a product again.
 
 
-def _to_left(ct, lhs, rhs, *, labels):
+def _to_left(ct, lhs, rhs, *, labels, precision):
   del lhs
   left, right, out = labels
-  return _product.bind(ct, rhs, labels=_Labels(out, right, left))
+  labels = _Labels(out, right, left)
+  return _product.bind(ct, rhs, labels=labels, precision=precision)
 
 
-def _to_right(ct, lhs, rhs, *, labels):
+def _to_right(ct, lhs, rhs, *, labels, precision):
   del rhs
   left, right, out = labels
-  return _product.bind(lhs, ct, labels=_Labels(left, out, right))
+  labels = _Labels(left, out, right)
+  return _product.bind(lhs, ct, labels=labels, precision=precision)
 
 
 ad.defbilinear(_product, _to_left, _to_right)
 
 
-def _batch(args, axes, *, labels):
+def _batch(args, axes, *, labels, precision):
   new = max(labels.left + labels.right) + 1
 
   def with_new(axes, place):
@@ -124,17 +133,19 @@ def _batch(args, axes, *, labels):
       with_new(labels.right, axes[1]),
       (new, *labels.out),
   )
-  return _product.bind(*args, labels=more), 0
+  return _product.bind(*args, labels=more, precision=precision), 0
 
 
 batching.primitive_batchers[_product] = _batch
 
 
-def _by_xla(lhs, rhs, *, labels):
-  return jnp.einsum(lhs, labels.left, rhs, labels.right, labels.out)
+def _by_xla(lhs, rhs, *, labels, precision):
+  return jnp.einsum(
+      lhs, labels.left, rhs, labels.right, labels.out, precision=precision
+  )
 
 
-def _by_kernel(lhs, rhs, *, labels):
+def _by_kernel(lhs, rhs, *, labels, precision):
   """The factors as `[B, M, K]` and `[B, K, N]`, one of them turned or none."""
   left, right, out = labels
   sizes = _sizes(labels, lhs, rhs)
@@ -142,7 +153,7 @@ def _by_kernel(lhs, rhs, *, labels):
   batch, rows, columns, depth = groups
   extents = [math.prod(sizes[a] for a in group) for group in groups]
   if min(extents[1:]) < _FEW:
-    return _by_xla(lhs, rhs, labels=labels)
+    return _by_xla(lhs, rhs, labels=labels, precision=precision)
   turned = "none"
   if left == batch + depth + rows:
     turned = "left"
@@ -160,7 +171,10 @@ def _by_kernel(lhs, rhs, *, labels):
       kernels.floats(count, m, n),
       lhs,
       rhs,
-      attributes={"turned": turned},
+      attributes={
+          "turned": turned,
+          "halves": precision_lib.in_halves(precision),
+      },
   )
   made = batch + rows + columns
   product = product.reshape([sizes[a] for a in made])

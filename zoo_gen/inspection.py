@@ -13,11 +13,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from weightspace import plugins, tasks, zoo
+from weightspace import plugins, precision, tasks, zoo
 from weightspace.exchange import imported
 from weightspace.training.progress import Progress
 from weightspace.zoo import loader, replay
-from zoo_gen.trainer import Recipe, make_row, precision
+from zoo_gen.trainer import Recipe, make_row
 
 # Another order of the sums of a matrix product changes a logit's last bits,
 # and with them, once in some thousand strings, a symbol that is drawn.
@@ -182,7 +182,7 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
     make = _columns_anew(spec, bound, rnn)
 
     def one(vector, net_id, step, task, sequences):
-      with precision("float32"):
+      with precision.products("float32"):
         heard = replay.answers(bound, rnn, vector, task, sequences)
         return heard, make(vector, net_id, step, task)
 

@@ -9,7 +9,6 @@ touches then stays in the core's own cache. On an accelerator it is all that fit
 its memory: see `zoo_gen.programs`.
 """
 
-import contextlib
 import functools
 import math
 from collections.abc import Callable
@@ -21,18 +20,11 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
+from weightspace import precision
 from weightspace.keys import derive
 from weightspace.parallel import replicated
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
-
-# What JAX calls them. What it calls "bfloat16" is whatever a backend does by
-# default, on a GPU TF32; the algorithm is what its name says.
-PRECISIONS = {
-    "float32": "highest",
-    "tensorfloat32": "high",
-    "bfloat16": "BF16_BF16_F32",
-}
 
 
 @dataclass(frozen=True)
@@ -47,11 +39,9 @@ class Recipe:
       in between.
     weight_decays: AdamW's; each network draws one of them.
     init_scale: factor on torch's default initial weights.
-    matmul_precision: of the matrix products of training, of `PRECISIONS`:
-      "float32"; "tensorfloat32", 10 bits of mantissa on a GPU, three passes of
-      bfloat16 on a TPU; "bfloat16" inputs and float32 sums. XLA's CPU backend
-      computes in float32 all the same. Weights are float32, and so is all that
-      is measured of a network.
+    matmul_precision: of the matrix products of training, see
+      `weightspace.precision`. Weights are float32, and so is all that is
+      measured of a network.
   """
 
   snapshot_steps: tuple[int, ...] = (
@@ -78,11 +68,7 @@ class Recipe:
           f" weight_decays at least one, got {self.learning_rates} and"
           f" {self.weight_decays}"
       )
-    if self.matmul_precision not in PRECISIONS:
-      raise ValueError(
-          f"matmul_precision={self.matmul_precision!r} is none of"
-          f" {', '.join(PRECISIONS)}"
-      )
+    precision.check(self.matmul_precision)
 
   @property
   def steps(self) -> int:
@@ -117,14 +103,6 @@ class Trainer(NamedTuple):
   snapshot: Callable
   mesh: Mesh
   group: int | None
-
-
-def precision(name: str) -> contextlib.AbstractContextManager:
-  """A context: matrix products traced in it are of one of `PRECISIONS`.
-
-  It reaches those of custom gradients too, as long as these are traced in it.
-  """
-  return jax.default_matmul_precision(PRECISIONS[name])
 
 
 def make_traits(
@@ -163,7 +141,7 @@ def make_row(
     task, decay = traits(net_id)
     weights = rnn.unflatten(vector)
     key = derive(jax.random.key(seed), "snapshot", net_id, step)
-    with precision("float32"):
+    with precision.products("float32"):
       seen = family.rollouts(
           derive(key, "rollouts"), task, rnn, weights, rollouts
       )
@@ -247,7 +225,7 @@ def make_trainer(
       batch = sample_batch(key, task, recipe.batch)
       # Differentiated leaf by leaf: the transpose of unflattening the vector
       # would pad every leaf to the full length and add them up.
-      with precision(recipe.matmul_precision):
+      with precision.products(recipe.matmul_precision):
         grads = jax.grad(loss)(rnn.unflatten(state.vectors), batch)
       with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
         updates, opt_state = optimizer(decay).update(

@@ -62,7 +62,7 @@ class Work(NamedTuple):
 
 
 def peak(mesh, precision: str = "float32") -> Peak:
-  """Of the devices of a mesh, at one of the precisions of `zoo_gen.trainer`."""
+  """Of the devices of a mesh, at one of `weightspace.precision.NAMES`."""
   kind, count = mesh.devices.flat[0].device_kind, mesh.size
   place = ("float32", "tensorfloat32", "bfloat16").index(precision)
   if kind in _GPUS:
@@ -83,14 +83,14 @@ def matmul_flops(mesh, precision: str = "float32") -> float:
   """Matmul FLOP/s of all devices together, one large product each."""
   import jax
 
-  from zoo_gen import trainer
+  from weightspace import precision as precision_lib
 
   size, repeats = 1024, 4
 
   def product(a):
     return jax.lax.fori_loop(0, repeats, lambda _, x: (x @ a) * 1e-3, a)
 
-  with trainer.precision(precision):
+  with precision_lib.products(precision):
     seconds = _best(mesh, product, (size, size))
   return mesh.size * repeats * 2 * size**3 / seconds
 

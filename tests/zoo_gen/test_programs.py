@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests import tiny_zoo
-from weightspace import cells, parallel, tasks
+from weightspace import cells, parallel, precision, tasks
 from weightspace.rnn import RNNSpec, make_rnn
 from zoo_gen import programs as programs_module
 from zoo_gen.programs import Programs, compile_programs, compile_to_fit
-from zoo_gen.trainer import PRECISIONS, Recipe, make_trainer
+from zoo_gen.trainer import Recipe, make_trainer
 
 FAMILY = tasks.make("formal_language", tiny_zoo.CONFIG["task"])
 # Of a dot in StableHLO: its precision, or the algorithm that stands for it
@@ -44,7 +44,7 @@ def dots(function, *args):
   return [line for line in text.splitlines() if "dot_general" in line]
 
 
-@pytest.mark.parametrize("name", PRECISIONS)
+@pytest.mark.parametrize("name", precision.NAMES)
 @pytest.mark.parametrize("cell", cells.names())
 def test_a_precision_reaches_all_products_of_training(cell, name):
   trainer = make(cell=cell, hidden=(4, 3), matmul_precision=name)

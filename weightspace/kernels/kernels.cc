@@ -105,7 +105,7 @@ ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
   });
 }
 
-ffi::Error LayerForwardCall(std::string_view cell, Array xs, Array wx, Array wh,
+ffi::Error LayerForwardCall(std::string_view cell, bool halves, Array xs, Array wx, Array wh,
                             Array bx, Array bh, Result gates, Result hs,
                             Result memories) {
   const Dims in = xs.dimensions(), out = hs->dimensions();
@@ -113,12 +113,12 @@ ffi::Error LayerForwardCall(std::string_view cell, Array xs, Array wx, Array wh,
   return WithCell(cell, [&]<class Cell>() {
     ForNetworks(out, 3, [&](auto at) {
       Forward<Cell>(n, at(xs), at(wx), at(wh), at(bx), at(bh), at(*gates),
-                    at(*hs), Cell::kMemory ? at(*memories) : nullptr);
+                    at(*hs), Cell::kMemory ? at(*memories) : nullptr, halves);
     });
   });
 }
 
-ffi::Error LayerBackwardCall(std::string_view cell, Array gates, Array wh,
+ffi::Error LayerBackwardCall(std::string_view cell, bool halves, Array gates, Array wh,
                              Array hs, Array memories, Array dhs, Result das) {
   const Dims in = dhs.dimensions();
   const Sizes n = {Axis(in, 3), Axis(in, 2), 0, Axis(in, 1)};
@@ -129,12 +129,12 @@ ffi::Error LayerBackwardCall(std::string_view cell, Array gates, Array wh,
                     at(*das));
       }
       Backward<Cell>(n, at(wh), at(hs), Cell::kMemory ? at(memories) : nullptr,
-                     at(dhs), at(*das));
+                     at(dhs), at(*das), halves);
     });
   });
 }
 
-ffi::Error LayerWeightsCall(std::string_view cell, Array xs, Array hs,
+ffi::Error LayerWeightsCall(std::string_view cell, bool halves, Array xs, Array hs,
                             Array das, Result dwx, Result dwh, Result dbx,
                             Result dbh) {
   const Dims in = xs.dimensions(), out = dwx->dimensions();
@@ -142,52 +142,52 @@ ffi::Error LayerWeightsCall(std::string_view cell, Array xs, Array hs,
   return WithCell(cell, [&]<class Cell>() {
     ForNetworks(out, 3, [&](auto at) {
       WeightGradients<Cell>(n, at(xs), at(hs), at(das), at(*dwx), at(*dwh),
-                            at(*dbx), at(*dbh));
+                            at(*dbx), at(*dbh), halves);
     });
   });
 }
 
-ffi::Error LayerInputsCall(std::string_view cell, Array wx, Array das,
+ffi::Error LayerInputsCall(std::string_view cell, bool halves, Array wx, Array das,
                            Result dxs) {
   const Dims in = wx.dimensions(), out = dxs->dimensions();
   const Sizes n = {Axis(out, 3), Axis(out, 2), Axis(out, 1), Axis(in, 2)};
   return WithCell(cell, [&]<class Cell>() {
     ForNetworks(out, 3, [&](auto at) {
-      InputGradients<Cell>(n, at(wx), at(das), at(*dxs));
+      InputGradients<Cell>(n, at(wx), at(das), at(*dxs), halves);
     });
   });
 }
 
-ffi::Error LinearForwardCall(Array w, Array b, Array xs, Result ys) {
+ffi::Error LinearForwardCall(bool halves, Array w, Array b, Array xs, Result ys) {
   const Dims in = xs.dimensions(), out = ys->dimensions();
   ForNetworks(out, 2, [&](auto at) {
     ApplyLinear(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(b), at(xs),
-                at(*ys));
+                at(*ys), halves);
   });
   return ffi::Error::Success();
 }
 
-ffi::Error LinearBackwardCall(Array w, Array xs, Array dys, Result dw,
+ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys, Result dw,
                               Result db, Result dxs) {
   const Dims in = xs.dimensions(), out = dys.dimensions();
   ForNetworks(dw->dimensions(), 2, [&](auto at) {
     LinearGradients(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(xs),
-                    at(dys), at(*dw), at(*db), at(*dxs));
+                    at(dys), at(*dw), at(*db), at(*dxs), halves);
   });
   return ffi::Error::Success();
 }
 
 // a [M, K] b [K, N], but for the factor that lies turned, if one does.
-ffi::Error ProductCall(std::string_view turned, Array a, Array b, Result c) {
+ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b, Result c) {
   const Dims of_a = a.dimensions(), out = c->dimensions();
   const int64_t rows = Axis(out, 2), columns = Axis(out, 1);
   const int64_t depth = Axis(of_a, turned == "left" ? 2 : 1);
   ForNetworks(out, 2, [&](auto at) {
     if (turned == "left") {
-      SumOuter(depth, rows, columns, at(a), rows, at(b), at(*c));
+      SumOuter(depth, rows, columns, at(a), rows, at(b), at(*c), halves);
     } else {
-      Product(rows, columns, depth, at(a), depth, at(b), at(*c), nullptr,
-              turned == "right");
+      Product(rows, columns, depth, at(a), depth, at(b), turned == "right",
+              at(*c), columns, nullptr, halves);
     }
   });
   return ffi::Error::Success();
@@ -202,31 +202,31 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
         .Ret<ffi::Buffer<ffi::S32>>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerForward, LayerForwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerBackward, LayerBackwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerWeights, LayerWeightsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
         .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerInputs, LayerInputsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearForward, LinearForwardCall,
-    ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
+    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearBackward, LinearBackwardCall,
-    ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
+    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     MatrixProduct, ProductCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("turned").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves").Arg<Array>().Arg<Array>()
         .Ret<Array>());
 
 }  // namespace weightspace

@@ -106,22 +106,22 @@ struct Sizes {
   int64_t steps, batch, inputs, hidden;
 };
 
+// Of w [gates, hidden, depth], what gate g of units [unit, unit + kWidth) reads.
+inline Factor OfGate(const float* w, int64_t hidden, int64_t depth, int g,
+                     int64_t unit) {
+  return {w + (g * hidden + unit) * depth, depth,
+          std::min<int64_t>(kWidth, hidden - unit), depth, true};
+}
+
 // Rows of w [gates, hidden, depth] as panels for blocks of units, each
 // [depth][gates][kWidth].
 template <class Cell>
 void PackGates(const float* w, int64_t hidden, int64_t depth, float* to) {
   for (int64_t unit = 0; unit < hidden; unit += kWidth) {
-    const int64_t count = std::min<int64_t>(kWidth, hidden - unit);
     for (int g = 0; g < Cell::kGates; ++g) {
-      const float* from = w + (g * hidden + unit) * depth;
-      float* column = to + g * kWidth;
-      for (int64_t k = 0; k < depth; ++k) {
-        float* p = column + k * Cell::kGates * kWidth;
-        for (int64_t j = 0; j < count; ++j) p[j] = from[j * depth + k];
-        for (int64_t j = count; j < kWidth; ++j) p[j] = 0;
-      }
+      PackColumn<Cell::kGates>(OfGate(w, hidden, depth, g, unit),
+                               to + unit * depth * Cell::kGates + g * kWidth);
     }
-    to += depth * Cell::kGates * kWidth;
   }
 }
 
@@ -156,76 +156,60 @@ INLINE void Activate(Sizes n, int64_t t, int64_t first, int64_t unit,
 template <class Cell>
 void Forward(Sizes n, const float* xs, const float* wx, const float* wh,
              const float* bx, const float* bh, float* gates, float* hs,
-             float* memories) {
+             float* memories, bool halves) {
   constexpr int kG = Cell::kGates, kS = Cell::kSlots;
-  static thread_local Scratch of_x, of_h;
-  const int64_t units = RoundUp(n.hidden, kWidth), row = kS * n.hidden;
-  float* x_panels = of_x.Get(units * kG * n.inputs);
-  float* h_panels = of_h.Get(units * kG * n.hidden);
-  PackGates<Cell>(wx, n.hidden, n.inputs, x_panels);
-  PackGates<Cell>(wh, n.hidden, n.hidden, h_panels);
+  static thread_local Scratch of_bias;
+  const int64_t row = kS * n.hidden, blocks = RoundUp(n.hidden, kWidth) / kWidth;
+  // Of gates that make one sum of both products, both
+  float* bias = of_bias.Get(kG * n.hidden);
+  for (int g = 0; g < kG; ++g) {
+    const bool shared = Cell::kInput[g] == Cell::kHidden[g];
+    for (int64_t i = g * n.hidden; i < (g + 1) * n.hidden; ++i) {
+      bias[i] = shared ? bx[i] + bh[i] : bx[i];
+    }
+  }
   constexpr bool kShared = Cell::kInput[kG - 1] == Cell::kHidden[kG - 1];
   // Of few inputs the products join the loop, as one more part of each sum;
-  // those of many come first, so that the loop has the cache for its own.
+  // those of many come first, so that the loop has the cache for its own. The
+  // slots of inputs are neighbours in every cell.
   const bool together = kShared && n.inputs <= kDepth<kG>;
-  const int64_t rows = n.steps * n.batch;
-  std::vector<Part> parts;
-  for (int64_t at = 0; !together && at < rows; at += kRowsAtOnce) {
-    for (int64_t unit = 0; unit < n.hidden; unit += kWidth) {
-      const int64_t count = n.hidden - unit;
-      parts.clear();
-      AddParts<kG>({xs + at * n.inputs, n.inputs,
-                    x_panels + unit * kG * n.inputs, n.inputs}, parts);
-      Tiles<kG>(
-          std::min(kRowsAtOnce, rows - at), parts,
-          [&]<int M>(int64_t, Vec(&sums)[M][kG]) {
-            for (int g = 0; g < kG; ++g) {
-              Vec bias = Load(bx + g * n.hidden + unit, count);
-              if (Cell::kInput[g] == Cell::kHidden[g]) {
-                bias += Load(bh + g * n.hidden + unit, count);
-              }
-              for (int m = 0; m < M; ++m) sums[m][g] = bias;
-            }
-          },
-          [&]<int M>(int64_t from, Vec(&sums)[M][kG]) {
-            for (int m = 0; m < M; ++m) {
-              float* out = gates + (at + from + m) * row + unit;
-              for (int g = 0; g < kG; ++g) {
-                Store(out + Cell::kInput[g] * n.hidden, sums[m][g], count);
-              }
-            }
-          });
+  if (!together) {
+    Product(n.steps * n.batch, kG * n.hidden, n.inputs, xs, n.inputs, wx,
+            /*turned=*/true, gates + Cell::kInput[0] * n.hidden, row, bias,
+            halves);
+  }
+  StepProduct<kG> product(blocks, {together ? n.inputs : 0, n.hidden}, n.batch,
+                          halves);
+  for (int64_t block = 0; block < blocks; ++block) {
+    for (int g = 0; g < kG; ++g) {
+      const int64_t unit = block * kWidth;
+      if (together) {
+        product.Pack(block, g, 0, OfGate(wx, n.hidden, n.inputs, g, unit));
+      }
+      product.Pack(block, g, 1, OfGate(wh, n.hidden, n.hidden, g, unit));
     }
   }
   for (int64_t t = 0; t < n.steps; ++t) {
     const int64_t first = t * n.batch;
-    for (int64_t unit = 0; unit < n.hidden; unit += kWidth) {
-      const int64_t count = n.hidden - unit;
-      parts.clear();
-      if (together) {
-        AddParts<kG>({xs + first * n.inputs, n.inputs,
-                      x_panels + unit * kG * n.inputs, n.inputs}, parts);
-      }
-      AddParts<kG>({hs + (first - n.batch) * n.hidden, n.hidden,
-                    h_panels + unit * kG * n.hidden, t > 0 ? n.hidden : 0},
-                   parts);
-      Tiles<kG>(
-          n.batch, parts,
+    product.Begin(n.batch);
+    product.Read(xs + first * n.inputs, n.inputs);
+    if (t > 0) product.Read(hs + (first - n.batch) * n.hidden, n.hidden);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t unit = block * kWidth, count = n.hidden - unit;
+      product.Sum(
+          block,
           [&]<int M>(int64_t at, Vec(&sums)[M][kG]) {
             const float* in = gates + (first + at) * row + unit;
             for (int g = 0; g < kG; ++g) {
-              const float* bias = bh + g * n.hidden + unit;
-              const Vec both = Load(bias, count) +
-                               Load(bx + g * n.hidden + unit, count);
+              const bool shared = Cell::kInput[g] == Cell::kHidden[g];
+              const Vec start = Load(
+                  (shared ? bias : bh) + g * n.hidden + unit, count);
               for (int m = 0; m < M; ++m) {
-                if (together) {
-                  sums[m][g] = both;
-                } else if (Cell::kInput[g] == Cell::kHidden[g]) {
-                  sums[m][g] =
-                      Load(in + m * row + Cell::kHidden[g] * n.hidden, count);
-                } else {
-                  sums[m][g] = Load(bias, count);
-                }
+                sums[m][g] =
+                    shared && !together
+                        ? Load(in + m * row + Cell::kHidden[g] * n.hidden,
+                               count)
+                        : start;
               }
             }
           },
@@ -269,18 +253,29 @@ INLINE void Propagate(Sizes n, int64_t t, int64_t first, int64_t unit,
 // order of their ends, the longest first, is spared the work.
 template <class Cell>
 void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
-              const float* dhs, float* gates) {
+              const float* dhs, float* gates, bool halves) {
   constexpr int kG = Cell::kGates, kS = Cell::kSlots;
-  static thread_local Scratch of_w, of_carry;
+  static thread_local Scratch of_carry;
   const int64_t row = kS * n.hidden;
   float* carries = of_carry.Get(n.batch * n.hidden);
   std::fill_n(carries, n.batch * n.hidden, 0.0f);
+  const auto runs = Runs(Cell::kHidden);
+  std::vector<int64_t> depths;
+  for (const auto& [gate, count] : runs) depths.push_back(count * n.hidden);
   WithVectors(n.hidden, [&]<int N>() {
-    const int64_t depth = kG * n.hidden;
-    float* panels = of_w.Get(RoundUp(n.hidden, N * kWidth) * depth);
-    PackPanels<N>(wh, n.hidden, depth, n.hidden, panels);
-    const auto runs = Runs(Cell::kHidden);
-    std::vector<Part> parts;
+    constexpr int64_t kWide = N * kWidth;
+    const int64_t blocks = RoundUp(n.hidden, kWide) / kWide;
+    StepProduct<N> product(blocks, depths, n.batch, halves);
+    for (int64_t block = 0; block < blocks; ++block) {
+      for (size_t i = 0; i < runs.size(); ++i) {
+        const Factor w = {wh + runs[i].first * n.hidden * n.hidden, n.hidden,
+                          n.hidden, depths[i], false};
+        for (int v = 0; v < N; ++v) {
+          product.Pack(block, v, i, w.Places(block * kWide + v * kWidth,
+                                             kWidth));
+        }
+      }
+    }
     int64_t alive = 0;  // sequences before the first of those without gradient
     for (int64_t t = n.steps - 1; t >= 0; --t) {
       const int64_t first = t * n.batch;
@@ -291,29 +286,28 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
       }
       alive = last;
       std::fill_n(gates + (first + alive) * row, (n.batch - alive) * row, 0.0f);
-      for (int64_t unit = 0; unit < n.hidden; unit += N * kWidth) {
-        parts.clear();
+      product.Begin(alive);
+      if (t + 1 < n.steps) {
         for (const auto& [gate, count] : runs) {
-          AddParts<N>(
-              {gates + (first + n.batch) * row + Cell::kHidden[gate] * n.hidden,
-               row, panels + unit * depth + gate * n.hidden * N * kWidth,
-               t + 1 < n.steps ? count * n.hidden : 0},
-              parts);
+          product.Read(gates + (first + n.batch) * row +
+                           Cell::kHidden[gate] * n.hidden, row);
         }
-        Tiles<N>(
-            alive, parts,
+      }
+      for (int64_t block = 0; block < blocks; ++block) {
+        product.Sum(
+            block,
             [&]<int M>(int64_t at, Vec(&sums)[M][N]) {
               for (int m = 0; m < M; ++m) {
                 for (int v = 0; v < N; ++v) {
-                  const int64_t now = unit + v * kWidth;
+                  const int64_t now = block * kWide + v * kWidth;
                   sums[m][v] = Load(dhs + (first + at + m) * n.hidden + now,
                                     n.hidden - now);
                 }
               }
             },
             [&]<int M>(int64_t at, Vec(&sums)[M][N]) {
-              Propagate<Cell, M, N>(n, t, first + at, unit, sums, gates, hs,
-                                    memories, carries);
+              Propagate<Cell, M, N>(n, t, first + at, block * kWide, sums,
+                                    gates, hs, memories, carries);
             });
       }
     }
@@ -324,10 +318,12 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
 // went into `slots`.
 template <class Cell>
 void SumGates(int64_t rows, Sizes n, int64_t inputs, const float* xs,
-              const float* das, const int (&slots)[Cell::kGates], float* dw) {
+              const float* das, const int (&slots)[Cell::kGates], float* dw,
+              bool halves) {
   for (const auto& [gate, count] : Runs(slots)) {
     SumOuter(rows, count * n.hidden, inputs, das + slots[gate] * n.hidden,
-             Cell::kSlots * n.hidden, xs, dw + gate * n.hidden * inputs);
+             Cell::kSlots * n.hidden, xs, dw + gate * n.hidden * inputs,
+             halves);
   }
 }
 
@@ -394,7 +390,7 @@ class Rows {
 template <class Cell>
 void WeightGradients(Sizes n, const float* xs, const float* hs,
                      const float* das, float* dwx, float* dwh, float* dbx,
-                     float* dbh) {
+                     float* dbh, bool halves) {
   static thread_local Scratch of_xs, of_hs, of_das;
   const int64_t row = Cell::kSlots * n.hidden;
   const Rows rows(n.steps * n.batch, das, row);
@@ -402,11 +398,11 @@ void WeightGradients(Sizes n, const float* xs, const float* hs,
   xs = rows.Gather(xs, n.inputs, of_xs);
   hs = rows.Gather(hs, n.hidden, of_hs, n.batch);
   das = rows.Gather(das, row, of_das);
-  SumGates<Cell>(count, n, n.inputs, xs, das, Cell::kInput, dwx);
+  SumGates<Cell>(count, n, n.inputs, xs, das, Cell::kInput, dwx, halves);
   // The first step read zeros
   const int64_t first = rows.Before(n.batch);
   SumGates<Cell>(count - first, n, n.hidden, hs, das + first * row,
-                 Cell::kHidden, dwh);
+                 Cell::kHidden, dwh, halves);
   SumGates<Cell>(count, n, das, Cell::kInput, dbx);
   if (std::equal(Cell::kInput, Cell::kInput + Cell::kGates, Cell::kHidden)) {
     std::copy_n(dbx, Cell::kGates * n.hidden, dbh);
@@ -416,14 +412,16 @@ void WeightGradients(Sizes n, const float* xs, const float* hs,
 }
 
 template <class Cell>
-void InputGradients(Sizes n, const float* wx, const float* das, float* dxs) {
+void InputGradients(Sizes n, const float* wx, const float* das, float* dxs,
+                    bool halves) {
   static thread_local Scratch of_das, of_dxs;
   const int64_t row = Cell::kSlots * n.hidden;
   const Rows rows(n.steps * n.batch, das, row);
   das = rows.Gather(das, row, of_das);
   float* out = rows.all() ? dxs : of_dxs.Get(rows.count() * n.inputs);
   // The slots of inputs are neighbours in every cell
-  Product(rows.count(), n.inputs, Cell::kGates * n.hidden, das, row, wx, out);
+  Product(rows.count(), n.inputs, Cell::kGates * n.hidden, das, row, wx,
+          /*turned=*/false, out, n.inputs, nullptr, halves);
   if (!rows.all()) rows.Scatter(out, n.inputs, dxs);
 }
 

@@ -3,25 +3,15 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
+#include <optional>
 #include <vector>
 
+#include "blocks.h"
+#include "halves.h"
 #include "vector.h"
 
 namespace weightspace {
-
-// Scratch memory that is kept from call to call; each thread has its own.
-// Aligned to a line of the cache.
-class Scratch {
- public:
-  float* Get(size_t count) {
-    if (memory_.size() < count + 16) memory_.resize(count + 16);
-    const auto address = reinterpret_cast<uintptr_t>(memory_.data());
-    return memory_.data() + (64 - address % 64) % 64 / sizeof(float);
-  }
-
- private:
-  std::vector<float> memory_;
-};
 
 // A matrix in memory, read with any strides.
 struct Matrix {
@@ -70,30 +60,6 @@ INLINE void Multiply(Vec (&sums)[M][N], Matrix a, const float* b, int64_t b_row,
 // vectors of b and a factor.
 template <int N>
 constexpr int kRows = std::min(12, (kRegisters - N - 2) / N);
-
-// Calls f.template operator()<M>(first row) for blocks of rows, of M in four
-// sizes up to `Most`, the last two of about the same size.
-template <int Most, class F>
-inline void ForBlocks(int64_t rows, F f) {
-  constexpr int kSome = std::max(1, Most * 2 / 3), kFew = std::max(1, Most / 3);
-  int64_t at = 0;
-  while (at < rows) {
-    const int64_t left = rows - at;
-    if (left >= 2 * Most || left == Most) {
-      f.template operator()<Most>(at);
-      at += Most;
-    } else if (left >= kSome) {
-      f.template operator()<kSome>(at);
-      at += kSome;
-    } else if (left >= kFew) {
-      f.template operator()<kFew>(at);
-      at += kFew;
-    } else {
-      f.template operator()<1>(at);
-      at += 1;
-    }
-  }
-}
 
 // A share of a sum of products: `depth` columns of a matrix, rows of which lie
 // `row` apart, and as many rows of a panel.
@@ -159,46 +125,38 @@ inline void Tiles(int64_t rows, const std::vector<Part>& parts, Start start,
   }
 }
 
-// b [depth, columns] as panels of N vectors a row, with 0 where b has no more
-// columns. Rows of b lie `row` apart.
+// Up to kWidth places of a factor as a column of panels of N vectors a row,
+// with 0 beyond them.
 template <int N>
-void PackPanels(const float* b, int64_t row, int64_t depth, int64_t columns,
-                float* to) {
-  for (int64_t first = 0; first < columns; first += N * kWidth) {
-    for (int64_t k = 0; k < depth; ++k, to += N * kWidth) {
-      for (int n = 0; n < N; ++n) {
-        const int64_t column = first + n * kWidth;
-        Store(to + n * kWidth, Load(b + k * row + column, columns - column));
-      }
+INLINE void PackColumn(Factor f, float* to) {
+  if (!f.along) {
+    for (int64_t k = 0; k < f.depth; ++k) {
+      Store(to + k * N * kWidth, Load(f.data + k * f.row, f.count));
+    }
+    return;
+  }
+  for (int64_t k = 0; k < f.depth; k += kWidth) {
+    const int64_t rows = std::min<int64_t>(kWidth, f.depth - k);
+    Vec block[kWidth] = {};
+    for (int64_t j = 0; j < std::min<int64_t>(kWidth, f.count); ++j) {
+      block[j] = Load(f.data + j * f.row + k, rows);
+    }
+    Transpose(block);
+    for (int64_t i = 0; i < rows; ++i) {
+      Store(to + (k + i) * N * kWidth, block[i]);
     }
   }
 }
 
-// The same of a b whose columns are what lies together, `column` apart.
+// A factor as panels of N vectors a row.
 template <int N>
-void PackTurned(const float* b, int64_t column, int64_t depth, int64_t columns,
-                float* to) {
-  for (int64_t first = 0; first < columns; first += N * kWidth) {
-    for (int64_t k = 0; k < depth; k += kWidth) {
-      const int64_t rows = std::min<int64_t>(kWidth, depth - k);
-      for (int n = 0; n < N; ++n) {
-        const int64_t at = first + n * kWidth;
-        Vec block[kWidth] = {};
-        for (int64_t j = 0; j < std::min<int64_t>(kWidth, columns - at); ++j) {
-          block[j] = Load(b + (at + j) * column + k, rows);
-        }
-        Transpose(block);
-        for (int64_t i = 0; i < rows; ++i) {
-          Store(to + (k + i) * N * kWidth + n * kWidth, block[i]);
-        }
-      }
+void PackPanels(Factor f, float* to) {
+  for (int64_t at = 0; at < f.count; at += N * kWidth) {
+    for (int n = 0; n < N; ++n) {
+      PackColumn<N>(f.Places(at + n * kWidth, kWidth), to + n * kWidth);
     }
-    to += depth * N * kWidth;
+    to += f.depth * N * kWidth;
   }
-}
-
-inline int64_t RoundUp(int64_t count, int64_t unit) {
-  return (count + unit - 1) / unit * unit;
 }
 
 template <int N>
@@ -216,7 +174,9 @@ void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
   float* panels = as_is ? nullptr : of_b.Get(RoundUp(columns, kWide) * most);
   for (int64_t k = 0; k < depth; k += most) {
     const int64_t part = std::min(most, depth - k);
-    if (!as_is) PackPanels<N>(b + k * b_row, b_row, part, columns, panels);
+    if (!as_is) {
+      PackPanels<N>({b + k * b_row, b_row, columns, part, false}, panels);
+    }
     float* packed = nullptr;
     if (far) {
       packed = of_a.Get(rows * part);
@@ -283,10 +243,15 @@ inline void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
 }
 
 // dw [outputs, inputs] = the outer products of rows of das and xs, summed. Rows
-// of das lie `da_row` apart.
+// of das lie `da_row` apart. With `halves`, by tiles of them where they serve.
 inline void SumOuter(int64_t rows, int64_t outputs, int64_t inputs,
                      const float* das, int64_t da_row, const float* xs,
-                     float* dw) {
+                     float* dw, bool halves) {
+  if (halves && HalvesServe(outputs, inputs, rows)) {
+    ProductOfHalves({das, da_row, outputs, rows, false},
+                    {xs, inputs, inputs, rows, false}, dw, inputs, nullptr);
+    return;
+  }
   if (inputs >= kWidth || outputs < kWidth) {
     std::fill_n(dw, outputs * inputs, 0.0f);
     AddProduct(outputs, inputs, rows, {das, 1, da_row}, xs, inputs, dw, inputs);
@@ -321,18 +286,20 @@ inline void SumRows(int64_t rows, int64_t outputs, const float* das,
 constexpr int64_t kRowsAtOnce = 192;
 
 // c [rows, columns] = a [rows, depth] b [depth, columns] + bias [columns]. Rows
-// of a lie `a_row` apart. b may lie turned, [columns, depth].
+// of a lie `a_row` apart, those of c `c_row`. b may lie turned, [columns,
+// depth]. With `halves`, by tiles of them where they serve.
 inline void Product(int64_t rows, int64_t columns, int64_t depth,
-                    const float* a, int64_t a_row, const float* b, float* c,
-                    const float* bias = nullptr, bool turned = false) {
+                    const float* a, int64_t a_row, const float* b, bool turned,
+                    float* c, int64_t c_row, const float* bias, bool halves) {
+  const Factor right = {b, turned ? depth : columns, columns, depth, turned};
+  if (halves && HalvesServe(rows, columns, depth)) {
+    ProductOfHalves({a, a_row, rows, depth, true}, right, c, c_row, bias);
+    return;
+  }
   static thread_local Scratch of_b;
   WithVectors(columns, [&]<int N>() {
     float* panels = of_b.Get(RoundUp(columns, N * kWidth) * depth);
-    if (turned) {
-      PackTurned<N>(b, depth, depth, columns, panels);
-    } else {
-      PackPanels<N>(b, columns, depth, columns, panels);
-    }
+    PackPanels<N>(right, panels);
     std::vector<Part> parts;
     for (int64_t at = 0; at < rows; at += kRowsAtOnce) {
       for (int64_t first = 0; first < columns; first += N * kWidth) {
@@ -353,7 +320,7 @@ inline void Product(int64_t rows, int64_t columns, int64_t depth,
               for (int m = 0; m < M; ++m) {
                 for (int v = 0; v < N; ++v) {
                   const int64_t now = first + v * kWidth;
-                  Store(c + (at + from + m) * columns + now, sums[m][v],
+                  Store(c + (at + from + m) * c_row + now, sums[m][v],
                         columns - now);
                 }
               }
@@ -362,5 +329,88 @@ inline void Product(int64_t rows, int64_t columns, int64_t depth,
     }
   });
 }
+
+// Products of weights, packed once, with the rows of each step of a loop.
+// Results come in blocks of N columns, each a vector of kWidth places. Rows and
+// weights may be in parts, each of its own depth. With `halves`, by tiles of
+// them where they serve.
+template <int N>
+class StepProduct {
+ public:
+  StepProduct(int64_t blocks, std::vector<int64_t> depths, int64_t rows,
+              bool halves)
+      : depths_(std::move(depths)) {
+    static thread_local Scratch of_weights, of_rows;
+    const int64_t whole = std::accumulate(depths_.begin(), depths_.end(), 0);
+    if (halves && HalvesServe(rows, kWidth, whole)) {
+      registers_.emplace();
+      for (int64_t depth : depths_) {
+        places_.push_back(tile_size_);
+        tile_size_ += DepthTiles(depth) * kPair;
+      }
+      tiles_ = of_weights.GetHalves(blocks * N * tile_size_);
+      row_tiles_ = of_rows.GetHalves(TilesOf(rows) * tile_size_);
+    } else {
+      for (int64_t depth : depths_) {
+        places_.push_back(panel_size_);
+        panel_size_ += depth * N * kWidth;
+      }
+      panels_ = of_weights.Get(blocks * panel_size_);
+    }
+  }
+
+  // A part of the weights of one column of a block.
+  void Pack(int64_t block, int column, int part, Factor weights) {
+    if (registers_) {
+      PackTiles<false>(weights, tiles_ + (block * N + column) * tile_size_ +
+                                    places_[part], tile_size_);
+    } else {
+      PackColumn<N>(weights, panels_ + block * panel_size_ + places_[part] +
+                                 column * kWidth);
+    }
+  }
+
+  // The next step, of so many rows; then its parts, from the first one on.
+  void Begin(int64_t rows) {
+    rows_ = rows;
+    read_.clear();
+  }
+
+  void Read(const float* a, int64_t row) {
+    const size_t part = read_.size();
+    if (registers_) {
+      PackTiles<true>({a, row, rows_, depths_[part], true},
+                      row_tiles_ + places_[part], tile_size_);
+    }
+    read_.push_back({a, row, nullptr, depths_[part]});
+  }
+
+  // As `Tiles`.
+  template <class Start, class Finish>
+  void Sum(int64_t block, Start start, Finish finish) {
+    if (registers_) {
+      int64_t depth = 0;
+      for (const Part& part : read_) depth += DepthTiles(part.depth);
+      TilesOfHalves<N>(rows_, row_tiles_, tiles_ + block * N * tile_size_,
+                       tile_size_, depth, start, finish);
+      return;
+    }
+    parts_.clear();
+    for (size_t i = 0; i < read_.size(); ++i) {
+      Part part = read_[i];
+      part.panel = panels_ + block * panel_size_ + places_[i];
+      AddParts<N>(part, parts_);
+    }
+    Tiles<N>(rows_, parts_, start, finish);
+  }
+
+ private:
+  std::optional<TileRegisters> registers_;  // where halves serve
+  std::vector<int64_t> depths_, places_;
+  int64_t rows_ = 0, tile_size_ = 0, panel_size_ = 0;
+  uint16_t *tiles_ = nullptr, *row_tiles_ = nullptr;
+  float* panels_ = nullptr;
+  std::vector<Part> read_, parts_;
+};
 
 }  // namespace weightspace

@@ -13,7 +13,7 @@ import functools
 
 import jax
 
-from weightspace import cells, kernels
+from weightspace import cells, kernels, precision
 from weightspace.recurrence import _kernels, _loops
 from weightspace.recurrence._loops import generate_by, project, step
 from weightspace.types import Layer, Linear, Weights
@@ -24,7 +24,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def unroll_layer(
     cell: cells.Cell, time_unroll: int, layer: Layer, xs: jax.Array
 ) -> jax.Array:
@@ -39,31 +38,37 @@ def unroll_layer(
   Returns:
     Outputs `[T, *batch, H]`. Reverse-mode differentiable only.
   """
-  return _forward(cell, time_unroll, layer, xs)[0]
+  return _unroll_layer(cell, time_unroll, precision.current(), layer, xs)
 
 
-def _forward(cell, time_unroll, layer, xs):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _unroll_layer(cell, time_unroll, exactness, layer, xs):
+  return _forward(cell, time_unroll, exactness, layer, xs)[0]
+
+
+def _forward(cell, time_unroll, exactness, layer, xs):
+  del exactness  # it is that of the caller
   gates, states = _of_cell(cell, "forward", loop=(time_unroll,))(layer, xs)
   return cell.output(states), (layer, xs, gates, states)
 
 
-def _backward(cell, time_unroll, residuals, dhs):
+def _backward(cell, time_unroll, exactness, residuals, dhs):
   layer, xs, gates, states = residuals
-  backward = _of_cell(cell, "backward", loop=(time_unroll,))
-  das = backward(layer, gates, states, dhs)
-  of_weights = _of_cell(cell, "weight_gradients")
-  of_inputs = _of_cell(cell, "input_gradients")
-  # Apart: what the first layer reads may need no gradient
-  return (
-      of_weights(layer, xs, cell.output(states), das),
-      of_inputs(layer, das),
-  )
+  with jax.default_matmul_precision(exactness):
+    backward = _of_cell(cell, "backward", loop=(time_unroll,))
+    das = backward(layer, gates, states, dhs)
+    of_weights = _of_cell(cell, "weight_gradients")
+    of_inputs = _of_cell(cell, "input_gradients")
+    # Apart: what the first layer reads may need no gradient
+    return (
+        of_weights(layer, xs, cell.output(states), das),
+        of_inputs(layer, das),
+    )
 
 
-unroll_layer.defvjp(_forward, _backward)
+_unroll_layer.defvjp(_forward, _backward)
 
 
-@jax.custom_vjp
 def read_out(layer: Linear, hs: jax.Array) -> jax.Array:
   """A linear layer over many rows.
 
@@ -74,20 +79,27 @@ def read_out(layer: Linear, hs: jax.Array) -> jax.Array:
   Returns:
     `[..., V]`. Reverse-mode differentiable only.
   """
-  return _read_out_forward(layer, hs)[0]
+  return _read_out(precision.current(), layer, hs)
 
 
-def _read_out_forward(layer, hs):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _read_out(exactness, layer, hs):
+  return _read_out_forward(exactness, layer, hs)[0]
+
+
+def _read_out_forward(exactness, layer, hs):
+  del exactness  # it is that of the caller
   ys = _on_cpu(_kernels.linear, _loops.linear)(layer, hs)
   return ys, (layer, hs)
 
 
-def _read_out_backward(residuals, dys):
-  gradients = _on_cpu(_kernels.linear_gradients, _loops.linear_gradients)
-  return gradients(*residuals, dys)
+def _read_out_backward(exactness, residuals, dys):
+  with jax.default_matmul_precision(exactness):
+    gradients = _on_cpu(_kernels.linear_gradients, _loops.linear_gradients)
+    return gradients(*residuals, dys)
 
 
-read_out.defvjp(_read_out_forward, _read_out_backward)
+_read_out.defvjp(_read_out_forward, _read_out_backward)
 
 
 def generate(

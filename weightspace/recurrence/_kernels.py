@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import cells, kernels
+from weightspace import cells, kernels, precision
 from weightspace.kernels import floats
 from weightspace.types import Layer, Linear, Weights
 
@@ -36,7 +36,7 @@ def forward(cell: cells.Cell, layer: Layer, xs: jax.Array):
   slots, leaves = _SIZES[_names()[cell]]
   xs = _merge_batch(xs)
   state = floats(*xs.shape[:-1], hidden)
-  gates, *leaves = _call(
+  gates, *leaves = _call_of_cell(
       "LayerForward",
       cell,
       (
@@ -59,7 +59,7 @@ def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
   output, memory = (*jax.tree.leaves(states), jnp.zeros((0, 0, 0)))[:2]
   merged = map(_merge_batch, (gates, output, memory, dhs))
   gates_, output, memory, dhs = merged
-  das = _call(
+  das = _call_of_cell(
       "LayerBackward",
       cell,
       floats(*gates_.shape),
@@ -78,16 +78,15 @@ def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
 def weight_gradients(cell: cells.Cell, layer: Layer, xs, hs, das) -> Layer:
   """Gradients of the weights; as of `_loops`."""
   shapes = tuple(floats(*leaf.shape) for leaf in layer)
-  return Layer(
-      *_call("LayerWeights", cell, shapes, *map(_merge_batch, (xs, hs, das)))
-  )
+  merged = map(_merge_batch, (xs, hs, das))
+  return Layer(*_call_of_cell("LayerWeights", cell, shapes, *merged))
 
 
 def input_gradients(cell: cells.Cell, layer: Layer, das):
   """Gradients of what the layer reads; as of `_loops`."""
   *before, _ = das.shape
   das = _merge_batch(das)
-  dxs = _call(
+  dxs = _call_of_cell(
       "LayerInputs",
       cell,
       floats(*das.shape[:-1], layer.wx.shape[-1]),
@@ -100,9 +99,8 @@ def input_gradients(cell: cells.Cell, layer: Layer, das):
 def generate(cell: cells.Cell, first: int, weights: Weights, draws):
   """Tokens `[T, K]` int32, log-probabilities `[T, K, V]`; as of `_loops`."""
   outputs = len(weights.readout.b)
-  return _call(
+  return kernels.call(
       "GenerateStrings",
-      cell,
       (
           jax.ShapeDtypeStruct(draws.shape, jnp.int32),
           floats(*draws.shape, outputs),
@@ -110,14 +108,14 @@ def generate(cell: cells.Cell, first: int, weights: Weights, draws):
       draws,
       *weights.readout,
       *jax.tree.leaves(weights.layers),
-      attributes={"first": np.int32(first)},
+      attributes={"cell": _names()[cell], "first": np.int32(first)},
   )
 
 
 def linear(layer: Linear, xs):
   """`xs` `[..., I]` as the layer maps them, `[..., V]`."""
   rows = xs.reshape(-1, xs.shape[-1])
-  ys = kernels.call(
+  ys = _call(
       "LinearForward", floats(len(rows), len(layer.b)), layer.w, layer.b, rows
   )
   return ys.reshape(*xs.shape[:-1], -1)
@@ -126,7 +124,7 @@ def linear(layer: Linear, xs):
 def linear_gradients(layer: Linear, xs, dys):
   """Gradients of the weights and of `xs`."""
   rows = xs.reshape(-1, xs.shape[-1])
-  dw, db, dxs = kernels.call(
+  dw, db, dxs = _call(
       "LinearBackward",
       tuple(floats(*a.shape) for a in (layer.w, layer.b, rows)),
       layer.w,
@@ -143,6 +141,12 @@ def _merge_batch(a):
   return a.reshape(len(a), -1, a.shape[-1])
 
 
-def _call(name, cell, results, *args, attributes=None, **options):
-  attributes = {"cell": _names()[cell], **(attributes or {})}
+def _call_of_cell(name, cell, results, *args, **options):
+  attributes = {"cell": _names()[cell]}
+  return _call(name, results, *args, attributes=attributes, **options)
+
+
+def _call(name, results, *args, attributes=None, **options):
+  halves = precision.in_halves(precision.current())
+  attributes = {"halves": halves, **(attributes or {})}
   return kernels.call(name, results, *args, attributes=attributes, **options)

@@ -21,6 +21,7 @@ from weightspace import (
     encoders,
     parallel,
     plugins,
+    precision,
 )
 from weightspace.keys import derive
 from weightspace.rnn import RNN
@@ -45,6 +46,8 @@ class Config:
     validate_every: steps between two validations.
     validation_sequences: rollouts of each network to validate on.
     checkpoint_every: steps between two checkpoints.
+    matmul_precision: of the matrix products of training, see
+      `weightspace.precision`.
     split_seed: of the split into training and validation tasks.
     seed: of the initialisation and of all that is drawn in training.
   """
@@ -58,12 +61,14 @@ class Config:
   validate_every: int = 1000
   validation_sequences: int = 4
   checkpoint_every: int = 1000
+  matmul_precision: str = "tensorfloat32"
   split_seed: int = 0
   seed: int = 0
 
   def __post_init__(self):
     divergences.load(self.divergence)
     encoding.check_augment(self.augment)
+    precision.check(self.matmul_precision)
 
 
 class Model(NamedTuple):
@@ -227,7 +232,8 @@ def make_loss(
     if mesh is not None:
       layout = (*[PartitionSpec()] * 3, batches.layout(data, mesh))
       f = parallel.summed(mean, mesh, layout)
-    return f(params, key, step, data), {}
+    with precision.products(config.matmul_precision):
+      return f(params, key, step, data), {}
 
   return loss
 

@@ -21,7 +21,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import heads, parallel, plugins, properties, tasks, zoo
+from weightspace import (
+    heads,
+    parallel,
+    plugins,
+    precision,
+    properties,
+    tasks,
+    zoo,
+)
 from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, encoding, workdir
@@ -48,6 +56,8 @@ class Config:
     layers: how many hidden layers; 0 is a linear head.
     validate_every: steps between two validations, which select the step.
     checkpoint_every: steps between two checkpoints.
+    matmul_precision: of the matrix products of training, see
+      `weightspace.precision`.
     seed: of the initialisation and of all that is drawn in training.
   """
 
@@ -59,11 +69,13 @@ class Config:
   layers: int = 2
   validate_every: int = 500
   checkpoint_every: int = 1000
+  matmul_precision: str = "tensorfloat32"
   seed: int = 0
 
   def __post_init__(self):
     object.__setattr__(self, "properties", tuple(self.properties))
     encoding.check_augment(self.augment)
+    precision.check(self.matmul_precision)
     for name in ("steps", "batch", "validate_every", "checkpoint_every"):
       if (value := getattr(self, name)) < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
@@ -285,7 +297,8 @@ def _program(
 
   def loss(params, key, step, data):
     f = mean if mesh is None else parallel.summed(mean, mesh)
-    return f(params, key, step, data), {}
+    with precision.products(config.matmul_precision):
+      return f(params, key, step, data), {}
 
   def measure_rows(shape, shared, places):
     params, data = shared
