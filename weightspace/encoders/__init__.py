@@ -35,6 +35,8 @@ class Encoder(NamedTuple):
     at_once: how many networks are best encoded at a time on a core in
       training, so that what is computed of them stays in its cache; what is
       needed for the gradient is then computed again. None for all.
+    apply_batch: (params, weights of B networks) -> codes [B, Z]; of encoders
+      whose kernels take them all, where `kernels.serve_in_halves`, or None.
   """
 
   init: Callable
@@ -42,6 +44,7 @@ class Encoder(NamedTuple):
   invariant: bool
   transcript: Callable | None = None
   at_once: int | None = None
+  apply_batch: Callable | None = None
 
 
 def make(

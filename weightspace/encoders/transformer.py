@@ -10,9 +10,10 @@ attends to them all and becomes the code.
 from dataclasses import dataclass
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from weightspace.encoders import Encoder, _modules
+from weightspace.encoders import Encoder, _block, _modules
 from weightspace.rnn import RNN
 from weightspace.types import Weights
 
@@ -63,27 +64,35 @@ def rows(weights: Weights) -> list[jnp.ndarray]:
 
 
 class _Transformer(nn.Module):
-  """Pre-norm attention; the read-out token comes first."""
+  """Pre-norm attention; the read-out token comes first.
+
+  Rows `[*batch, R, C]` -> codes `[*batch, Z]`.
+  """
 
   config: Config
 
   @nn.compact
   def __call__(self, rows):
     config = self.config
-    tokens = jnp.concatenate([_modules.Dense(config.width)(r) for r in rows])
+    tokens = jnp.concatenate(
+        [_modules.Dense(config.width)(r) for r in rows], axis=-2
+    )
+    *batch, count, width = tokens.shape
     position = nn.initializers.normal(0.02)
-    tokens += self.param("positions", position, tokens.shape)
-    readout = self.param("readout", position, (1, config.width))
-    tokens = jnp.concatenate([readout, tokens])
+    tokens += self.param("positions", position, (count, width))
+    readout = self.param("readout", position, (1, width))
+    readout = jnp.broadcast_to(readout, (*batch, 1, width))
+    tokens = jnp.concatenate([readout, tokens], axis=-2)
     for layer in range(config.layers):
       # Nothing reads what the others would become in the last layer
-      kept = 1 if layer == config.layers - 1 else len(tokens)
-      normed = nn.LayerNorm()(tokens)
-      attend = _modules.Attention(config.heads)
-      tokens = tokens[:kept] + attend(normed[:kept], normed)
-      sizes = config.mlp * config.width, config.width
-      tokens += _modules.MLP(sizes)(nn.LayerNorm()(tokens))
-    return _modules.Dense(config.code)(nn.LayerNorm()(tokens[0]))
+      kept = 1 if layer == config.layers - 1 else count + 1
+      sizes = _block.Sizes(config.heads, config.mlp * width, kept)
+      block = _block.Block(sizes, name=f"block_{layer}")
+      if self.is_initializing():
+        tokens = block(tokens)
+      else:
+        tokens = _block.apply(sizes, block.variables["params"], tokens)
+    return _modules.Dense(config.code)(nn.LayerNorm()(tokens[..., 0, :]))
 
 
 def make(config: Config, rnn: RNN, kind: str) -> Encoder:
@@ -101,4 +110,7 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
       ),
       invariant=False,
       at_once=2,
+      apply_batch=lambda params, weights: _modules.unit(
+          transformer.apply(params, jax.vmap(rows)(weights))
+      ),
   )

@@ -14,12 +14,14 @@ import pathlib
 import jax
 import jax.numpy as jnp
 
+from weightspace import precision
 from weightspace.kernels import _build
 
 _TARGETS = (
     "GenerateStrings",
     "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
     "LinearForward", "LinearBackward", "MatrixProduct",
+    "BlockForward", "BlockBackward",
 )  # fmt: skip
 
 
@@ -59,6 +61,19 @@ def serve(*trees) -> bool:
   """Whether there are kernels for these arrays on CPU."""
   leaves = jax.tree.leaves(trees)
   return all(a.dtype == jnp.float32 for a in leaves) and available()
+
+
+def serve_in_halves(*trees) -> bool:
+  """Whether kernels may and can split these arrays' numbers in halves.
+
+  They may in products that are traced here, and can where the processor has
+  tiles of bfloat16.
+  """
+  return (
+      precision.in_halves(precision.current())
+      and serve(*trees)
+      and _library().HalvesServeHere()
+  )
 
 
 def floats(*shape: int) -> jax.ShapeDtypeStruct:

@@ -34,7 +34,9 @@ def load() -> ctypes.CDLL | None:
     )
     return None
   try:
-    return ctypes.CDLL(str(_built(compiler)))
+    library = ctypes.CDLL(str(_built(compiler)))
+    library.HalvesServeHere.restype = ctypes.c_bool
+    return library
   except (OSError, subprocess.SubprocessError) as error:
     why = getattr(error, "stderr", None) or str(error)
     logging.warning(

@@ -171,10 +171,10 @@ void PackTiles(Factor f, uint16_t* to, int64_t block) {
 }
 
 // Tiles 0 to R * C - 1 = products over `depth` tiles, added to what they hold.
-// Blocks of 16 places lie `block` apart.
+// Blocks of 16 places lie `a_block` and `b_block` apart.
 template <int R, int C>
-INLINE void MultiplyTiles(const uint16_t* a, const uint16_t* b, int64_t block,
-                          int64_t depth) {
+INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
+                          int64_t b_block, int64_t depth) {
   // R x C products of tiles of a and b, of which `kLoad`s are not there yet
   const auto multiply = [&]<bool kLoadA, bool kLoadB>(const uint16_t* x,
                                                       const uint16_t* y) {
@@ -182,11 +182,11 @@ INLINE void MultiplyTiles(const uint16_t* a, const uint16_t* b, int64_t block,
     if constexpr (kLoadB) LoadTile<6>(y);
     AddProductOfTiles<0, 4, 6>();
     if constexpr (C == 2) {
-      if constexpr (kLoadB) LoadTile<7>(y + block);
+      if constexpr (kLoadB) LoadTile<7>(y + b_block);
       AddProductOfTiles<1, 4, 7>();
     }
     if constexpr (R == 2) {
-      if constexpr (kLoadA) LoadTile<5>(x + block);
+      if constexpr (kLoadA) LoadTile<5>(x + a_block);
       AddProductOfTiles<C, 5, 6>();
       if constexpr (C == 2) AddProductOfTiles<3, 5, 7>();
     }
@@ -264,8 +264,8 @@ inline void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
               }
             });
           });
-          MultiplyTiles<R, C>(as + row * block, bs + column * block, block,
-                              depth);
+          MultiplyTiles<R, C>(as + row * block, block, bs + column * block,
+                              block, depth);
           ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
             place(i, j, [&](int64_t, float* to, int64_t rows,
                             int64_t columns) {
@@ -298,7 +298,7 @@ inline void TilesOfHalves(int64_t rows, const uint16_t* a, const uint16_t* b,
     InTwos(N, [&]<int C>(int64_t column) {
       InTwos(TilesOf(some), [&]<int R>(int64_t) {
         ForTiles<R, C>([&]<int T>(int64_t, int64_t) { ZeroTile<T>(); });
-        MultiplyTiles<R, C>(a, b + column * block, block, depth);
+        MultiplyTiles<R, C>(a, block, b + column * block, block, depth);
         ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
           StoreTile<T>(products[i * N + column + j]);
         });

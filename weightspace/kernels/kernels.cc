@@ -7,6 +7,7 @@
 #include "generate.h"
 #include "layer.h"
 #include "linear.h"
+#include "transformer.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace weightspace {
@@ -177,6 +178,68 @@ ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys, Result 
   return ffi::Error::Success();
 }
 
+// each(block, count, at) for a block of a transformer, of the same sizes and
+// params for `count` networks: x [count, T, D], z [count, kept, D].
+template <class F>
+ffi::Error WithBlock(int64_t heads, bool backward, Array x, Dims z, Dims result,
+                     ffi::RemainingArgs args, F each) {
+#if WEIGHTSPACE_HALVES
+  if (HaveHalves() && args.size() == kBlockParams) {
+    std::vector<Array> arrays;
+    for (size_t i = 0; i < args.size(); ++i) {
+      const auto array = args.get<Array>(i);
+      if (array.has_error()) return array.error();
+      arrays.push_back(*array);
+    }
+    const Dims in = x.dimensions();
+    const BlockSizes n = {Axis(in, 2), Axis(z, 2), Axis(in, 1), heads,
+                          Axis(arrays[kB1].dimensions(), 1)};
+    ForNetworks(result, 3, [&](auto at) {
+      BlockParams<const float> params;
+      for (int i = 0; i < kBlockParams; ++i) params[i] = at(arrays[i]);
+      TransformerBlock block(n, params, backward);
+      each(n, block, at);
+    });
+    return ffi::Error::Success();
+  }
+#endif
+  return ffi::Error::InvalidArgument("no tiles of bfloat16 on this machine");
+}
+
+ffi::Error BlockForwardCall(int64_t heads, Array x, ffi::RemainingArgs params,
+                            Result z) {
+  const Dims out = z->dimensions();
+  return WithBlock(heads, false, x, out, out, params,
+                   [&](BlockSizes n, auto& block, auto at) {
+    for (int64_t i = 0; i < Axis(out, 3); ++i) {
+      block.Forward(at(x) + i * n.tokens * n.width,
+                    at(*z) + i * n.kept * n.width);
+    }
+  });
+}
+
+ffi::Error BlockBackwardCall(int64_t heads, Array x, Array dz,
+                             ffi::RemainingArgs params, Result dx,
+                             ffi::RemainingRets gradients) {
+  std::vector<Result> results;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const auto result = gradients.get<Array>(i);
+    if (result.has_error()) return result.error();
+    results.push_back(*result);
+  }
+  return WithBlock(heads, true, x, dz.dimensions(), dx->dimensions(), params,
+                   [&](BlockSizes n, auto& block, auto at) {
+    for (int64_t i = 0; i < Axis(dx->dimensions(), 3); ++i) {
+      block.Backward(at(x) + i * n.tokens * n.width,
+                     at(dz) + i * n.kept * n.width,
+                     at(*dx) + i * n.tokens * n.width);
+    }
+    BlockParams<float> sums;
+    for (int i = 0; i < kBlockParams; ++i) sums[i] = at(*results[i]);
+    block.Gradients(sums);
+  });
+}
+
 // a [M, K] b [K, N], but for the factor that lies turned, if one does.
 ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b, Result c) {
   const Dims of_a = a.dimensions(), out = c->dimensions();
@@ -225,8 +288,19 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    BlockForward, BlockForwardCall,
+    ffi::Ffi::Bind().Attr<int64_t>("heads").Arg<Array>().RemainingArgs()
+        .Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    BlockBackward, BlockBackwardCall,
+    ffi::Ffi::Bind().Attr<int64_t>("heads").Arg<Array>().Arg<Array>()
+        .RemainingArgs().Ret<Array>().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
     MatrixProduct, ProductCall,
     ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves").Arg<Array>().Arg<Array>()
         .Ret<Array>());
+
+// Whether halves serve on this machine.
+extern "C" bool HalvesServeHere() { return HaveHalves(); }
 
 }  // namespace weightspace

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from weightspace import encoders, symmetry
+from weightspace import encoders, kernels, symmetry
 from weightspace.encoders import Encoder
 from weightspace.rnn import RNN
 
@@ -79,20 +79,24 @@ def make_encode_batch(
 
   Returns:
     (params of the encoder, keys [B], vectors [B, P]) -> codes [B, Z]. On CPU,
-    `encoder.at_once` networks at a time.
+    `encoder.at_once` networks at a time, unless `encoder.apply_batch` serves.
   """
   device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
   on_cpu = device.platform == "cpu"
 
-  def encode(params, key, vector):
+  def augmented(key, vector):
     weights = rnn.unflatten(vector)
-    if not encoder.invariant and augment != "none":
-      weights = symmetry.augment(
-          key, rnn, weights, signed=augment == "signed"
-      )
-    return encoder.apply(params, weights)
+    if encoder.invariant or augment == "none":
+      return weights
+    return symmetry.augment(key, rnn, weights, signed=augment == "signed")
+
+  def encode(params, key, vector):
+    return encoder.apply(params, augmented(key, vector))
 
   def encode_batch(params, keys, vectors):
+    if encoder.apply_batch and kernels.serve_in_halves(params, vectors):
+      weights = jax.vmap(augmented)(keys, vectors)
+      return encoder.apply_batch(params, weights)
     if not on_cpu or encoder.at_once is None:
       return jax.vmap(encode, (None, 0, 0))(params, keys, vectors)
     one = jax.checkpoint(lambda drawn: encode(params, *drawn))
