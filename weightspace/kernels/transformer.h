@@ -38,7 +38,8 @@ using BlockParams = std::array<T*, kBlockParams>;
 
 #if WEIGHTSPACE_HALVES
 
-constexpr int64_t kRowsOfBlock = 2 * kTile;
+constexpr int64_t kSide = 2 * kTile;  // of a block of a product
+constexpr int64_t kRowsOfBlock = 64;  // that go through all at a time
 
 // Memory of a thread for arrays that all live as long as this does.
 class Arena {
@@ -85,22 +86,33 @@ struct Extent {
 // columns or what is left of them; a block's rows lie 32 apart.
 template <class F>
 INLINE void ForProduct(Extent n, Packed a, Packed b, F f) {
-  alignas(64) float out[kRowsOfBlock * kRowsOfBlock];
+  alignas(64) float out[2][kSide * kSide];
   const int64_t depth = DepthTiles(n.depth);
+  // A block is used while the tiles of the next one are multiplied
+  struct {
+    int64_t row, column, rows = 0, columns;
+  } ready;
+  int turn = 0;
+  const auto use = [&] {
+    f(ready.row, ready.column, ready.rows, ready.columns, out[1 - turn]);
+  };
   InTwos(TilesOf(n.columns - n.first), [&]<int C>(int64_t column) {
     column += n.first / kTile;
     InTwos(TilesOf(n.rows), [&]<int R>(int64_t row) {
       ForTiles<R, C>([&]<int T>(int64_t, int64_t) { ZeroTile<T>(); });
       MultiplyTiles<R, C>(a.tiles + row * a.block, a.block,
                           b.tiles + column * b.block, b.block, depth);
+      if (ready.rows > 0) use();
       ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-        StoreTile<T>(out + (i * kRowsOfBlock + j) * kTile,
-                     kRowsOfBlock * sizeof(float));
+        StoreTile<T>(out[turn] + (i * kSide + j) * kTile,
+                     kSide * sizeof(float));
       });
-      f(row * kTile, column * kTile,
-        std::min<int64_t>(R * kTile, n.rows - row * kTile), C * kTile, out);
+      ready = {row * kTile, column * kTile,
+               std::min<int64_t>(R * kTile, n.rows - row * kTile), C * kTile};
+      turn = 1 - turn;
     });
   });
+  if (ready.rows > 0) use();
 }
 
 // f(row, column, vector) for the vectors of a product.
@@ -111,7 +123,7 @@ INLINE void ForVectors(Extent n, Packed a, Packed b, F f) {
                  const float* block) {
                for (int64_t i = 0; i < rows; ++i) {
                  for (int64_t j = 0; j < columns; j += kWidth) {
-                   f(row + i, column + j, Load(block + i * kRowsOfBlock + j));
+                   f(row + i, column + j, Load(block + i * kSide + j));
                  }
                }
              });
@@ -127,7 +139,7 @@ inline void ProductTurned(Extent n, Packed a, Packed b, float* out,
                  for (int64_t j = 0; j < columns; j += kTile) {
                    Vec tile[kTile];
                    for (int64_t k = 0; k < kTile; ++k) {
-                     tile[k] = Load(block + (i + k) * kRowsOfBlock + j);
+                     tile[k] = Load(block + (i + k) * kSide + j);
                    }
                    Transpose(tile);
                    const int64_t left = n.columns - column - j;
@@ -256,8 +268,11 @@ class TransformerBlock {
     w1_ = right(f, d);
     w2_ = right(d, f);
     const float* of_x[] = {p_[kWq], p_[kWk], p_[kWv]};
+    const float* biases[] = {p_[kBq], p_[kBk], p_[kBv]};
+    bqkv_ = arena_.Floats(3 * d);
     for (int i = 0; i < 3; ++i) {
       wqkv_.Pack<false>({of_x[i], d, d, d, false}, i * d);
+      std::copy_n(biases[i], d, bqkv_ + i * d);
     }
     wo_.Pack<false>({p_[kWo], d, d, d, false});
     w1_.Pack<false>({p_[kW1], f, f, d, false});
@@ -443,7 +458,6 @@ class TransformerBlock {
   void Project(const float* x) {
     const int64_t d = n_.width;
     const Norm norm = {p_[kScale1], p_[kBias1], d};
-    const float* biases[] = {p_[kBq], p_[kBk], p_[kBv]};
     const float scale = 1 / std::sqrt(float(head_));
     for (int64_t at = 0; at < n_.tokens; at += kRowsOfBlock) {
       const int64_t rows = std::min(kRowsOfBlock, n_.tokens - at);
@@ -452,7 +466,7 @@ class TransformerBlock {
       // Nobody asks for what follows the kept ones
       const Extent extent = {rows, 3 * d, d, at < n_.kept ? 0 : d};
       ForVectors(extent, rows_d_, wqkv_, [&](int64_t i, int64_t j, Vec v) {
-        v += Load(biases[j / d] + j % d);
+        v += Load(bqkv_ + j);
         Store(qkv_ + (at + i) * 3 * d + j, j < d ? v * scale : v);
       });
     }
@@ -562,6 +576,7 @@ class TransformerBlock {
   std::vector<Packed> keys_, values_;
   Packed by_token_, by_place_, all_shares_, all_dshares_, hiddens_, dhiddens_,
       turned_, along_;
+  float* bqkv_;
   float *qkv_, *normed_, *shares_, *told_, *y_, *normed2_, *hidden_;
   float *dhidden_, *dnormed_, *dy_, *dtold_, *dqkv_, *dshares_;
   // Gradients, summed over networks; dw2_ turned
