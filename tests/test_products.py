@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import kernels, products
+from weightspace import kernels, precision, products
 from weightspace.encoders import _modules
 
 needs_kernels = pytest.mark.skipif(
@@ -61,6 +61,55 @@ def test_product(case):
   assert_close(*both(lambda dot, x, y: dot(x, y, numbers), x, y))
   eager = products.dot_general(x, y, numbers)
   assert_close(eager, jax.lax.dot_general(x, y, numbers))
+
+
+# Rows, columns, depth: whole tiles, parts of them, several shares of the depth
+@pytest.mark.parametrize("sizes", [
+    (32, 32, 64), (16, 48, 16), (33, 17, 300), (270, 19, 35), (50, 100, 530),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("turned", ["none", "left", "right", "both"])
+def test_halves_are_exact_to_16_bits_of_each_factor(sizes, turned):
+  rows, columns, depth = sizes
+  x = jax.random.normal(jax.random.key(0), (rows, depth))
+  y = jax.random.normal(jax.random.key(1), (depth, columns))
+  exact = np.float64(x) @ np.float64(y)
+  terms = np.abs(np.float64(x)) @ np.abs(np.float64(y))
+  left = turned in ("left", "both")
+  right = turned in ("right", "both")
+  x, y = x.T if left else x, y.T if right else y
+  numbers = ((0 if left else 1,), (1 if right else 0,)), ((), ())
+
+  def error(name):
+    with precision.products(name):
+      found = jax.jit(lambda x, y: products.dot_general(x, y, numbers))(x, y)
+    return np.max(np.abs(found - exact) / terms)
+
+  assert error("float32") < 2**-20
+  assert error("tensorfloat32") < 2**-15
+  with precision.products("tensorfloat32"):
+    split = kernels.serve_in_halves(x, y)
+  assert (error("tensorfloat32") > error("float32")) == split
+
+
+def test_a_gradient_is_as_exact_as_its_product():
+  """Also where it is made outside of the context."""
+
+  def loss(x, y):
+    with precision.products("tensorfloat32"):
+      return jnp.sum(_dense(x, y) ** 2)
+
+  x, y = jnp.ones((20, 30)), jnp.ones((30, 40))
+  gradient = jax.jit(jax.grad(loss, (0, 1)))
+  equations = jax.make_jaxpr(gradient)(x, y).eqns[0].params["jaxpr"].eqns
+  found = [
+      e.params["precision"] for e in equations
+      if e.primitive.name in ("matrix_product", "dot_general")
+  ]  # fmt: skip
+  assert len(found) == 3 and len({str(p) for p in found}) == 1
+  text = gradient.trace(x, y).lower(lowering_platforms=("tpu",)).as_text()
+  dots = [line for line in text.splitlines() if "dot_general" in line]
+  assert len(dots) == 3
+  assert all("precision = [HIGH, HIGH]" in line for line in dots)
 
 
 def test_gradients_of_any_order_and_direction(case):

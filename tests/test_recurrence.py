@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import cells, kernels, recurrence
+from weightspace import cells, kernels, precision, recurrence
 from weightspace.kernels import _build
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.types import Linear, Weights
@@ -70,6 +70,38 @@ def test_kernels_compute_what_loops_do(name, sizes):
   _assert_close(
       run(cell, *arguments), run(_looped(cell), *arguments)
   )
+
+
+@needs_kernels
+@pytest.mark.parametrize("sizes", [
+    (5, (3, 7), 40, 36), (3, (33,), 300, 48), (2, (16,), 3, 130),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("name", cells.names())
+def test_layers_in_halves_are_nearly_those_of_float32(name, sizes):
+  """And are traced as such where they are differentiated afterwards."""
+  cell = cells.load(name)
+  layer, xs, dhs = _arguments(name, *sizes)
+
+  def run(precise):
+    def unroll(layer, xs):
+      with precision.products(precise):
+        return recurrence.unroll_layer(cell, 1, layer, xs)
+
+    hs, vjp = jax.vjp(unroll, layer, xs)
+    return hs, vjp(dhs)
+
+  exact, halves = (
+      jax.jit(run, static_argnums=0)(p) for p in ("float32", "tensorfloat32")
+  )
+  for x, y in zip(jax.tree.leaves(halves), jax.tree.leaves(exact)):
+    scale = np.max(np.abs(y))
+    np.testing.assert_allclose(x, y, rtol=0, atol=1e-4 * scale)
+  differ = [
+      not np.array_equal(x, y)
+      for x, y in zip(jax.tree.leaves(halves), jax.tree.leaves(exact))
+  ]
+  with precision.products("tensorfloat32"):
+    assert any(differ) == all(differ) == kernels.serve_in_halves(xs)
 
 
 @needs_kernels

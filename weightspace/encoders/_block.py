@@ -1,8 +1,8 @@
 """A block of a transformer: attention, then an MLP.
 
 By a kernel where numbers may be split in halves, else by Flax. The kernel takes
-a network's tokens through the whole block, a few at a time, and for the gradient
-once more: nothing but what the block reads is kept.
+a network's tokens through the whole block, a few at a time, and once more for
+the gradient: nothing but what the block reads is kept.
 """
 
 import functools
@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
 
 
 class Block(nn.Module):
-  """Pre-norm attention and MLP: tokens `[*batch, T, D]` -> `[*batch, kept, D]`."""
+  """Pre-norm attention and MLP: `[*batch, T, D]` -> `[*batch, kept, D]`."""
 
   sizes: Sizes
 

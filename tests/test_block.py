@@ -1,0 +1,125 @@
+"""Blocks of the parameter transformer: the kernel computes what Flax does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from weightspace import encoders, kernels, precision
+from weightspace.encoders import _block
+from weightspace.rnn import RNNSpec, make_rnn
+
+with precision.products("tensorfloat32"):
+  needs_halves = pytest.mark.skipif(
+      not kernels.serve_in_halves(), reason="no tiles of bfloat16"
+  )
+
+# Networks, tokens, width, heads, units of the MLP, tokens kept: whole tiles
+# and parts of them, several passes over rows, one token kept
+CASES = [
+    (2, 64, 32, _block.Sizes(2, 64, 64)),
+    (3, 17, 48, _block.Sizes(3, 96, 5)),
+    (1, 135, 16, _block.Sizes(1, 16, 135)),
+    (2, 70, 64, _block.Sizes(2, 32, 1)),
+    (1, 1, 32, _block.Sizes(2, 48, 1)),
+]
+
+
+def make(networks, tokens, width, sizes):
+  """Params that are not as regular as initial ones, and tokens."""
+  x = jax.random.normal(jax.random.key(0), (networks, tokens, width))
+  params = _block.Block(sizes).init(jax.random.key(1), x)["params"]
+  leaves, tree = jax.tree.flatten(params)
+  leaves = [
+      leaf + 0.1 * jax.random.normal(jax.random.key(i), leaf.shape)
+      for i, leaf in enumerate(leaves)
+  ]
+  return tree.unflatten(leaves), x
+
+
+def run(sizes, precise, params, x):
+  """The result, and gradients of a function of it."""
+
+  def loss(params, x):
+    with precision.products(precise):
+      z = _block.apply(sizes, params, x)
+    return jnp.sum(jnp.sin(z + jnp.arange(1.0 * z.size).reshape(z.shape))), z
+
+  (_, z), gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)(params, x)
+  return z, gradients
+
+
+def assert_close(found, wanted):
+  """In norm: a unit of the MLP may be on the other side of 0."""
+  for (path, a), b in zip(
+      jax.tree_util.tree_leaves_with_path(found),
+      jax.tree.leaves(wanted),
+      strict=True,
+  ):
+    name = jax.tree_util.keystr(path)
+    assert a.shape == b.shape, name
+    norm = np.linalg.norm(b)
+    if "key" in name and "bias" in name:
+      norm = 1.0  # of which softmax takes no notice
+    assert np.linalg.norm(a - b) <= 1e-3 * norm, name
+
+
+@needs_halves
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_kernel_computes_what_flax_does(case):
+  *_, sizes = case
+  compiled = jax.jit(run, static_argnums=(0, 1))
+  found, wanted = (
+      compiled(sizes, name, *make(*case))
+      for name in ("tensorfloat32", "float32")
+  )
+  assert not np.array_equal(found[0], wanted[0])
+  assert_close(found, wanted)
+
+
+@needs_halves
+def test_members_have_blocks_of_their_own():
+  params, x = make(*CASES[1])
+  several = jax.tree.map(lambda a: jnp.stack([a, 1.5 * a]), params)
+  one = jax.jit(run, static_argnums=(0, 1))
+  both = jax.vmap(lambda p: one(CASES[1][-1], "tensorfloat32", p, x))(several)
+  for i in range(2):
+    alone = one(
+        CASES[1][-1], "tensorfloat32",
+        jax.tree.map(lambda a, i=i: a[i], several), x,
+    )  # fmt: skip
+    jax.tree.map(
+        lambda a, b, i=i: np.testing.assert_array_equal(a[i], b), both, alone
+    )
+
+
+@needs_halves
+def test_who_computes_it():
+  def lowered(case, platform, name="tensorfloat32"):
+    *_, sizes = case
+    traced = jax.jit(run, static_argnums=(0, 1)).trace(
+        sizes, name, *make(*case)
+    )
+    return traced.lower(lowering_platforms=(platform,)).as_text()
+
+  assert "BlockBackward" in lowered(CASES[1], "cpu")
+  assert "BlockForward" not in lowered(CASES[1], "cuda")
+  assert "BlockForward" not in lowered(CASES[1], "cpu", "float32")
+  uneven = 2, 9, 24, _block.Sizes(2, 32, 9)  # heads of 12 numbers
+  assert "BlockForward" not in lowered(uneven, "cpu")
+
+
+@pytest.mark.parametrize("name", ["float32", "tensorfloat32"])
+def test_a_batch_is_encoded_as_its_networks_are(name):
+  rnn = make_rnn(RNNSpec("lstm", (5, 4), 3, 3))
+  fields = {"width": 32, "layers": 3, "code": 4}
+  encoder = encoders.make("transformer", fields, rnn, "token")
+  params = encoder.init(jax.random.key(0))
+  weights = jax.vmap(rnn.init)(jax.random.split(jax.random.key(1), 3))
+
+  def codes(params, weights):
+    with precision.products(name):
+      return encoder.apply_batch(params, weights)
+
+  each = jax.jit(jax.vmap(encoder.apply, (None, 0)))(params, weights)
+  np.testing.assert_allclose(jax.jit(codes)(params, weights), each, atol=1e-3)
