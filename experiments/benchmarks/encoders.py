@@ -1,12 +1,13 @@
 """Speed and memory of pretraining, encoder by encoder, beside PyTorch.
 
     python -m experiments.benchmarks.encoders [--torch_python=PYTHON] \\
-        [--encoders=flat,dws] [--size=paper]
+        [--encoders=flat,dws] [--size=paper] [--precision=float32]
 
 Times whole steps of pretraining (forward, backward, clipping, AdamW) at the
 sizes of formal languages: 64 LSTMs of 2 x 32 a step, strings of up to 42
 symbols, an emulator of 2 x 256; and the same of a plain PyTorch module of the
-same architecture, on as many threads as there are cores. Rounds alternate,
+same architecture, on as many threads as there are cores, in float32. Ours is of
+the precision of pretraining, if --precision says no other. Rounds alternate,
 medians are compared. The last line is JSON: {"encoders": {NAME: ...}} with
 
   ms_per_step        of ours
@@ -37,6 +38,9 @@ _ENCODERS = flags.DEFINE_list(
 _SIZE = flags.DEFINE_string("size", "paper", "Of experiments/configs.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "How often to measure each.")
 _STEPS = flags.DEFINE_integer("steps", 3, "Of training, a round.")
+_PRECISION = flags.DEFINE_string(
+    "precision", None, "Of our matrix products: see weightspace.precision."
+)
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "An interpreter that has torch."
 )
@@ -50,6 +54,8 @@ def main() -> None:
   found = {}
   for name in _ENCODERS.value:
     config = emulation.get_config(f"{name},{_SIZE.value}").to_dict()
+    if _PRECISION.value:
+      config["emulation"]["matmul_precision"] = _PRECISION.value
     run, facts = _ours(config)
     ours, torchs = [], []
     for _ in range(_ROUNDS.value):

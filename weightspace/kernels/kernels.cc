@@ -77,6 +77,17 @@ ffi::Error WithCell(std::string_view name, F f) {
 // Size of the axis that is `place`th from the end.
 int64_t Axis(Dims dims, int place) { return dims[dims.size() - place]; }
 
+// All of the remaining arguments or results, in order.
+template <class Remaining, class T>
+ffi::Error Read(const Remaining& remaining, std::vector<T>& arrays) {
+  for (size_t i = 0; i < remaining.size(); ++i) {
+    const auto array = remaining.template get<Array>(i);
+    if (array.has_error()) return array.error();
+    arrays.push_back(*array);
+  }
+  return ffi::Error::Success();
+}
+
 // `layers` are wx, wh, bx and bh of each layer in turn.
 ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
                                Array draws, Array w, Array b,
@@ -84,11 +95,7 @@ ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
                                ffi::Result<ffi::Buffer<ffi::S32>> tokens,
                                Result log_probs) {
   std::vector<Array> arrays;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const auto array = layers.get<Array>(i);
-    if (array.has_error()) return array.error();
-    arrays.push_back(*array);
-  }
+  if (const auto error = Read(layers, arrays); error.failure()) return error;
   const Dims in = draws.dimensions(), of_w = w.dimensions();
   return WithCell(cell, [&]<class Cell>() {
     ForNetworks(log_probs->dimensions(), 3, [&](auto at) {
@@ -106,9 +113,9 @@ ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
   });
 }
 
-ffi::Error LayerForwardCall(std::string_view cell, bool halves, Array xs, Array wx, Array wh,
-                            Array bx, Array bh, Result gates, Result hs,
-                            Result memories) {
+ffi::Error LayerForwardCall(std::string_view cell, bool halves, Array xs,
+                            Array wx, Array wh, Array bx, Array bh,
+                            Result gates, Result hs, Result memories) {
   const Dims in = xs.dimensions(), out = hs->dimensions();
   const Sizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
   return WithCell(cell, [&]<class Cell>() {
@@ -119,8 +126,9 @@ ffi::Error LayerForwardCall(std::string_view cell, bool halves, Array xs, Array 
   });
 }
 
-ffi::Error LayerBackwardCall(std::string_view cell, bool halves, Array gates, Array wh,
-                             Array hs, Array memories, Array dhs, Result das) {
+ffi::Error LayerBackwardCall(std::string_view cell, bool halves, Array gates,
+                             Array wh, Array hs, Array memories, Array dhs,
+                             Result das) {
   const Dims in = dhs.dimensions();
   const Sizes n = {Axis(in, 3), Axis(in, 2), 0, Axis(in, 1)};
   return WithCell(cell, [&]<class Cell>() {
@@ -135,9 +143,9 @@ ffi::Error LayerBackwardCall(std::string_view cell, bool halves, Array gates, Ar
   });
 }
 
-ffi::Error LayerWeightsCall(std::string_view cell, bool halves, Array xs, Array hs,
-                            Array das, Result dwx, Result dwh, Result dbx,
-                            Result dbh) {
+ffi::Error LayerWeightsCall(std::string_view cell, bool halves, Array xs,
+                            Array hs, Array das, Result dwx, Result dwh,
+                            Result dbx, Result dbh) {
   const Dims in = xs.dimensions(), out = dwx->dimensions();
   const Sizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 2)};
   return WithCell(cell, [&]<class Cell>() {
@@ -148,8 +156,8 @@ ffi::Error LayerWeightsCall(std::string_view cell, bool halves, Array xs, Array 
   });
 }
 
-ffi::Error LayerInputsCall(std::string_view cell, bool halves, Array wx, Array das,
-                           Result dxs) {
+ffi::Error LayerInputsCall(std::string_view cell, bool halves, Array wx,
+                           Array das, Result dxs) {
   const Dims in = wx.dimensions(), out = dxs->dimensions();
   const Sizes n = {Axis(out, 3), Axis(out, 2), Axis(out, 1), Axis(in, 2)};
   return WithCell(cell, [&]<class Cell>() {
@@ -159,7 +167,8 @@ ffi::Error LayerInputsCall(std::string_view cell, bool halves, Array wx, Array d
   });
 }
 
-ffi::Error LinearForwardCall(bool halves, Array w, Array b, Array xs, Result ys) {
+ffi::Error LinearForwardCall(bool halves, Array w, Array b, Array xs,
+                             Result ys) {
   const Dims in = xs.dimensions(), out = ys->dimensions();
   ForNetworks(out, 2, [&](auto at) {
     ApplyLinear(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(b), at(xs),
@@ -168,8 +177,8 @@ ffi::Error LinearForwardCall(bool halves, Array w, Array b, Array xs, Result ys)
   return ffi::Error::Success();
 }
 
-ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys, Result dw,
-                              Result db, Result dxs) {
+ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys,
+                              Result dw, Result db, Result dxs) {
   const Dims in = xs.dimensions(), out = dys.dimensions();
   ForNetworks(dw->dimensions(), 2, [&](auto at) {
     LinearGradients(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(xs),
@@ -178,19 +187,15 @@ ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys, Result 
   return ffi::Error::Success();
 }
 
-// each(block, count, at) for a block of a transformer, of the same sizes and
-// params for `count` networks: x [count, T, D], z [count, kept, D].
+// each(sizes, block, at) for blocks of a transformer, of x [B, T, D] and z [B,
+// kept, D]; those of a network of `result` have the same params.
 template <class F>
 ffi::Error WithBlock(int64_t heads, bool backward, Array x, Dims z, Dims result,
                      ffi::RemainingArgs args, F each) {
 #if WEIGHTSPACE_HALVES
   if (HaveHalves() && args.size() == kBlockParams) {
     std::vector<Array> arrays;
-    for (size_t i = 0; i < args.size(); ++i) {
-      const auto array = args.get<Array>(i);
-      if (array.has_error()) return array.error();
-      arrays.push_back(*array);
-    }
+    if (const auto error = Read(args, arrays); error.failure()) return error;
     const Dims in = x.dimensions();
     const BlockSizes n = {Axis(in, 2), Axis(z, 2), Axis(in, 1), heads,
                           Axis(arrays[kB1].dimensions(), 1)};
@@ -222,10 +227,8 @@ ffi::Error BlockBackwardCall(int64_t heads, Array x, Array dz,
                              ffi::RemainingArgs params, Result dx,
                              ffi::RemainingRets gradients) {
   std::vector<Result> results;
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    const auto result = gradients.get<Array>(i);
-    if (result.has_error()) return result.error();
-    results.push_back(*result);
+  if (const auto error = Read(gradients, results); error.failure()) {
+    return error;
   }
   return WithBlock(heads, true, x, dz.dimensions(), dx->dimensions(), params,
                    [&](BlockSizes n, auto& block, auto at) {
