@@ -319,7 +319,7 @@ inline void TilesOfHalves(int64_t rows, const uint16_t* a, const uint16_t* b,
   }
 }
 
-#else  // nothing but HaveHalves is ever called
+#else  // HaveHalves and HalvesServe say no; nothing else is ever called
 
 constexpr int kTile = 16;
 constexpr int64_t kPair = 0;

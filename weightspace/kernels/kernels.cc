@@ -244,7 +244,8 @@ ffi::Error BlockBackwardCall(int64_t heads, Array x, Array dz,
 }
 
 // a [M, K] b [K, N], but for the factor that lies turned, if one does.
-ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b, Result c) {
+ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b,
+                       Result c) {
   const Dims of_a = a.dimensions(), out = c->dimensions();
   const int64_t rows = Axis(out, 2), columns = Axis(out, 1);
   const int64_t depth = Axis(of_a, turned == "left" ? 2 : 1);
@@ -268,27 +269,33 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
         .Ret<ffi::Buffer<ffi::S32>>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerForward, LayerForwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerBackward, LayerBackwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerWeights, LayerWeightsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>()
         .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerInputs, LayerInputsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearForward, LinearForwardCall,
-    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
+    ffi::Ffi::Bind().Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearBackward, LinearBackwardCall,
-    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
+    ffi::Ffi::Bind().Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     BlockForward, BlockForwardCall,
@@ -300,7 +307,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
         .RemainingArgs().Ret<Array>().RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     MatrixProduct, ProductCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves").Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>()
         .Ret<Array>());
 
 // Whether halves serve on this machine.

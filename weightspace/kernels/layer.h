@@ -106,7 +106,8 @@ struct Sizes {
   int64_t steps, batch, inputs, hidden;
 };
 
-// Of w [gates, hidden, depth], what gate g of units [unit, unit + kWidth) reads.
+// Of w [gates, hidden, depth], what gate g of units [unit, unit + kWidth)
+// reads.
 inline Factor OfGate(const float* w, int64_t hidden, int64_t depth, int g,
                      int64_t unit) {
   return {w + (g * hidden + unit) * depth, depth,
@@ -159,7 +160,8 @@ void Forward(Sizes n, const float* xs, const float* wx, const float* wh,
              float* memories, bool halves) {
   constexpr int kG = Cell::kGates, kS = Cell::kSlots;
   static thread_local Scratch of_bias;
-  const int64_t row = kS * n.hidden, blocks = RoundUp(n.hidden, kWidth) / kWidth;
+  const int64_t row = kS * n.hidden;
+  const int64_t blocks = RoundUp(n.hidden, kWidth) / kWidth;
   // Of gates that make one sum of both products, both
   float* bias = of_bias.Get(kG * n.hidden);
   for (int g = 0; g < kG; ++g) {

@@ -14,20 +14,20 @@
 #include <utility>
 #include <vector>
 
-#include "halves.h"
+#include "product.h"
 
 namespace weightspace {
 
 // Tokens of which the first `kept` are asked for, numbers in a token, heads,
-// hidden units of the MLP. The last three are multiples of 16, heads too have
-// a multiple of 16 numbers each.
+// hidden units of the MLP. Numbers in a head and hidden units are multiples of
+// 16.
 struct BlockSizes {
   int64_t tokens, kept, width, heads, mlp;
 };
 
-// Params, matrices as [depth, places]: of the first layer norm; of queries, keys,
-// values and what heads are told, [width, width] and [width]; of the second norm;
-// of the MLP, [width, mlp], [mlp], [mlp, width], [width].
+// Params, matrices as [depth, places]: of the first layer norm; of queries,
+// keys, values and what heads are told, [width, width] and [width]; of the
+// second norm; of the MLP, [width, mlp], [mlp], [mlp, width], [width].
 enum BlockParam {
   kScale1, kBias1, kWq, kBq, kWk, kBk, kWv, kBv, kWo, kBo, kScale2, kBias2, kW1,
   kB1, kW2, kB2, kBlockParams
@@ -44,15 +44,15 @@ constexpr int64_t kRowsOfBlock = 64;  // that go through all at a time
 // Memory of a thread for arrays that all live as long as this does.
 class Arena {
  public:
-  float* Floats(int64_t count) {
-    if (next_ == Scratches().size()) Scratches().emplace_back();
-    return Scratches()[next_++].Get(count);
-  }
+  float* Floats(int64_t count) { return Next().Get(count); }
+
+  uint16_t* Halves(int64_t count) { return Next().GetHalves(count); }
 
  private:
-  static std::vector<Scratch>& Scratches() {
+  Scratch& Next() {
     static thread_local std::vector<Scratch> scratches;
-    return scratches;
+    if (next_ == scratches.size()) scratches.emplace_back();
+    return scratches[next_++];
   }
 
   size_t next_ = 0;
@@ -66,8 +66,7 @@ struct Packed {
   Packed() = default;
   Packed(Arena& arena, int64_t count, int64_t depth)
       : block(DepthTiles(depth) * kPair) {
-    tiles = reinterpret_cast<uint16_t*>(
-        arena.Floats(TilesOf(count) * block / 2));
+    tiles = arena.Halves(TilesOf(count) * block);
   }
 
   // Of places [place, ...) and tiles of depth [tile, ...).
@@ -161,16 +160,6 @@ inline void AddTo(Extent n, Packed a, Packed b, float* sum) {
   });
 }
 
-// sums [columns] += rows of x, which lie `row` apart.
-inline void AddRows(int64_t rows, int64_t columns, const float* x, int64_t row,
-                    float* sums) {
-  for (int64_t j = 0; j < columns; j += kWidth) {
-    Vec sum[4] = {};
-    for (int64_t i = 0; i < rows; ++i) sum[i % 4] += Load(x + i * row + j);
-    Store(sums + j, Load(sums + j) + (sum[0] + sum[1]) + (sum[2] + sum[3]));
-  }
-}
-
 INLINE float Sum(Vec x) { return _mm512_reduce_add_ps((__m512)x); }
 
 // A layer norm of rows [rows, width], as Flax has it.
@@ -255,18 +244,15 @@ inline void Softmax(int64_t rows, int64_t tokens, float* scores, int64_t row) {
 // Blocks with the same params, one network's tokens after the other's.
 class TransformerBlock {
  public:
-  TransformerBlock(BlockSizes sizes, BlockParams<const float> params, bool backward)
+  TransformerBlock(BlockSizes sizes, BlockParams<const float> params,
+                   bool backward)
       : n_(sizes), p_(params) {
     const int64_t d = n_.width, f = n_.mlp;
     head_ = d / n_.heads;
     row_ = RoundUp(n_.tokens, kRowsOfBlock);
-    const auto right = [&](int64_t places, int64_t depth) {
-      return Packed(arena_, places, depth);
-    };
-    wqkv_ = right(3 * d, d);
-    wo_ = right(d, d);
-    w1_ = right(f, d);
-    w2_ = right(d, f);
+    wqkv_ = Packed(arena_, 3 * d, d);
+    wo_ = Packed(arena_, d, d);
+    w1_ = Packed(arena_, f, d);
     const float* of_x[] = {p_[kWq], p_[kWk], p_[kWv]};
     const float* biases[] = {p_[kBq], p_[kBk], p_[kBv]};
     bqkv_ = arena_.Floats(3 * d);
@@ -276,7 +262,10 @@ class TransformerBlock {
     }
     wo_.Pack<false>({p_[kWo], d, d, d, false});
     w1_.Pack<false>({p_[kW1], f, f, d, false});
-    if (!backward) w2_.Pack<false>({p_[kW2], d, d, f, false});
+    if (!backward) {
+      w2_ = Packed(arena_, d, f);
+      w2_.Pack<false>({p_[kW2], d, d, f, false});
+    }
     qkv_ = arena_.Floats(n_.tokens * 3 * d);
     normed_ = arena_.Floats(RoundUp(n_.tokens, kRowsOfBlock) * d);
     rows_d_ = Packed(arena_, kRowsOfBlock, d);
@@ -305,20 +294,21 @@ class TransformerBlock {
     for (int64_t at = 0; at < n_.kept; at += kRowsOfBlock) {
       const int64_t rows = std::min(kRowsOfBlock, n_.kept - at);
       Attend(x, at, rows, shares_, told_, y_, normed2_);
-      rows_d_.Pack<true>({normed2_, d, rows, d, true});
-      Hidden(rows, rows_d_);
+      Hidden(rows, normed2_);
       rows_f_.Pack<true>({hidden_, n_.mlp, rows, n_.mlp, true});
-      ForVectors({rows, d, n_.mlp}, rows_f_, w2_, [&](int64_t i, int64_t j, Vec v) {
-        Store(z + (at + i) * d + j, v + Load(p_[kB2] + j) + Load(y_ + i * d + j));
-      });
+      ForVectors({rows, d, n_.mlp}, rows_f_, w2_,
+                 [&](int64_t i, int64_t j, Vec v) {
+                   Store(z + (at + i) * d + j,
+                         v + Load(p_[kB2] + j) + Load(y_ + i * d + j));
+                 });
     }
   }
 
   // dz [kept, width] -> dx [tokens, width]; adds to what `Gradients` gives.
   void Backward(const float* x, const float* dz, float* dx) {
     const int64_t d = n_.width, f = n_.mlp, kept = n_.kept;
-    const Norm norm1 = {p_[kScale1], p_[kBias1], d}, norm2 = {p_[kScale2], p_[kBias2],
-                                                          d};
+    const Norm norm1 = {p_[kScale1], p_[kBias1], d};
+    const Norm norm2 = {p_[kScale2], p_[kBias2], d};
     Project(x);
     PackHeads();
     std::copy_n(dz, kept * d, dy_);
@@ -326,8 +316,7 @@ class TransformerBlock {
       const int64_t rows = std::min(kRowsOfBlock, kept - at);
       Attend(x, at, rows, shares_ + at * n_.heads * row_, told_ + at * d,
              y_ + at * d, normed2_ + at * d);
-      rows_d_.Pack<true>({normed2_ + at * d, d, rows, d, true});
-      Hidden(rows, rows_d_);
+      Hidden(rows, normed2_ + at * d);
       hiddens_.Pack<false>({hidden_, f, f, rows, false}, 0, at / kTileDepth);
       rows_d_.Pack<true>({dz + at * d, d, rows, d, true});
       ForVectors({rows, f, d}, rows_d_, w2_turned_,
@@ -437,7 +426,8 @@ class TransformerBlock {
     all_dshares_ = Packed(arena_, n_.tokens, n_.kept);
     turned_ = Packed(arena_, d, n_.tokens);
     along_ = Packed(arena_, 3 * d, n_.tokens);
-    for (float** sum : {&dscale1_, &dbias1_, &dbo_, &dscale2_, &dbias2_, &db2_}) {
+    for (float** sum :
+         {&dscale1_, &dbias1_, &dbo_, &dscale2_, &dbias2_, &db2_}) {
       *sum = Zeros(d);
     }
     dbqkv_ = Zeros(3 * d);
@@ -507,11 +497,13 @@ class TransformerBlock {
     Norm{p_[kScale2], p_[kBias2], d}.Forward(rows, y, normed);
   }
 
-  // What the MLP's hidden units make of rows.
-  void Hidden(int64_t rows, Packed of_rows) {
-    ForVectors({rows, n_.mlp, n_.width}, of_rows, w1_, [&](int64_t i, int64_t j, Vec v) {
+  // What the MLP's hidden units make of rows [rows, width].
+  void Hidden(int64_t rows, const float* normed) {
+    const int64_t d = n_.width, f = n_.mlp;
+    rows_d_.Pack<true>({normed, d, rows, d, true});
+    ForVectors({rows, f, d}, rows_d_, w1_, [&](int64_t i, int64_t j, Vec v) {
       v += Load(p_[kB1] + j);
-      Store(hidden_ + i * n_.mlp + j, v < 0.0f ? Vec{} : v);
+      Store(hidden_ + i * f + j, v < 0.0f ? Vec{} : v);
     });
   }
 
