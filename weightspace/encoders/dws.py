@@ -44,7 +44,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace import cells
-from weightspace.encoders import Encoder, _modules
+from weightspace.encoders import Encoder, _field, _modules
 from weightspace.rnn import GATE, RNN
 
 BASES = ("paper", "maximal")
@@ -85,6 +85,8 @@ class Config:
 # A field is the channels of one parity on one set of axes. Its key is a tuple
 # of (name of the axis, parity there), its value an array [*axes, channels].
 Fields = dict[tuple[tuple[str, int], ...], jax.Array]
+# Of fields that are matrices, where they are known.
+Means = dict[tuple[tuple[str, int], ...], _field.Means]
 
 
 def fields(rnn: RNN, weights, *, signed: bool) -> Fields:
@@ -162,21 +164,30 @@ class Lift(nn.Module):
 
 
 class Layer(nn.Module):
-  """An equivariant layer; fields keep their keys and get `channels`."""
+  """An equivariant layer; fields keep their keys and get `channels`.
+
+  It reads what is known of their means, and tells what it knows.
+  """
 
   channels: int
   basis: str
 
   @nn.compact
-  def __call__(self, fields: Fields) -> Fields:
-    out = jax.lax.optimization_barrier(self._linear(fields))
-    return jax.lax.optimization_barrier(
-        {key: self._activate(key, out) for key in out}
-    )
+  def __call__(
+      self, fields: Fields, means: Means | None = None
+  ) -> tuple[Fields, Means]:
+    linear, whole, means = self._linear(fields, means or {})
+    linear = jax.lax.optimization_barrier(linear)
+    out = {
+        key: whole[key] if key in whole else self._activate(key, linear)
+        for key in fields
+    }
+    return jax.lax.optimization_barrier((out, means))
 
-  def _linear(self, fields):
+  def _linear(self, fields, means):
+    """Fields after the linear part; of `_is_alone`, after the whole layer."""
     maximal = self.basis == "maximal"
-    pools, scalars = _pool(fields, maximal)
+    pools, scalars = _pool(fields, means, maximal)
     self._contract(fields, pools)
     wanted = _wanted(fields, maximal)
     received = {}
@@ -196,12 +207,27 @@ class Layer(nn.Module):
     told = jnp.split(told, len(even) + len(diagonal))
     scalar = dict(zip(even, told))
     on_diagonal = dict(zip(diagonal, told[len(even) :]))
-    return {
-        key: self._receive(
+    linear, whole, means = {}, {}, {}
+    for key, x in fields.items():
+      if _is_alone(key, fields, maximal):
+        whole[key], means[key] = self._update(key, x, received, scalar[key])
+      else:
+        linear[key] = self._receive(
             key, x, received, scalar.get(key), on_diagonal.get(key)
         )
-        for key, x in fields.items()
-    }
+    return linear, whole, means
+
+  def _update(self, key, x, received, scalar):
+    """The field `key` after the layer, where no other takes part in it."""
+    own = _modules.Dense(self.channels, use_bias=False)
+    if self.is_initializing():
+      own(x)
+    return _field.update(
+        x,
+        own.variables["params"]["kernel"],
+        received[key, "rows"] + scalar,
+        received[key, "columns"],
+    )
 
   def _receive(self, key, x, received, scalar, on_diagonal):
     """What the field `key` is after the linear part."""
@@ -260,8 +286,22 @@ def _absolute(fields, even, channels):
   return _modules.Dense(channels, use_bias=False)(jnp.concatenate(odd, axis=-1))
 
 
-def _pool(fields, maximal):
+def _is_alone(key, fields, maximal):
+  """Whether a matrix receives from its axes only, and is then put to a ReLU."""
+  names = [name for name, _ in key]
+  others = [k for k in fields if k != key and [n for n, _ in k] == names]
+  if len(key) == 1 or others or not _all_even(key):
+    return False
+  return not (maximal and _is_square(key))
+
+
+def _pool(fields, means, maximal):
   """What fields look like from an axis, and from nowhere.
+
+  Args:
+    fields: to look at.
+    means: of matrices among them, where they are known.
+    maximal: whether diagonals are looked at.
 
   Returns:
     {(axis, parity): [n, C] arrays} and a list of [C] arrays.
@@ -276,16 +316,22 @@ def _pool(fields, maximal):
       add(key[0], x)
     else:
       row, column = key
-      if column[1] == EVEN:
-        add(row, jnp.mean(x, axis=1))
-      if row[1] == EVEN:
-        add(column, jnp.mean(x, axis=0))
+      if key in means:
+        add(row, means[key].over_columns)
+        add(column, means[key].over_rows)
+      else:
+        if column[1] == EVEN:
+          add(row, jnp.mean(x, axis=1))
+        if row[1] == EVEN:
+          add(column, jnp.mean(x, axis=0))
       if maximal and _is_square(key):
         diagonal = jnp.diagonal(x).T
         add(_diagonal_axis(key), diagonal)
         if _is_even(key):
           scalars.append(jnp.mean(diagonal, axis=0))
-    if _all_even(key):
+    if key in means:
+      scalars.append(jnp.mean(means[key].over_rows, axis=0))
+    elif _all_even(key):
       scalars.append(jnp.mean(x, axis=tuple(range(len(key)))))
   return pools, scalars
 
@@ -334,11 +380,11 @@ class _Network(nn.Module):
   @nn.compact
   def __call__(self, fields):
     config = self.config
-    fields = Lift(config.channels)(fields)
+    fields, means = Lift(config.channels)(fields), {}
     for _ in range(config.layers):
-      fields = Layer(config.channels, config.basis)(fields)
+      fields, means = Layer(config.channels, config.basis)(fields, means)
     even = {key: x for key, x in fields.items() if _all_even(key)}
-    _, scalars = _pool(even, config.basis == "maximal")
+    _, scalars = _pool(even, means, config.basis == "maximal")
     mlp = _modules.MLP((config.hidden, config.code))
     return mlp(jnp.concatenate(scalars))
 
@@ -360,5 +406,5 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
           network.apply(params, read(weights))
       ),
       invariant=signed,
-      at_once=1,
+      at_once=4,
   )

@@ -21,7 +21,7 @@ _TARGETS = (
     "GenerateStrings",
     "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
     "LinearForward", "LinearBackward", "MatrixProduct",
-    "BlockForward", "BlockBackward",
+    "BlockForward", "BlockBackward", "FieldForward", "FieldBackward",
 )  # fmt: skip
 
 

@@ -191,10 +191,11 @@ INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
       if constexpr (C == 2) AddProductOfTiles<3, 5, 7>();
     }
   };
+  // Each two neighbours share a factor, which stays in its registers
   for (int64_t k = 0; k < depth; ++k, a += kPair, b += kPair) {
-    multiply.template operator()<true, true>(a, b);
-    multiply.template operator()<false, true>(a, b + kTileHalves);
     multiply.template operator()<true, true>(a + kTileHalves, b);
+    multiply.template operator()<true, false>(a, b);
+    multiply.template operator()<false, true>(a, b + kTileHalves);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "field.h"
 #include "generate.h"
 #include "layer.h"
 #include "linear.h"
@@ -187,6 +188,31 @@ ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys,
   return ffi::Error::Success();
 }
 
+ffi::Error FieldForwardCall(bool halves, Array x, Array w, Array of_rows,
+                            Array of_columns, Result y, Result over_columns,
+                            Result over_rows) {
+  const Dims in = x.dimensions(), out = y->dimensions();
+  const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
+  ForNetworks(out, 3, [&](auto at) {
+    UpdateField(n, at(x), at(w), at(of_rows), at(of_columns), at(*y),
+                 at(*over_columns), at(*over_rows), halves);
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error FieldBackwardCall(bool halves, Array x, Array w, Array y, Array dy,
+                             Array dover_columns, Array dover_rows, Result dx,
+                             Result dw, Result dof_rows, Result dof_columns) {
+  const Dims in = x.dimensions(), out = y.dimensions();
+  const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
+  ForNetworks(dx->dimensions(), 3, [&](auto at) {
+    FieldGradients(n, at(x), at(w), at(y), at(dy), at(dover_columns),
+                  at(dover_rows), at(*dx), at(*dw), at(*dof_rows),
+                  at(*dof_columns), halves);
+  });
+  return ffi::Error::Success();
+}
+
 // each(sizes, block, at) for blocks of a transformer, of x [B, T, D] and z [B,
 // kept, D]; those of a network of `result` have the same params.
 template <class F>
@@ -305,6 +331,15 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     BlockBackward, BlockBackwardCall,
     ffi::Ffi::Bind().Attr<int64_t>("heads").Arg<Array>().Arg<Array>()
         .RemainingArgs().Ret<Array>().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    FieldForward, FieldForwardCall,
+    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
+        .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    FieldBackward, FieldBackwardCall,
+    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
+        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
+        .Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     MatrixProduct, ProductCall,
     ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves")
