@@ -18,7 +18,7 @@ from absl import logging
 _FOLDER = pathlib.Path(__file__).parent
 _SOURCE = "kernels.cc"
 _FLAGS = (
-    "-std=c++20", "-O2", "-march=native", "-fPIC", "-shared", "-w",
+    "-std=c++20", "-O3", "-march=native", "-fPIC", "-shared", "-w",
 )  # fmt: skip
 
 

@@ -171,10 +171,11 @@ void PackTiles(Factor f, uint16_t* to, int64_t block) {
 }
 
 // Tiles 0 to R * C - 1 = products over `depth` tiles, added to what they hold.
-// Blocks of 16 places lie `a_block` and `b_block` apart.
-template <int R, int C>
+// Blocks of 16 places lie `a_block` and `b_block` apart. `meanwhile` is called
+// once for each tile of depth.
+template <int R, int C, class F>
 INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
-                          int64_t b_block, int64_t depth) {
+                          int64_t b_block, int64_t depth, F meanwhile) {
   // R x C products of tiles of a and b, of which `kLoad`s are not there yet
   const auto multiply = [&]<bool kLoadA, bool kLoadB>(const uint16_t* x,
                                                       const uint16_t* y) {
@@ -196,7 +197,14 @@ INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
     multiply.template operator()<true, true>(a + kTileHalves, b);
     multiply.template operator()<true, false>(a, b);
     multiply.template operator()<false, true>(a, b + kTileHalves);
+    meanwhile();
   }
+}
+
+template <int R, int C>
+INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
+                          int64_t b_block, int64_t depth) {
+  MultiplyTiles<R, C>(a, a_block, b, b_block, depth, [] {});
 }
 
 // f.template operator()<T>(row, column) for each tile T of R x C.

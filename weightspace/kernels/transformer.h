@@ -4,7 +4,8 @@
 //
 // Products are of halves. A few rows at a time go through all of the block, so
 // that what lies between two products never leaves the cache; the gradient
-// computes it again.
+// computes it again. Rows are left factors in tiles, of which right ones and
+// turned ones are made where rows are what is summed over.
 
 #pragma once
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "product.h"
+#include "tiles.h"
 
 namespace weightspace {
 
@@ -38,129 +40,28 @@ using BlockParams = std::array<T*, kBlockParams>;
 
 #if WEIGHTSPACE_HALVES
 
-constexpr int64_t kSide = 2 * kTile;  // of a block of a product
 constexpr int64_t kRowsOfBlock = 64;  // that go through all at a time
 
-// Memory of a thread for arrays that all live as long as this does.
-class Arena {
- public:
-  float* Floats(int64_t count) { return Next().Get(count); }
-
-  uint16_t* Halves(int64_t count) { return Next().GetHalves(count); }
-
- private:
-  Scratch& Next() {
-    static thread_local std::vector<Scratch> scratches;
-    if (next_ == scratches.size()) scratches.emplace_back();
-    return scratches[next_++];
-  }
-
-  size_t next_ = 0;
-};
-
-// A factor in tiles.
-struct Packed {
-  uint16_t* tiles;
-  int64_t block;
-
-  Packed() = default;
-  Packed(Arena& arena, int64_t count, int64_t depth)
-      : block(DepthTiles(depth) * kPair) {
-    tiles = arena.Halves(TilesOf(count) * block);
-  }
-
-  // Of places [place, ...) and tiles of depth [tile, ...).
-  template <bool kLeft>
-  void Pack(Factor f, int64_t place = 0, int64_t tile = 0) const {
-    PackTiles<kLeft>(f, tiles + place / kTile * block + tile * kPair, block);
-  }
-};
-
-// A product of factors in tiles: rows, columns from `first` on, depth.
-struct Extent {
-  int64_t rows, columns, depth, first = 0;
-};
-
-// f(row, column, rows, columns, block) for blocks of a product, of 32 rows and
-// columns or what is left of them; a block's rows lie 32 apart.
-template <class F>
-INLINE void ForProduct(Extent n, Packed a, Packed b, F f) {
-  alignas(64) float out[2][kSide * kSide];
-  const int64_t depth = DepthTiles(n.depth);
-  // A block is used while the tiles of the next one are multiplied
-  struct {
-    int64_t row, column, rows = 0, columns;
-  } ready;
-  int turn = 0;
-  const auto use = [&] {
-    f(ready.row, ready.column, ready.rows, ready.columns, out[1 - turn]);
-  };
-  InTwos(TilesOf(n.columns - n.first), [&]<int C>(int64_t column) {
-    column += n.first / kTile;
-    InTwos(TilesOf(n.rows), [&]<int R>(int64_t row) {
-      ForTiles<R, C>([&]<int T>(int64_t, int64_t) { ZeroTile<T>(); });
-      MultiplyTiles<R, C>(a.tiles + row * a.block, a.block,
-                          b.tiles + column * b.block, b.block, depth);
-      if (ready.rows > 0) use();
-      ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-        StoreTile<T>(out[turn] + (i * kSide + j) * kTile,
-                     kSide * sizeof(float));
-      });
-      ready = {row * kTile, column * kTile,
-               std::min<int64_t>(R * kTile, n.rows - row * kTile), C * kTile};
-      turn = 1 - turn;
-    });
-  });
-  if (ready.rows > 0) use();
-}
-
-// f(row, column, vector) for the vectors of a product.
-template <class F>
-INLINE void ForVectors(Extent n, Packed a, Packed b, F f) {
-  ForProduct(n, a, b,
-             [&](int64_t row, int64_t column, int64_t rows, int64_t columns,
-                 const float* block) {
-               for (int64_t i = 0; i < rows; ++i) {
-                 for (int64_t j = 0; j < columns; j += kWidth) {
-                   f(row + i, column + j, Load(block + i * kSide + j));
-                 }
-               }
-             });
-}
-
-// out [columns, rows] = the product turned; rows of out lie `row_size` apart.
-inline void ProductTurned(Extent n, Packed a, Packed b, float* out,
-                          int64_t row_size) {
-  ForProduct(n, a, b,
-             [&](int64_t row, int64_t column, int64_t rows, int64_t columns,
-                 const float* block) {
-               for (int64_t i = 0; i < rows; i += kTile) {
-                 for (int64_t j = 0; j < columns; j += kTile) {
-                   Vec tile[kTile];
-                   for (int64_t k = 0; k < kTile; ++k) {
-                     tile[k] = Load(block + (i + k) * kSide + j);
-                   }
-                   Transpose(tile);
-                   const int64_t left = n.columns - column - j;
-                   for (int64_t k = 0; k < std::min<int64_t>(kTile, left);
-                        ++k) {
-                     Store(out + (column + j + k) * row_size + row + i,
-                           tile[k]);
-                   }
-                 }
-               }
-             });
-}
-
-// sum [rows, columns] += the product.
-inline void AddTo(Extent n, Packed a, Packed b, float* sum) {
-  ForVectors(n, a, b, [&](int64_t i, int64_t j, Vec v) {
-    float* at = sum + i * n.columns + j;
-    Store(at, Load(at) + v);
-  });
-}
-
 INLINE float Sum(Vec x) { return _mm512_reduce_add_ps((__m512)x); }
+
+INLINE void AddTo(float* sum, Vec x) { Store(sum, Load(sum) + x); }
+
+// e^x of x <= 0, to 2^-18 of it, which is finer than halves are; at least
+// 2^-126. A polynomial of the fractional part in base 2, minimax on [-.5, .5].
+INLINE Vec ExpOfHalves(Vec x) {
+  // Numbers of this size are whole, their last bits are n
+  const float whole = 12582912.0f;
+  const Vec t = (Vec)_mm512_max_ps((__m512)Broadcast(-126.0f),
+                                   (__m512)(x * 1.44269504088896341f));
+  const Vec shifted = t + whole;
+  const Vec r = t - (shifted - whole);
+  Vec p = Broadcast(9.570101911e-3f);
+  p = p * r + 5.591786032e-2f;
+  p = p * r + 2.402474483e-1f;
+  p = p * r + 6.931218147e-1f;
+  p = p * r + 9.999992614e-1f;
+  return (Vec)((Ints)p + ((Ints)shifted << 23));
+}
 
 // A layer norm of rows [rows, width], as Flax has it.
 struct Norm {
@@ -180,12 +81,17 @@ struct Norm {
     return {mean, 1 / std::sqrt(std::max(variance, 0.0f) + 1e-6f)};
   }
 
-  void Forward(int64_t rows, const float* x, float* out) const {
-    for (int64_t i = 0; i < rows; ++i, x += width, out += width) {
+  // The result as a left factor.
+  void Forward(int64_t rows, const float* x, Packed out) const {
+    for (int64_t i = 0; i < rows; ++i, x += width) {
       const auto [mean, inverse] = Look(x);
-      for (int64_t j = 0; j < width; j += kWidth) {
-        Store(out + j, (Load(x + j) - mean) * (inverse * Load(scale + j)) +
-                           Load(bias + j));
+      const auto normed = [&](int64_t j) {
+        return (Load(x + j) - mean) * (inverse * Load(scale + j)) +
+               Load(bias + j);
+      };
+      for (int64_t j = 0; j < width; j += kTileDepth) {
+        const bool both = j + kWidth < width;
+        out.PutRow(i, j, {normed(j), both ? normed(j + kWidth) : Vec{}});
       }
     }
   }
@@ -202,208 +108,179 @@ struct Norm {
         const Vec g = d * Load(scale + j);
         sum += g;
         along += g * normed;
-        Store(dscale + j, Load(dscale + j) + d * normed);
-        Store(dbias + j, Load(dbias + j) + d);
+        AddTo(dscale + j, d * normed);
+        AddTo(dbias + j, d);
       }
       const float of_mean = Sum(sum) / width, of_scale = Sum(along) / width;
       for (int64_t j = 0; j < width; j += kWidth) {
         const Vec normed = (Load(x + j) - mean) * inverse;
         const Vec g = Load(dout + j) * Load(scale + j);
-        Store(dx + j,
-              Load(dx + j) + inverse * (g - of_mean - normed * of_scale));
+        AddTo(dx + j, inverse * (g - of_mean - normed * of_scale));
       }
     }
   }
 };
 
-// Rows of scores [rows, tokens] become shares that add up to 1. They lie `row`
-// apart, and there is memory for whole vectors.
-inline void Softmax(int64_t rows, int64_t tokens, float* scores, int64_t row) {
-  for (int64_t i = 0; i < rows; ++i, scores += row) {
-    for (int64_t j = tokens; j < RoundUp(tokens, kWidth); ++j) {
-      scores[j] = -INFINITY;
-    }
-    Vec most = Load(scores);
-    for (int64_t j = kWidth; j < tokens; j += kWidth) {
-      most = (Vec)_mm512_max_ps((__m512)most, (__m512)Load(scores + j));
-    }
-    const float top = _mm512_reduce_max_ps((__m512)most);
-    Vec sum = {};
-    for (int64_t j = 0; j < tokens; j += kWidth) {
-      const Vec x = Exp(Load(scores + j) - top);
-      sum += x;
-      Store(scores + j, x);
-    }
-    const float whole = 1 / Sum(sum);
-    for (int64_t j = 0; j < tokens; j += kWidth) {
-      Store(scores + j, Load(scores + j) * whole);
-    }
+// For `ForProduct`: the product's rows to `to` [rows, width].
+struct StoreRows {
+  float* to;
+  int64_t width;
+
+  INLINE void operator()(int64_t i, int64_t j, const float* from,
+                         bool both) const {
+    Store(to + i * width + j, Load(from));
+    if (both) Store(to + i * width + j + kWidth, Load(from + kWidth));
   }
-}
+};
 
 // Blocks with the same params, one network's tokens after the other's.
 class TransformerBlock {
  public:
   TransformerBlock(BlockSizes sizes, BlockParams<const float> params,
                    bool backward)
-      : n_(sizes), p_(params) {
-    const int64_t d = n_.width, f = n_.mlp;
+      : n_(sizes), p_(params), backward_(backward) {
+    const int64_t d = n_.width, f = n_.mlp, tokens = n_.tokens;
     head_ = d / n_.heads;
-    row_ = RoundUp(n_.tokens, kRowsOfBlock);
-    wqkv_ = Packed(arena_, 3 * d, d);
-    wo_ = Packed(arena_, d, d);
-    w1_ = Packed(arena_, f, d);
-    const float* of_x[] = {p_[kWq], p_[kWk], p_[kWv]};
-    const float* biases[] = {p_[kBq], p_[kBk], p_[kBv]};
-    bqkv_ = arena_.Floats(3 * d);
+    deep_ = RoundUp(head_, kTileDepth);
+    row_ = RoundUp(tokens, kTileDepth);
     for (int i = 0; i < 3; ++i) {
-      wqkv_.Pack<false>({of_x[i], d, d, d, false}, i * d);
-      std::copy_n(biases[i], d, bqkv_ + i * d);
+      of_x_[i] = Packed(arena_, d, d);
+      of_x_[i].Pack<false>({p_[kWq + 2 * i], d, d, d, false});
     }
-    wo_.Pack<false>({p_[kWo], d, d, d, false});
+    wo_ = Packed(arena_, d, n_.heads * deep_);
+    for (int64_t h = 0; h < n_.heads; ++h) {
+      wo_.Pack<false>({p_[kWo] + h * head_ * d, d, d, head_, false}, h * deep_);
+    }
+    w1_ = Packed(arena_, f, d);
     w1_.Pack<false>({p_[kW1], f, f, d, false});
-    if (!backward) {
+    // What rows are turned into has them as its depth: 0 beyond the last one
+    const int64_t kept = backward ? n_.kept : kRowsOfBlock;
+    normed_ = Packed::Zeros(arena_, backward ? tokens : kRowsOfBlock, d);
+    told_ = Packed::Zeros(arena_, kept, n_.heads * deep_);
+    normed2_ = Packed::Zeros(arena_, kept, d);
+    y_ = arena_.Floats(kRowsOfBlock * d);
+    shares_ = arena_.Floats(n_.heads * kRowsOfBlock * row_);
+    rows_tokens_ = Packed(arena_, kRowsOfBlock, tokens);
+    inverse_ = arena_.Floats(n_.heads * kRowsOfBlock);
+    heads_.resize(n_.heads);
+    for (Head& head : heads_) {
+      head.queries = Packed::Zeros(arena_, n_.kept, head_);
+      head.keys = Packed(arena_, tokens, head_);
+      head.values = Packed::Zeros(arena_, head_, tokens);
+    }
+    if (backward) {
+      PrepareBackward();
+    } else {
       w2_ = Packed(arena_, d, f);
       w2_.Pack<false>({p_[kW2], d, d, f, false});
+      hidden_ = Packed(arena_, kRowsOfBlock, f);
     }
-    qkv_ = arena_.Floats(n_.tokens * 3 * d);
-    normed_ = arena_.Floats(RoundUp(n_.tokens, kRowsOfBlock) * d);
-    rows_d_ = Packed(arena_, kRowsOfBlock, d);
-    rows_f_ = Packed(arena_, kRowsOfBlock, f);
-    rows_head_ = Packed(arena_, kRowsOfBlock, head_);
-    rows_tokens_ = Packed(arena_, kRowsOfBlock, n_.tokens);
-    for (int64_t h = 0; h < n_.heads; ++h) {
-      keys_.emplace_back(arena_, n_.tokens, head_);
-      values_.emplace_back(arena_, head_, n_.tokens);
-    }
-    hidden_ = arena_.Floats(kRowsOfBlock * f);
-    const int64_t kept = backward ? RoundUp(n_.kept, kRowsOfBlock)
-                                  : kRowsOfBlock;
-    shares_ = arena_.Floats(n_.heads * kept * row_);
-    told_ = arena_.Floats(kept * d);
-    y_ = arena_.Floats(kept * d);
-    normed2_ = arena_.Floats(kept * d);
-    if (backward) PrepareBackward();
   }
 
   // x [tokens, width] -> z [kept, width]
   void Forward(const float* x, float* z) {
-    const int64_t d = n_.width;
+    const int64_t d = n_.width, f = n_.mlp;
     Project(x);
-    PackHeads();
-    for (int64_t at = 0; at < n_.kept; at += kRowsOfBlock) {
-      const int64_t rows = std::min(kRowsOfBlock, n_.kept - at);
-      Attend(x, at, rows, shares_, told_, y_, normed2_);
-      Hidden(rows, normed2_);
-      rows_f_.Pack<true>({hidden_, n_.mlp, rows, n_.mlp, true});
-      ForVectors({rows, d, n_.mlp}, rows_f_, w2_,
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(z + (at + i) * d + j,
-                         v + Load(p_[kB2] + j) + Load(y_ + i * d + j));
-                 });
-    }
+    ForRows(n_.kept, [&](int64_t at, int64_t rows) {
+      Attend<false>(x, at, rows, told_, normed2_);
+      ForProduct<1>({rows, f, d}, normed2_, w1_,
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      hidden_.PutRow(i, j, Hidden(j, from, both));
+                    });
+      ForProduct<1>({rows, d, f}, hidden_, w2_,
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      for (int k = 0; k <= both; ++k, j += kWidth) {
+                        Store(z + (at + i) * d + j,
+                              Load(from + k * kWidth) + Load(p_[kB2] + j) +
+                                  Load(y_ + i * d + j));
+                      }
+                    });
+    });
   }
 
   // dz [kept, width] -> dx [tokens, width]; adds to what `Gradients` gives.
   void Backward(const float* x, const float* dz, float* dx) {
-    const int64_t d = n_.width, f = n_.mlp, kept = n_.kept;
-    const Norm norm1 = {p_[kScale1], p_[kBias1], d};
-    const Norm norm2 = {p_[kScale2], p_[kBias2], d};
+    const int64_t d = n_.width, kept = n_.kept;
     Project(x);
-    PackHeads();
-    std::copy_n(dz, kept * d, dy_);
-    for (int64_t at = 0; at < kept; at += kRowsOfBlock) {
-      const int64_t rows = std::min(kRowsOfBlock, kept - at);
-      Attend(x, at, rows, shares_ + at * n_.heads * row_, told_ + at * d,
-             y_ + at * d, normed2_ + at * d);
-      Hidden(rows, normed2_ + at * d);
-      hiddens_.Pack<false>({hidden_, f, f, rows, false}, 0, at / kTileDepth);
-      rows_d_.Pack<true>({dz + at * d, d, rows, d, true});
-      ForVectors({rows, f, d}, rows_d_, w2_turned_,
-                 [&](int64_t i, int64_t j, Vec v) {
-                   const Vec h = Load(hidden_ + i * f + j);
-                   Store(dhidden_ + i * f + j, h > 0.0f ? v : Vec{});
-                 });
-      AddRows(rows, f, dhidden_, f, db1_);
-      dhiddens_.Pack<false>({dhidden_, f, f, rows, false}, 0, at / kTileDepth);
-      rows_f_.Pack<true>({dhidden_, f, rows, f, true});
-      ForVectors({rows, d, f}, rows_f_, w1_turned_,
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(dnormed_ + i * d + j, v);
-                 });
-      norm2.Backward(rows, y_ + at * d, dnormed_, dy_ + at * d, dscale2_,
-                     dbias2_);
-      rows_d_.Pack<true>({dy_ + at * d, d, rows, d, true});
-      ForVectors({rows, d, d}, rows_d_, wo_turned_,
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(dtold_ + (at + i) * d + j, v);
-                 });
-    }
-    AddRows(kept, d, dz, d, db2_);
-    AddRows(kept, d, dy_, d, dbo_);
-    turned_.Pack<true>({dz, d, d, kept, false});
-    AddTo({d, f, kept}, turned_, hiddens_, dw2_);
-    turned_.Pack<true>({normed2_, d, d, kept, false});
-    AddTo({d, f, kept}, turned_, dhiddens_, dw1_);
-    turned_.Pack<true>({told_, d, d, kept, false});
-    along_.Pack<false>({dy_, d, d, kept, false});
-    AddTo({d, d, kept}, turned_, along_, dwo_);
-    for (int64_t h = 0; h < n_.heads; ++h) AttendBackward(h);
-    for (int64_t i = kept; i < n_.tokens; ++i) {
-      std::fill_n(dqkv_ + i * 3 * d, d, 0.0f);
-    }
-    std::copy_n(dy_, kept * d, dx);
+    std::copy_n(dz, kept * d, dx);
     std::fill_n(dx + kept * d, (n_.tokens - kept) * d, 0.0f);
-    for (int64_t at = 0; at < n_.tokens; at += kRowsOfBlock) {
-      const int64_t rows = std::min(kRowsOfBlock, n_.tokens - at);
-      for (int i = 0; i < 3; ++i) {
-        rows_qkv_.Pack<true>({dqkv_ + at * 3 * d + i * d, 3 * d, rows, d, true},
-                             0, i * DepthTiles(d));
-      }
-      ForVectors({rows, d, 3 * RoundUp(d, kTileDepth)}, rows_qkv_, wqkv_turned_,
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(dnormed_ + i * d + j, v);
-                 });
-      norm1.Backward(rows, x + at * d, dnormed_, dx + at * d, dscale1_,
-                     dbias1_);
+    for (const Head& head : heads_) {
+      std::fill_n(head.dkeys.tiles, deep_ * row_, 0.0f);
+      std::fill_n(head.dvalues.tiles, deep_ * row_, 0.0f);
     }
-    AddRows(n_.tokens, 3 * d, dqkv_, 3 * d, dbqkv_);
-    turned_.Pack<true>({normed_, d, d, n_.tokens, false});
-    along_.Pack<false>({dqkv_, 3 * d, 3 * d, n_.tokens, false});
-    AddTo({d, 3 * d, n_.tokens}, turned_, along_, dwqkv_);
+    ForRows(kept, [&](int64_t at, int64_t rows) {
+      Attend<true>(x, at, rows, told_.From(at, 0), normed2_.From(at, 0));
+      MlpBackward(at, rows, dz + at * d, dx + at * d);
+      for (int64_t h = 0; h < n_.heads; ++h) AttendBackward(h, at, rows);
+    });
+    for (int64_t h = 0; h < n_.heads; ++h) {
+      ReadTurned(heads_[h].dkeys, Place(1, h), dbk_ + h * head_);
+      ReadTurned(heads_[h].dvalues, Place(2, h), dbv_ + h * head_);
+    }
+    const int64_t columns = 3 * n_.heads * deep_;
+    ForRows(n_.tokens, [&](int64_t at, int64_t rows) {
+      ForProduct<1>({rows, d, columns}, dqkv_.From(at, 0), wqkv_turned_,
+                    StoreRows{dnormed_, d});
+      Norm{p_[kScale1], p_[kBias1], d}.Backward(
+          rows, x + at * d, dnormed_, dx + at * d, dscale1_, dbias1_);
+    });
+    Turn<true>(kept, d, dz_, turned_);
+    dw2_.Add({d, n_.mlp, kept}, turned_, hiddens_);
+    Turn<true>(kept, d, normed2_, turned_);
+    dw1_.Add({d, n_.mlp, kept}, turned_, dhiddens_);
+    Turn<true>(kept, n_.heads * deep_, told_, turned_);
+    Turn<false>(kept, d, dy_, pairs_);
+    dwo_.Add({n_.heads * deep_, d, kept}, turned_, pairs_);
+    Turn<true>(n_.tokens, d, normed_, turned_);
+    Turn<false>(n_.tokens, columns, dqkv_, pairs_);
+    dwqkv_.Add({d, columns, n_.tokens}, turned_, pairs_);
   }
 
   // The sums over all networks.
   void Gradients(BlockParams<float> out) const {
     const int64_t d = n_.width, f = n_.mlp;
-    float* of_x[] = {out[kWq], out[kWk], out[kWv]};
-    float* biases[] = {out[kBq], out[kBk], out[kBv]};
     for (int i = 0; i < 3; ++i) {
-      std::copy_n(dbqkv_ + i * d, d, biases[i]);
-      for (int64_t j = 0; j < d; ++j) {
-        std::copy_n(dwqkv_ + j * 3 * d + i * d, d, of_x[i] + j * d);
+      for (int64_t h = 0; h < n_.heads; ++h) {
+        dwqkv_.CopyTo(0, d, Place(i, h), head_, out[kWq + 2 * i] + h * head_,
+                      d);
       }
     }
-    for (int64_t j = 0; j < f; ++j) {
-      for (int64_t i = 0; i < d; ++i) out[kW2][j * d + i] = dw2_[i * f + j];
+    for (int64_t h = 0; h < n_.heads; ++h) {
+      dwo_.CopyTo(h * deep_, head_, 0, d, out[kWo] + h * head_ * d, d);
     }
-    const std::tuple<const float*, float*, int64_t> others[] = {
-        {dscale1_, out[kScale1], d}, {dbias1_, out[kBias1], d},
-        {dwo_, out[kWo], d * d},     {dbo_, out[kBo], d},
-        {dscale2_, out[kScale2], d}, {dbias2_, out[kBias2], d},
-        {dw1_, out[kW1], d * f},     {db1_, out[kB1], f},
-        {db2_, out[kB2], d}};
-    for (const auto& [from, to, count] : others) std::copy_n(from, count, to);
+    dw1_.CopyTo(0, d, 0, f, out[kW1], f);
+    for (int64_t i = 0; i < d; ++i) {
+      for (int64_t j = 0; j < f; ++j) out[kW2][j * d + i] = dw2_.At(i, j / kTile * kTile)[j % kTile];
+    }
+    const std::tuple<const float*, BlockParam, int64_t> vectors[] = {
+        {dscale1_, kScale1, d}, {dbias1_, kBias1, d},   {dbq_, kBq, d},
+        {dbk_, kBk, d},         {dbv_, kBv, d},         {dbo_, kBo, d},
+        {dscale2_, kScale2, d}, {dbias2_, kBias2, d},   {db1_, kB1, f},
+        {db2_, kB2, d}};
+    for (const auto& [from, to, count] : vectors) {
+      std::copy_n(from, count, out[to]);
+    }
   }
 
  private:
+  // Of one head: left factors [rows, head]; right ones, of which those of a
+  // product with rows of tokens are [tokens, head] and those whose depth are
+  // tokens [head, tokens]; and gradients [head, tokens].
+  struct Head {
+    Packed queries, keys, values;
+    Packed keys_by_place, values_by_token, dtold, shares, dshares;
+    Sums dkeys, dvalues;
+  };
+
   void PrepareBackward() {
-    const int64_t d = n_.width, f = n_.mlp;
-    const int64_t rows = RoundUp(n_.tokens, kRowsOfBlock);
-    wqkv_turned_ = Packed(arena_, d, 3 * RoundUp(d, kTileDepth));
-    const float* of_x[] = {p_[kWq], p_[kWk], p_[kWv]};
+    const int64_t d = n_.width, f = n_.mlp, kept = n_.kept;
+    const int64_t told = n_.heads * deep_;
+    wqkv_turned_ = Packed(arena_, d, 3 * told);
     for (int i = 0; i < 3; ++i) {
-      wqkv_turned_.Pack<false>({of_x[i], d, d, d, true}, 0, i * DepthTiles(d));
+      for (int64_t h = 0; h < n_.heads; ++h) {
+        wqkv_turned_.Pack<false>({p_[kWq + 2 * i] + h * head_, d, d, head_,
+                                  true}, Place(i, h));
+      }
     }
     wo_turned_ = Packed(arena_, d, d);
     wo_turned_.Pack<false>({p_[kWo], d, d, d, true});
@@ -411,169 +288,396 @@ class TransformerBlock {
     w1_turned_.Pack<false>({p_[kW1], f, d, f, true});
     w2_turned_ = Packed(arena_, f, d);
     w2_turned_.Pack<false>({p_[kW2], d, f, d, true});
-    rows_qkv_ = Packed(arena_, kRowsOfBlock, 3 * RoundUp(d, kTileDepth));
-    hiddens_ = Packed(arena_, f, n_.kept);
-    dhiddens_ = Packed(arena_, f, n_.kept);
-    dhidden_ = arena_.Floats(kRowsOfBlock * f);
-    dnormed_ = arena_.Floats(kRowsOfBlock * d);
-    dy_ = arena_.Floats(rows * d);
-    dtold_ = arena_.Floats(rows * d);
-    dqkv_ = arena_.Floats(rows * 3 * d);
-    dshares_ = arena_.Floats(kRowsOfBlock * row_);
-    by_token_ = Packed(arena_, n_.tokens, head_);
-    by_place_ = Packed(arena_, head_, n_.tokens);
-    all_shares_ = Packed(arena_, n_.tokens, n_.kept);
-    all_dshares_ = Packed(arena_, n_.tokens, n_.kept);
-    turned_ = Packed(arena_, d, n_.tokens);
-    along_ = Packed(arena_, 3 * d, n_.tokens);
-    for (float** sum :
-         {&dscale1_, &dbias1_, &dbo_, &dscale2_, &dbias2_, &db2_}) {
-      *sum = Zeros(d);
+    for (Head& head : heads_) {
+      head.keys_by_place = Packed::Zeros(arena_, head_, n_.tokens);
+      head.values_by_token = Packed(arena_, n_.tokens, head_);
+      head.dtold = Packed::Zeros(arena_, kept, head_);
+      head.shares = Packed(arena_, n_.tokens, kRowsOfBlock);
+      head.dshares = Packed(arena_, n_.tokens, kRowsOfBlock);
+      head.dkeys = Sums(arena_, deep_, row_);
+      head.dvalues = Sums(arena_, deep_, row_);
     }
-    dbqkv_ = Zeros(3 * d);
-    db1_ = Zeros(f);
-    dwqkv_ = Zeros(3 * d * d);
-    dwo_ = Zeros(d * d);
-    dw1_ = Zeros(d * f);
-    dw2_ = Zeros(d * f);
+    dz_ = Packed::Zeros(arena_, kept, d);
+    dy_ = Packed::Zeros(arena_, kept, d);
+    dqkv_ = Packed::Zeros(arena_, n_.tokens, 3 * told);
+    dhidden_ = Packed(arena_, kRowsOfBlock, f);
+    hiddens_ = Packed::Zeros(arena_, f, kept);
+    dhiddens_ = Packed::Zeros(arena_, f, kept);
+    turned_ = Packed(arena_, std::max(d, told), n_.tokens);
+    pairs_ = Packed(arena_, std::max(d, 3 * told), n_.tokens);
+    excited_.resize(kRowsOfBlock * f / kWidth);
+    dnormed_ = arena_.Floats(kRowsOfBlock * d);
+    dshares_ = arena_.Floats(kRowsOfBlock * row_);
+    for (float** sum : {&dscale1_, &dbias1_, &dbq_, &dbk_, &dbv_, &dbo_,
+                        &dscale2_, &dbias2_, &db2_}) {
+      *sum = arena_.Zeros(d);
+    }
+    db1_ = arena_.Zeros(f);
+    dwqkv_ = Sums(arena_, d, 3 * told);
+    dwo_ = Sums(arena_, told, d);
+    dw1_ = Sums(arena_, d, f);
+    dw2_ = Sums(arena_, d, f);
   }
 
-  float* Zeros(int64_t count) {
-    float* sum = arena_.Floats(count);
-    std::fill_n(sum, count, 0.0f);
-    return sum;
+  // f(first, rows) for some rows at a time.
+  template <class F>
+  void ForRows(int64_t rows, F f) {
+    for (int64_t at = 0; at < rows; at += kRowsOfBlock) {
+      f(at, std::min(kRowsOfBlock, rows - at));
+    }
+  }
+
+  // Where a head's queries, keys or values are among all of them.
+  int64_t Place(int64_t i, int64_t h) const {
+    return (i * n_.heads + h) * deep_;
   }
 
   // Queries, divided by the root of a head's size, keys and values of x.
   void Project(const float* x) {
     const int64_t d = n_.width;
-    const Norm norm = {p_[kScale1], p_[kBias1], d};
     const float scale = 1 / std::sqrt(float(head_));
-    for (int64_t at = 0; at < n_.tokens; at += kRowsOfBlock) {
-      const int64_t rows = std::min(kRowsOfBlock, n_.tokens - at);
-      norm.Forward(rows, x + at * d, normed_ + at * d);
-      rows_d_.Pack<true>({normed_ + at * d, d, rows, d, true});
-      // Nobody asks for what follows the kept ones
-      const Extent extent = {rows, 3 * d, d, at < n_.kept ? 0 : d};
-      ForVectors(extent, rows_d_, wqkv_, [&](int64_t i, int64_t j, Vec v) {
-        v += Load(bqkv_ + j);
-        Store(qkv_ + (at + i) * 3 * d + j, j < d ? v * scale : v);
-      });
+    ForRows(n_.tokens, [&](int64_t at, int64_t rows) {
+      const Packed normed = normed_.From(backward_ ? at : 0, 0);
+      Norm{p_[kScale1], p_[kBias1], d}.Forward(rows, x + at * d, normed);
+      for (int64_t h = 0; h < n_.heads; ++h) {
+        const Head& head = heads_[h];
+        const auto of_head = [&](int i) { return of_x_[i].From(h * head_, 0); };
+        const Extent extent = {rows, head_, d};
+        if (at < n_.kept) {  // nobody asks for what follows the kept ones
+          const float* bias = p_[kBq] + h * head_;
+          ForProduct<1>(extent, normed, of_head(0),
+                        [&](int64_t i, int64_t j, const float* from,
+                            bool both) {
+                          if (at + i >= n_.kept) return;
+                          const auto [a, b] = RowOf(from, both);
+                          const auto [c, e] = RowOf(bias + j, both);
+                          head.queries.PutRow(
+                              at + i, j, {(a + c) * scale, (b + e) * scale});
+                        });
+        }
+        ForProduct<kTile>(
+            extent, normed, of_head(1),
+            [&](int64_t i, int64_t j, const float* from, bool both) {
+              Spread(at + i, j, from, p_[kBk] + h * head_ + j, both, true,
+                     head.keys, backward_, head.keys_by_place);
+            });
+        ForProduct<kTile>(
+            extent, normed, of_head(2),
+            [&](int64_t i, int64_t j, const float* from, bool both) {
+              Spread(at + i, j, from, p_[kBv] + h * head_ + j, both, backward_,
+                     head.values_by_token, true, head.values);
+            });
+      }
+    });
+  }
+
+  // Keys or values of 16 tokens, up to 32 numbers of each, as right factors:
+  // by token, and by place with tokens as depth.
+  INLINE void Spread(int64_t token, int64_t place, const float* from,
+                     const float* bias, bool both, bool as_tokens,
+                     Packed by_token, bool as_places, Packed by_place) const {
+    __m512i highs[kTile], lows[kTile];
+    const auto [c, e] = RowOf(bias, both);
+    for (int i = 0; i < kTile; ++i) {
+      const auto [a, b] = RowOf(from + i * kSide, both);
+      Halves x;
+      x = token + i < n_.tokens ? Halves(a + c, b + e) : Halves(Vec{}, Vec{});
+      highs[i] = x.high;
+      lows[i] = x.low;
+    }
+    if (as_places) {
+      for (int i = 0; i < kTile; i += 2) {
+        Halves a, b;
+        a.high = highs[i], a.low = lows[i];
+        b.high = highs[i + 1], b.low = lows[i + 1];
+        by_place.PutPairs(place, token + i, a, b, both);
+      }
+    }
+    if (as_tokens) {
+      Transpose(highs);
+      Transpose(lows);
+      for (int i = 0; i < kTile; ++i) {
+        Halves x;
+        x.high = highs[i], x.low = lows[i];
+        by_token.PutRow(token + i, place, x);
+      }
     }
   }
 
-  void PackHeads() {
-    const int64_t d = n_.width;
+  // Of rows [at, at + rows): what they are told by the tokens; with x, to y_;
+  // normed. Shares are numbers that make them when divided by their sums, to
+  // inverse_; for the gradient they are kept.
+  template <bool kBackward>
+  void Attend(const float* x, int64_t at, int64_t rows, Packed told,
+              Packed normed) {
+    const int64_t d = n_.width, tokens = n_.tokens;
     for (int64_t h = 0; h < n_.heads; ++h) {
-      const float* keys = qkv_ + d + h * head_;
-      keys_[h].Pack<false>({keys, 3 * d, n_.tokens, head_, true});
-      values_[h].Pack<false>({keys + d, 3 * d, head_, n_.tokens, false});
+      const Head& head = heads_[h];
+      float* shares = shares_ + h * kRowsOfBlock * row_;
+      float* inverse = inverse_ + h * kRowsOfBlock;
+      ForProduct<1>({rows, tokens, head_}, head.queries.From(at, 0), head.keys,
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      const auto [a, b] = RowOf(from, both);
+                      Store(shares + i * row_ + j, a);
+                      Store(shares + i * row_ + j + kWidth, b);
+                    });
+      Softmax<kBackward>(rows, shares, inverse, head.shares);
+      ForProduct<1>({rows, head_, tokens}, rows_tokens_, head.values,
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      const auto [a, b] = RowOf(from, both);
+                      told.PutRow(i, h * deep_ + j,
+                                  {a * inverse[i], b * inverse[i]});
+                    });
     }
+    ForProduct<1>({rows, d, n_.heads * deep_}, told, wo_,
+                  [&](int64_t i, int64_t j, const float* from, bool both) {
+                    for (int k = 0; k <= both; ++k, j += kWidth) {
+                      Store(y_ + i * d + j, Load(from + k * kWidth) +
+                                                Load(p_[kBo] + j) +
+                                                Load(x + (at + i) * d + j));
+                    }
+                  });
+    Norm{p_[kScale2], p_[kBias2], d}.Forward(rows, y_, normed);
   }
 
-  // Of rows [at, at + rows): the shares of tokens in each, [rows, row] head by
-  // head; what they are told [rows, width]; with x; and normed.
-  void Attend(const float* x, int64_t at, int64_t rows, float* shares,
-              float* told, float* y, float* normed) {
-    const int64_t d = n_.width;
-    for (int64_t h = 0; h < n_.heads; ++h, shares += kRowsOfBlock * row_) {
-      rows_head_.Pack<true>(
-          {qkv_ + at * 3 * d + h * head_, 3 * d, rows, head_, true});
-      ForVectors({rows, n_.tokens, head_}, rows_head_, keys_[h],
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(shares + i * row_ + j, v);
-                 });
-      Softmax(rows, n_.tokens, shares, row_);
-      rows_tokens_.Pack<true>({shares, row_, rows, n_.tokens, true});
-      ForVectors({rows, head_, n_.tokens}, rows_tokens_, values_[h],
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(told + i * d + h * head_ + j, v);
-                 });
+  // Scores [rows, tokens] become exponentials of them, less the largest one of
+  // the row; as a left factor too and, if kPairs, as a right one.
+  template <bool kPairs>
+  void Softmax(int64_t rows, float* scores, float* inverse,
+               Packed pairs) const {
+    for (int64_t i = 0; i < rows; i += 2) {
+      float *row[2], top[2];
+      for (int k = 0; k < 2; ++k) {
+        row[k] = scores + (i + k) * row_;
+        for (int64_t j = n_.tokens; j < row_; ++j) row[k][j] = -INFINITY;
+        Vec most = Load(row[k]);
+        for (int64_t j = kWidth; j < n_.tokens; j += kWidth) {
+          most = (Vec)_mm512_max_ps((__m512)most, (__m512)Load(row[k] + j));
+        }
+        top[k] = _mm512_reduce_max_ps((__m512)most);
+      }
+      Vec sums[2] = {};
+      for (int64_t j = 0; j < row_; j += kTileDepth) {
+        Halves both[2];
+        for (int k = 0; k < 2; ++k) {
+          const Vec a = ExpOfHalves(Load(row[k] + j) - top[k]);
+          const Vec b = ExpOfHalves(Load(row[k] + j + kWidth) - top[k]);
+          sums[k] += a + b;
+          if (kPairs) {
+            Store(row[k] + j, a);
+            Store(row[k] + j + kWidth, b);
+          }
+          both[k] = Halves(a, b);
+          rows_tokens_.PutRow(i + k, j, both[k]);
+        }
+        if (kPairs) PutTwo(pairs, rows, i, j, both);
+      }
+      for (int k = 0; k < 2; ++k) inverse[i + k] = 1 / Sum(sums[k]);
     }
-    rows_d_.Pack<true>({told, d, rows, d, true});
-    ForVectors({rows, d, d}, rows_d_, wo_, [&](int64_t i, int64_t j, Vec v) {
-      Store(y + i * d + j, v + Load(p_[kBo] + j) + Load(x + (at + i) * d + j));
-    });
-    Norm{p_[kScale2], p_[kBias2], d}.Forward(rows, y, normed);
+    if (kPairs) pairs.ZeroPairs(n_.tokens, rows);
   }
 
-  // What the MLP's hidden units make of rows [rows, width].
-  void Hidden(int64_t rows, const float* normed) {
+  // Two rows of 32 tokens each, of which the second may be beyond the last one.
+  INLINE void PutTwo(Packed pairs, int64_t rows, int64_t i, int64_t token,
+                     Halves (&two)[2]) const {
+    if (i + 1 == rows) two[1] = Halves(Vec{}, Vec{});
+    pairs.PutPairs(token, i, two[0], two[1], token + kTile < n_.tokens);
+  }
+
+  // Of hidden units of the MLP, up to 32 of a row.
+  INLINE Halves Hidden(int64_t j, const float* from, bool both) const {
+    const auto [a, b] = RowOf(from, both);
+    const auto [c, e] = RowOf(p_[kB1] + j, both);
+    const auto relu = [](Vec x) { return x < 0.0f ? Vec{} : x; };
+    return {relu(a + c), relu(b + e)};
+  }
+
+  // dy, of which dz is there, and the gradients of what heads are told, divided
+  // by the sums of their shares.
+  void MlpBackward(int64_t at, int64_t rows, const float* dz, float* dy) {
     const int64_t d = n_.width, f = n_.mlp;
-    rows_d_.Pack<true>({normed, d, rows, d, true});
-    ForVectors({rows, f, d}, rows_d_, w1_, [&](int64_t i, int64_t j, Vec v) {
-      v += Load(p_[kB1] + j);
-      Store(hidden_ + i * f + j, v < 0.0f ? Vec{} : v);
-    });
+    const Packed packed_dz = dz_.From(at, 0), packed_dy = dy_.From(at, 0);
+    ForProduct<2>(
+        {rows, f, d}, normed2_.From(at, 0), w1_,
+        [&](int64_t i, int64_t j, const float* from, bool both) {
+          Halves two[2];
+          for (int k = 0; k < 2; ++k) {
+            const auto [a, b] = RowOf(from + k * kSide, both);
+            const auto [c, e] = RowOf(p_[kB1] + j, both);
+            // Not a number is no unit that is at rest
+            const auto excited = [](Vec x) {
+              return _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(),
+                                        _CMP_NLE_UQ);
+            };
+            const __mmask16 first = excited(a + c), second = excited(b + e);
+            __mmask16* of_row = &excited_[((i + k) * f + j) / kWidth];
+            of_row[0] = first;
+            if (both) of_row[1] = second;
+            two[k] = i + k < rows ? Halves(Only(first, a + c),
+                                           Only(second, b + e))
+                                  : Halves(Vec{}, Vec{});
+          }
+          hiddens_.PutPairs(j, at + i, two[0], two[1], both);
+        });
+    packed_dz.Pack<true>({dz, d, rows, d, true});
+    ForProduct<2>(
+        {rows, f, d}, packed_dz, w2_turned_,
+        [&](int64_t i, int64_t j, const float* from, bool both) {
+          Halves two[2];
+          Vec sum[2] = {};
+          for (int k = 0; k < 2; ++k) {
+            if (i + k < rows) {
+              auto [a, b] = RowOf(from + k * kSide, both);
+              const __mmask16* of_row = &excited_[((i + k) * f + j) / kWidth];
+              a = Only(of_row[0], a);
+              if (both) b = Only(of_row[1], b);
+              sum[0] += a;
+              sum[1] += b;
+              two[k] = Halves(a, b);
+            } else {
+              two[k] = Halves(Vec{}, Vec{});
+            }
+            dhidden_.PutRow(i + k, j, two[k]);
+          }
+          AddTo(db1_ + j, sum[0]);
+          if (both) AddTo(db1_ + j + kWidth, sum[1]);
+          dhiddens_.PutPairs(j, at + i, two[0], two[1], both);
+        });
+    ForProduct<1>({rows, d, f}, dhidden_, w1_turned_,
+                  StoreRows{dnormed_, d});
+    AddRows(rows, d, dz, d, db2_);
+    Norm{p_[kScale2], p_[kBias2], d}.Backward(rows, y_, dnormed_, dy, dscale2_,
+                                              dbias2_);
+    AddRows(rows, d, dy, d, dbo_);
+    packed_dy.Pack<true>({dy, d, rows, d, true});
+    for (int64_t h = 0; h < n_.heads; ++h) {
+      const float* inverse = inverse_ + h * kRowsOfBlock;
+      const Packed dtold = heads_[h].dtold.From(at, 0);
+      ForProduct<1>({rows, head_, d}, packed_dy, wo_turned_.From(h * head_, 0),
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      const auto [a, b] = RowOf(from, both);
+                      dtold.PutRow(i, j, {a * inverse[i], b * inverse[i]});
+                    });
+    }
   }
 
-  // Gradients of a head's queries, keys and values.
-  void AttendBackward(int64_t h) {
-    const int64_t d = n_.width, kept = n_.kept, tokens = n_.tokens;
-    const float* queries = qkv_ + h * head_;
-    const float *keys = queries + d, *values = keys + d;
-    float* dqueries = dqkv_ + h * head_;
-    const float* dtold = dtold_ + h * head_;
+  INLINE static Vec Only(__mmask16 mask, Vec x) {
+    return (Vec)_mm512_maskz_mov_ps(mask, (__m512)x);
+  }
+
+  // Gradients of a head's queries, and its part in those of keys and values.
+  void AttendBackward(int64_t h, int64_t at, int64_t rows) {
+    const Head& head = heads_[h];
+    const int64_t tokens = n_.tokens;
     const float scale = 1 / std::sqrt(float(head_));
-    by_token_.Pack<false>({values, 3 * d, tokens, head_, true});
-    by_place_.Pack<false>({keys, 3 * d, head_, tokens, false});
-    for (int64_t at = 0; at < kept; at += kRowsOfBlock) {
-      const int64_t rows = std::min(kRowsOfBlock, kept - at);
-      const float* shares = shares_ + (at * n_.heads + h * kRowsOfBlock) * row_;
-      rows_head_.Pack<true>({dtold + at * d, d, rows, head_, true});
-      ForVectors({rows, tokens, head_}, rows_head_, by_token_,
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(dshares_ + i * row_ + j, v);
-                 });
-      for (int64_t i = 0; i < rows; ++i) {
-        const float* share = shares + i * row_;
-        float* d = dshares_ + i * row_;
+    const Packed dtold = head.dtold.From(at, 0);
+    ForProduct<1>({rows, tokens, head_}, dtold, head.values_by_token,
+                  [&](int64_t i, int64_t j, const float* from, bool both) {
+                    const auto [a, b] = RowOf(from, both);
+                    Store(dshares_ + i * row_ + j, a);
+                    Store(dshares_ + i * row_ + j + kWidth, b);
+                  });
+    ScoreGradients(rows, shares_ + h * kRowsOfBlock * row_,
+                   inverse_ + h * kRowsOfBlock, head.dshares);
+    const int64_t place = Place(0, h);
+    ForProduct<2>({rows, head_, tokens}, rows_tokens_, head.keys_by_place,
+                  [&](int64_t i, int64_t j, const float* from, bool both) {
+                    Vec sum[2] = {};
+                    for (int k = 0; k < 2 && i + k < rows; ++k) {
+                      const auto [a, b] = RowOf(from + k * kSide, both);
+                      dqkv_.PutRow(at + i + k, place + j,
+                                   {a * scale, b * scale});
+                      sum[0] += a * scale;
+                      sum[1] += b * scale;
+                    }
+                    float* bias = dbq_ + h * head_ + j;
+                    AddTo(bias, sum[0]);
+                    if (both) AddTo(bias + kWidth, sum[1]);
+                  });
+    Turn<true>(rows, head_, head.queries.From(at, 0), turned_);
+    head.dkeys.Add({head_, tokens, rows}, turned_, head.dshares);
+    Turn<true>(rows, head_, dtold, turned_);
+    head.dvalues.Add({head_, tokens, rows}, turned_, head.shares);
+  }
+
+  // dshares_ become gradients of scores, as factors like the shares'.
+  void ScoreGradients(int64_t rows, const float* shares, const float* inverse,
+                      Packed pairs) const {
+    for (int64_t i = 0; i < rows; i += 2) {
+      float mean[2];
+      for (int k = 0; k < 2; ++k) {
+        const float *share = shares + (i + k) * row_;
+        const float *d = dshares_ + (i + k) * row_;
         Vec sum = {};
-        for (int64_t j = 0; j < tokens; j += kWidth) {
+        for (int64_t j = 0; j < row_; j += kWidth) {
           sum += Load(share + j) * Load(d + j);
         }
-        const float mean = Sum(sum);
-        for (int64_t j = 0; j < tokens; j += kWidth) {
-          Store(d + j, Load(share + j) * (Load(d + j) - mean));
+        mean[k] = inverse[i + k] * Sum(sum);
+      }
+      for (int64_t j = 0; j < row_; j += kTileDepth) {
+        Halves two[2];
+        for (int k = 0; k < 2; ++k) {
+          const float *share = shares + (i + k) * row_ + j;
+          const float *d = dshares_ + (i + k) * row_ + j;
+          two[k] = Halves(Load(share) * (Load(d) - mean[k]),
+                          Load(share + kWidth) * (Load(d + kWidth) - mean[k]));
+          rows_tokens_.PutRow(i + k, j, two[k]);
+        }
+        PutTwo(pairs, rows, i, j, two);
+      }
+    }
+    pairs.ZeroPairs(n_.tokens, rows);
+  }
+
+  // Sums [head, tokens] as rows of dqkv_, columns [place, place + head).
+  void ReadTurned(Sums from, int64_t place, float* dbias) const {
+    for (int64_t token = 0; token < n_.tokens; token += kTile) {
+      for (int64_t j = 0; j < head_; j += kTileDepth) {
+        Vec tiles[2][kTile] = {};
+        for (int k = 0; k < 2 && j + k * kTile < head_; ++k) {
+          const float* tile = from.At(j + k * kTile, token);
+          Vec sum = {};
+          for (int i = 0; i < kTile; ++i) {
+            tiles[k][i] = Load(tile + i * kTile);
+          }
+          Transpose(tiles[k]);
+          for (int i = 0; i < kTile && token + i < n_.tokens; ++i) {
+            sum += tiles[k][i];
+          }
+          AddTo(dbias + j + k * kTile, sum);
+        }
+        for (int i = 0; i < kTile && token + i < n_.tokens; ++i) {
+          dqkv_.PutRow(token + i, place + j, {tiles[0][i], tiles[1][i]});
         }
       }
-      rows_tokens_.Pack<true>({dshares_, row_, rows, tokens, true});
-      ForVectors({rows, head_, tokens}, rows_tokens_, by_place_,
-                 [&](int64_t i, int64_t j, Vec v) {
-                   Store(dqueries + (at + i) * 3 * d + j, v * scale);
-                 });
-      const int64_t tile = at / kTileDepth;
-      all_shares_.Pack<false>({shares, row_, tokens, rows, false}, 0, tile);
-      all_dshares_.Pack<false>({dshares_, row_, tokens, rows, false}, 0, tile);
     }
-    turned_.Pack<true>({queries, 3 * d, head_, kept, false});
-    ProductTurned({head_, tokens, kept}, turned_, all_dshares_, dqueries + d,
-                  3 * d);
-    turned_.Pack<true>({dtold, d, head_, kept, false});
-    ProductTurned({head_, tokens, kept}, turned_, all_shares_,
-                  dqueries + 2 * d, 3 * d);
   }
 
   TileRegisters registers_;
   Arena arena_;
   BlockSizes n_;
   BlockParams<const float> p_;
-  int64_t head_, row_;  // numbers in a head, in a row of shares
+  bool backward_;
+  // Numbers in a head, whole tiles of depth of them; in a row of shares
+  int64_t head_, deep_, row_;
 
-  // Factors that serve all networks, and those of a few rows
-  Packed wqkv_, wo_, w1_, w2_;
+  // Weights as right factors
+  Packed of_x_[3], wo_, w1_, w2_;
   Packed wqkv_turned_, wo_turned_, w1_turned_, w2_turned_;
-  Packed rows_d_, rows_f_, rows_head_, rows_tokens_, rows_qkv_;
-  // Of a network: keys and values of each head; backward, of all rows
-  std::vector<Packed> keys_, values_;
-  Packed by_token_, by_place_, all_shares_, all_dshares_, hiddens_, dhiddens_,
-      turned_, along_;
-  float* bqkv_;
-  float *qkv_, *normed_, *shares_, *told_, *y_, *normed2_, *hidden_;
-  float *dhidden_, *dnormed_, *dy_, *dtold_, *dqkv_, *dshares_;
+  // Of a network: rows as left factors, backward those of all rows; heads of
+  // dqkv_ and told_ begin tiles
+  Packed normed_, told_, normed2_, hidden_, rows_tokens_;
+  Packed dz_, dy_, dqkv_, dhidden_;
+  std::vector<Head> heads_;
+  // Right factors whose depth are rows, and what turned rows go through
+  Packed hiddens_, dhiddens_, turned_, pairs_;
+  // Of some rows
+  float *y_, *shares_, *inverse_, *dnormed_, *dshares_;
+  std::vector<__mmask16> excited_;
   // Gradients, summed over networks; dw2_ turned
-  float *dscale1_, *dbias1_, *dwqkv_, *dbqkv_, *dwo_, *dbo_, *dscale2_,
-      *dbias2_, *dw1_, *db1_, *dw2_, *db2_;
+  Sums dwqkv_, dwo_, dw1_, dw2_;
+  float *dscale1_, *dbias1_, *dbq_, *dbk_, *dbv_, *dbo_, *dscale2_, *dbias2_,
+      *db1_, *db2_;
 };
 
 #endif
