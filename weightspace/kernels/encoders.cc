@@ -1,0 +1,136 @@
+// Parts of encoders, as XLA calls them.
+
+#include "calls.h"
+#include "field.h"
+#include "transformer.h"
+
+namespace weightspace {
+namespace {
+
+ffi::Error FieldForwardCall(bool halves, Array x, Array w, Array of_rows,
+                            Array of_columns, Result y, Result over_columns,
+                            Result over_rows) {
+  const Dims in = x.dimensions(), out = y->dimensions();
+  const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
+  ForNetworks(out, 3, [&](auto at) {
+    UpdateField(n, at(x), at(w), at(of_rows), at(of_columns), at(*y),
+                 at(*over_columns), at(*over_rows), halves);
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error FieldBackwardCall(bool halves, Array x, Array w, Array y, Array dy,
+                             Array dover_columns, Array dover_rows, Result dx,
+                             Result dw, Result dof_rows, Result dof_columns) {
+  const Dims in = x.dimensions(), out = y.dimensions();
+  const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
+  ForNetworks(dx->dimensions(), 3, [&](auto at) {
+    FieldGradients(n, at(x), at(w), at(y), at(dy), at(dover_columns),
+                  at(dover_rows), at(*dx), at(*dw), at(*dof_rows),
+                  at(*dof_columns), halves);
+  });
+  return ffi::Error::Success();
+}
+
+// each(sizes, block, at) for blocks of a transformer, of x [B, T, D] and z [B,
+// kept, D]; those of a network of `result` have the same params.
+template <class F>
+ffi::Error WithBlock(int64_t heads, bool backward, Array x, Dims z, Dims result,
+                     ffi::RemainingArgs args, F each) {
+#if WEIGHTSPACE_HALVES
+  if (HaveHalves() && args.size() == kBlockParams) {
+    std::vector<Array> arrays;
+    if (const auto error = Read(args, arrays); error.failure()) return error;
+    const Dims in = x.dimensions();
+    const BlockSizes n = {Axis(in, 2), Axis(z, 2), Axis(in, 1), heads,
+                          Axis(arrays[kB1].dimensions(), 1)};
+    ForNetworks(result, 3, [&](auto at) {
+      BlockParams<const float> params;
+      for (int i = 0; i < kBlockParams; ++i) params[i] = at(arrays[i]);
+      TransformerBlock block(n, params, backward);
+      each(n, block, at);
+    });
+    return ffi::Error::Success();
+  }
+#endif
+  return ffi::Error::InvalidArgument("no tiles of bfloat16 on this machine");
+}
+
+ffi::Error BlockForwardCall(int64_t heads, Array x, ffi::RemainingArgs params,
+                            Result z) {
+  const Dims out = z->dimensions();
+  return WithBlock(heads, false, x, out, out, params,
+                   [&](BlockSizes n, auto& block, auto at) {
+    for (int64_t i = 0; i < Axis(out, 3); ++i) {
+      block.Forward(at(x) + i * n.tokens * n.width,
+                    at(*z) + i * n.kept * n.width);
+    }
+  });
+}
+
+ffi::Error BlockBackwardCall(int64_t heads, Array x, Array dz,
+                             ffi::RemainingArgs params, Result dx,
+                             ffi::RemainingRets gradients) {
+  std::vector<Result> results;
+  if (const auto error = Read(gradients, results); error.failure()) {
+    return error;
+  }
+  return WithBlock(heads, true, x, dz.dimensions(), dx->dimensions(), params,
+                   [&](BlockSizes n, auto& block, auto at) {
+    for (int64_t i = 0; i < Axis(dx->dimensions(), 3); ++i) {
+      block.Backward(at(x) + i * n.tokens * n.width,
+                     at(dz) + i * n.kept * n.width,
+                     at(*dx) + i * n.tokens * n.width);
+    }
+    BlockParams<float> sums;
+    for (int i = 0; i < kBlockParams; ++i) sums[i] = at(*results[i]);
+    block.Gradients(sums);
+  });
+}
+
+// a [M, K] b [K, N], but for the factor that lies turned, if one does.
+ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b,
+                       Result c) {
+  const Dims of_a = a.dimensions(), out = c->dimensions();
+  const int64_t rows = Axis(out, 2), columns = Axis(out, 1);
+  const int64_t depth = Axis(of_a, turned == "left" ? 2 : 1);
+  ForNetworks(out, 2, [&](auto at) {
+    if (turned == "left") {
+      SumOuter(depth, rows, columns, at(a), rows, at(b), at(*c), halves);
+    } else {
+      Product(rows, columns, depth, at(a), depth, at(b), turned == "right",
+              at(*c), columns, nullptr, halves);
+    }
+  });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    FieldForward, FieldForwardCall,
+    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
+        .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    FieldBackward, FieldBackwardCall,
+    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
+        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
+        .Ret<Array>().Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    BlockForward, BlockForwardCall,
+    ffi::Ffi::Bind().Attr<int64_t>("heads").Arg<Array>().RemainingArgs()
+        .Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    BlockBackward, BlockBackwardCall,
+    ffi::Ffi::Bind().Attr<int64_t>("heads").Arg<Array>().Arg<Array>()
+        .RemainingArgs().Ret<Array>().RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    MatrixProduct, ProductCall,
+    ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves")
+        .Arg<Array>().Arg<Array>()
+        .Ret<Array>());
+
+// Whether halves serve on this machine.
+extern "C" bool HalvesServeHere() { return HaveHalves(); }
+
+}  // namespace weightspace
