@@ -395,9 +395,9 @@ def functions(tmp_path_factory):
       [
           compiler, *_build._FLAGS, "-shared", f"-I{_build._FOLDER}", source,
           "-o", library,
-      ],  # fmt: skip
+      ],
       check=True,
-  )
+  )  # fmt: skip
   loaded = ctypes.CDLL(str(library))
 
   def call(name, xs):
