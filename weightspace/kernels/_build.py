@@ -17,7 +17,7 @@ import jax
 from absl import logging
 
 _FOLDER = pathlib.Path(__file__).parent
-_FLAGS = "-std=c++20", "-O3", "-march=native", "-fPIC", "-w"
+_FLAGS = "-std=c++20", "-O3", "-march=native", "-fPIC", "-pthread", "-w"
 
 
 def load() -> ctypes.CDLL | None:
@@ -113,5 +113,5 @@ def _compile(compiler, path):
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
       objects = list(pool.map(compiled, sorted(_FOLDER.glob("*.cc"))))
     library = folder / path.name
-    run("-shared", *objects, "-o", str(library))
+    run("-shared", "-pthread", *objects, "-o", str(library))
     os.replace(library, path)

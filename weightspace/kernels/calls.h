@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "layer.h"
+#include "share.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace weightspace {
@@ -57,6 +58,19 @@ void ForNetworks(Dims result, int own, F f) {
       return buffer.typed_data() + networks.Offset(buffer.dimensions(), i);
     });
   }
+}
+
+// The same, with the help of other devices' threads.
+template <class F>
+void ShareNetworks(Dims result, int own, F f) {
+  const Networks networks(result, own);
+  Share(networks.count(), [&](auto next) {
+    for (int64_t i = next(); i >= 0; i = next()) {
+      f([&](auto& buffer) {
+        return buffer.typed_data() + networks.Offset(buffer.dimensions(), i);
+      });
+    }
+  });
 }
 
 template <class F>

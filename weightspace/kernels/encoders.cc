@@ -12,7 +12,7 @@ ffi::Error FieldForwardCall(bool halves, Array x, Array w, Array of_rows,
                             Result over_rows) {
   const Dims in = x.dimensions(), out = y->dimensions();
   const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
-  ForNetworks(out, 3, [&](auto at) {
+  ShareNetworks(out, 3, [&](auto at) {
     UpdateField(n, at(x), at(w), at(of_rows), at(of_columns), at(*y),
                  at(*over_columns), at(*over_rows), halves);
   });
@@ -24,7 +24,7 @@ ffi::Error FieldBackwardCall(bool halves, Array x, Array w, Array y, Array dy,
                              Result dw, Result dof_rows, Result dof_columns) {
   const Dims in = x.dimensions(), out = y.dimensions();
   const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
-  ForNetworks(dx->dimensions(), 3, [&](auto at) {
+  ShareNetworks(dx->dimensions(), 3, [&](auto at) {
     FieldGradients(n, at(x), at(w), at(y), at(dy), at(dover_columns),
                   at(dover_rows), at(*dx), at(*dw), at(*dof_rows),
                   at(*dof_columns), halves);
@@ -32,39 +32,32 @@ ffi::Error FieldBackwardCall(bool halves, Array x, Array w, Array y, Array dy,
   return ffi::Error::Success();
 }
 
-// each(sizes, block, at) for blocks of a transformer, of x [B, T, D] and z [B,
+// each(sizes, params, at) for blocks of a transformer, of x [B, T, D] and z [B,
 // kept, D]; those of a network of `result` have the same params.
 template <class F>
-ffi::Error WithBlock(int64_t heads, bool backward, Array x, Dims z, Dims result,
+ffi::Error WithBlocks(int64_t heads, Array x, Dims z, Dims result,
                      ffi::RemainingArgs args, F each) {
-#if WEIGHTSPACE_HALVES
-  if (HaveHalves() && args.size() == kBlockParams) {
-    std::vector<Array> arrays;
-    if (const auto error = Read(args, arrays); error.failure()) return error;
-    const Dims in = x.dimensions();
-    const BlockSizes n = {Axis(in, 2), Axis(z, 2), Axis(in, 1), heads,
-                          Axis(arrays[kB1].dimensions(), 1)};
-    ForNetworks(result, 3, [&](auto at) {
-      BlockParams<const float> params;
-      for (int i = 0; i < kBlockParams; ++i) params[i] = at(arrays[i]);
-      TransformerBlock block(n, params, backward);
-      each(n, block, at);
-    });
-    return ffi::Error::Success();
+  if (!HaveHalves() || args.size() != kBlockParams) {
+    return ffi::Error::InvalidArgument("no tiles of bfloat16 on this machine");
   }
-#endif
-  return ffi::Error::InvalidArgument("no tiles of bfloat16 on this machine");
+  std::vector<Array> arrays;
+  if (const auto error = Read(args, arrays); error.failure()) return error;
+  const Dims in = x.dimensions();
+  const BlockSizes n = {Axis(in, 2), Axis(z, 2), Axis(in, 1), heads,
+                        Axis(arrays[kB1].dimensions(), 1)};
+  ForNetworks(result, 3, [&](auto at) {
+    BlockParams<const float> params;
+    for (int i = 0; i < kBlockParams; ++i) params[i] = at(arrays[i]);
+    each(n, params, at);
+  });
+  return ffi::Error::Success();
 }
 
 ffi::Error BlockForwardCall(int64_t heads, Array x, ffi::RemainingArgs params,
                             Result z) {
   const Dims out = z->dimensions();
-  return WithBlock(heads, false, x, out, out, params,
-                   [&](BlockSizes n, auto& block, auto at) {
-    for (int64_t i = 0; i < Axis(out, 3); ++i) {
-      block.Forward(at(x) + i * n.tokens * n.width,
-                    at(*z) + i * n.kept * n.width);
-    }
+  return WithBlocks(heads, x, out, out, params, [&](auto n, auto p, auto at) {
+    ApplyBlocks(n, p, Axis(out, 3), at(x), at(*z));
   });
 }
 
@@ -75,16 +68,12 @@ ffi::Error BlockBackwardCall(int64_t heads, Array x, Array dz,
   if (const auto error = Read(gradients, results); error.failure()) {
     return error;
   }
-  return WithBlock(heads, true, x, dz.dimensions(), dx->dimensions(), params,
-                   [&](BlockSizes n, auto& block, auto at) {
-    for (int64_t i = 0; i < Axis(dx->dimensions(), 3); ++i) {
-      block.Backward(at(x) + i * n.tokens * n.width,
-                     at(dz) + i * n.kept * n.width,
-                     at(*dx) + i * n.tokens * n.width);
-    }
+  const Dims out = dx->dimensions();
+  return WithBlocks(heads, x, dz.dimensions(), out, params,
+                   [&](auto n, auto p, auto at) {
     BlockParams<float> sums;
     for (int i = 0; i < kBlockParams; ++i) sums[i] = at(*results[i]);
-    block.Gradients(sums);
+    BlockGradients(n, p, Axis(out, 3), at(x), at(dz), at(*dx), sums);
   });
 }
 

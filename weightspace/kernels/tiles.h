@@ -22,12 +22,6 @@ class Arena {
  public:
   float* Floats(int64_t count) { return Next().Get(count); }
 
-  float* Zeros(int64_t count) {
-    float* floats = Floats(count);
-    std::fill_n(floats, count, 0.0f);
-    return floats;
-  }
-
   uint16_t* Halves(int64_t count) { return Next().GetHalves(count); }
 
  private:
@@ -220,12 +214,13 @@ INLINE std::pair<Vec, Vec> RowOf(const float* numbers, bool both) {
 // A matrix of sums of products, tile by tile.
 struct Sums {
   float* tiles;
-  int64_t columns;
+  int64_t columns, size;
 
   Sums() = default;
   Sums(Arena& arena, int64_t rows, int64_t columns)
-      : columns(RoundUp(columns, kTile)) {
-    tiles = arena.Zeros(RoundUp(rows, kTile) * this->columns);
+      : columns(RoundUp(columns, kTile)),
+        size(RoundUp(rows, kTile) * this->columns) {
+    tiles = arena.Floats(size);
   }
 
   float* At(int64_t row, int64_t column) const {

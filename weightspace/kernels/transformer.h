@@ -11,11 +11,13 @@
 
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "product.h"
+#include "share.h"
 #include "tiles.h"
 
 namespace weightspace {
@@ -205,8 +207,9 @@ class TransformerBlock {
     std::copy_n(dz, kept * d, dx);
     std::fill_n(dx + kept * d, (n_.tokens - kept) * d, 0.0f);
     for (const Head& head : heads_) {
-      std::fill_n(head.dkeys.tiles, deep_ * row_, 0.0f);
-      std::fill_n(head.dvalues.tiles, deep_ * row_, 0.0f);
+      for (const Sums& sums : {head.dkeys, head.dvalues}) {
+        std::fill_n(sums.tiles, sums.size, 0.0f);
+      }
     }
     ForRows(kept, [&](int64_t at, int64_t rows) {
       Attend<true>(x, at, rows, told_.From(at, 0), normed2_.From(at, 0));
@@ -236,7 +239,12 @@ class TransformerBlock {
     dwqkv_.Add({d, columns, n_.tokens}, turned_, pairs_);
   }
 
-  // The sums over all networks.
+  // What `Gradients` gives is 0 again.
+  void Begin() {
+    for (const auto& [sum, count] : sums_) std::fill_n(sum, count, 0.0f);
+  }
+
+  // The sums over all networks since then.
   void Gradients(BlockParams<float> out) const {
     const int64_t d = n_.width, f = n_.mlp;
     for (int i = 0; i < 3; ++i) {
@@ -310,13 +318,16 @@ class TransformerBlock {
     dshares_ = arena_.Floats(kRowsOfBlock * row_);
     for (float** sum : {&dscale1_, &dbias1_, &dbq_, &dbk_, &dbv_, &dbo_,
                         &dscale2_, &dbias2_, &db2_}) {
-      *sum = arena_.Zeros(d);
+      sums_.push_back({*sum = arena_.Floats(d), d});
     }
-    db1_ = arena_.Zeros(f);
+    sums_.push_back({db1_ = arena_.Floats(f), f});
     dwqkv_ = Sums(arena_, d, 3 * told);
     dwo_ = Sums(arena_, told, d);
     dw1_ = Sums(arena_, d, f);
     dw2_ = Sums(arena_, d, f);
+    for (const Sums& sums : {dwqkv_, dwo_, dw1_, dw2_}) {
+      sums_.push_back({sums.tiles, sums.size});
+    }
   }
 
   // f(first, rows) for some rows at a time.
@@ -674,11 +685,74 @@ class TransformerBlock {
   // Of some rows
   float *y_, *shares_, *inverse_, *dnormed_, *dshares_;
   std::vector<__mmask16> excited_;
-  // Gradients, summed over networks; dw2_ turned
+  // Gradients, summed over networks; dw2_ turned. And all of these.
   Sums dwqkv_, dwo_, dw1_, dw2_;
   float *dscale1_, *dbias1_, *dbq_, *dbk_, *dbv_, *dbo_, *dscale2_, *dbias2_,
       *db1_, *db2_;
+  std::vector<std::pair<float*, int64_t>> sums_;
 };
+
+// zs [networks, kept, width] of xs [networks, tokens, width].
+inline void ApplyBlocks(BlockSizes n, BlockParams<const float> params,
+                        int64_t networks, const float* xs, float* zs) {
+  Share(networks, [&](auto next) {
+    int64_t i = next();
+    if (i < 0) return;
+    for (TransformerBlock block(n, params, false); i >= 0; i = next()) {
+      block.Forward(xs + i * n.tokens * n.width, zs + i * n.kept * n.width);
+    }
+  });
+}
+
+// dxs, and gradients of the params, by dzs.
+inline void BlockGradients(BlockSizes n, BlockParams<const float> params,
+                           int64_t networks, const float* xs, const float* dzs,
+                           float* dxs, BlockParams<float> gradients) {
+  static thread_local std::vector<float> of_groups;
+  // Sums are of so many networks, whoever adds them up, and then of those
+  constexpr int64_t kTogether = 4;
+  const int64_t d = n.width, f = n.mlp;
+  const int64_t sizes[kBlockParams] = {d, d, d * d, d, d * d, d, d * d, d,
+                                       d * d, d, d, d, d * f, f, f * d, d};
+  const int64_t size = std::accumulate(sizes, sizes + kBlockParams, int64_t{0});
+  const int64_t groups = RoundUp(networks, kTogether) / kTogether;
+  of_groups.resize(groups * size);
+  float* const sums = of_groups.data();
+  Share(groups, [&](auto next) {
+    int64_t group = next();
+    if (group < 0) return;
+    TransformerBlock block(n, params, true);
+    for (; group >= 0; group = next()) {
+      block.Begin();
+      const int64_t first = group * kTogether;
+      for (int64_t i = first; i < std::min(networks, first + kTogether); ++i) {
+        block.Backward(xs + i * n.tokens * d, dzs + i * n.kept * d,
+                       dxs + i * n.tokens * d);
+      }
+      BlockParams<float> own;
+      float* at = sums + group * size;
+      for (int i = 0; i < kBlockParams; at += sizes[i++]) own[i] = at;
+      block.Gradients(own);
+    }
+  });
+  int64_t place = 0;
+  for (int i = 0; i < kBlockParams; place += sizes[i++]) {
+    std::fill_n(gradients[i], sizes[i], 0.0f);
+    for (int64_t group = 0; group < groups; ++group) {
+      const float* from = sums + group * size + place;
+      for (int64_t j = 0; j < sizes[i]; ++j) gradients[i][j] += from[j];
+    }
+  }
+}
+
+#else
+
+inline void ApplyBlocks(BlockSizes, BlockParams<const float>, int64_t,
+                        const float*, float*) {}
+
+inline void BlockGradients(BlockSizes, BlockParams<const float>, int64_t,
+                           const float*, const float*, float*,
+                           BlockParams<float>) {}
 
 #endif
 

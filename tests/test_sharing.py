@@ -1,0 +1,86 @@
+"""Cores that are done help those that are not: nothing comes out otherwise."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import test_block, test_field
+from weightspace import parallel
+from weightspace.encoders import _block, _field
+
+NETWORKS = 10  # a device
+
+
+@pytest.fixture
+def spread():
+  """`spread(f)`: f of each device's part of arrays, at very different speeds.
+
+  Before f, a device does the more of something else the higher its number.
+  """
+  mesh = parallel.mesh(parallel.DATA)
+  assert mesh.size > 1
+  layout = jax.sharding.PartitionSpec(parallel.DATA)
+
+  def spread(f):
+    def late(*args):
+      rounds = 40 * jax.lax.axis_index(parallel.DATA)
+      idle = jax.lax.fori_loop(
+          0, rounds, lambda _, a: jnp.tanh(a), jnp.ones(100_000)
+      )
+      args = jax.lax.optimization_barrier((args, idle))[0]
+      results = f(*args)
+      return jax.tree.map(lambda a: a[None], results)
+
+    return jax.jit(jax.shard_map(
+        late, mesh=mesh, in_specs=layout, out_specs=layout, check_vma=False,
+    ))  # fmt: skip
+
+  spread.devices = mesh.size
+  return spread
+
+
+def check(spread, f, *args):
+  """A few times, as who helps whom is chance."""
+  parts = [
+      jax.tree.map(lambda a, i=i: a[i * NETWORKS :][:NETWORKS], args)
+      for i in range(spread.devices)
+  ]
+  alone = [jax.jit(f)(*part) for part in parts]
+  together = spread(f)
+  for _ in range(5):
+    found = together(*args)
+    for i, wanted in enumerate(alone):
+      jax.tree.map(
+          lambda a, b, i=i: np.testing.assert_array_equal(a[i], b),
+          found,
+          wanted,
+      )
+
+
+@test_field.needs_kernels
+def test_matrices_of_channels(spread):
+  networks = (NETWORKS * spread.devices,)
+  args = test_field.make(32, 32, 48, 48, networks=networks)
+  f = jax.vmap(functools.partial(test_field.run, _field.update, "float32"))
+  check(spread, f, *args)
+
+
+@test_block.needs_halves
+def test_blocks_of_a_transformer(spread):
+  sizes = _block.Sizes(2, 64, 40)
+  params, x = test_block.make(NETWORKS * spread.devices, 40, 32, sizes)
+  f = functools.partial(test_block.run, sizes, "tensorfloat32", params)
+  check(spread, f, x)
+
+
+@test_block.needs_halves
+def test_no_networks_have_no_gradient():
+  sizes = _block.Sizes(2, 64, 40)
+  params, x = test_block.make(1, 40, 32, sizes)
+  _, (of_params, _) = jax.jit(test_block.run, static_argnums=(0, 1))(
+      sizes, "tensorfloat32", params, x[:0]
+  )
+  assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_params))
