@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests import test_block, test_field
-from weightspace import parallel
+from weightspace import kernels, parallel
 from weightspace.encoders import _block, _field
 
 NETWORKS = 10  # a device
@@ -84,3 +84,35 @@ def test_no_networks_have_no_gradient():
       sizes, "tensorfloat32", params, x[:0]
   )
   assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_params))
+
+
+def gradient_after_meeting(devices, a, b):
+  """Of a function of both, one of them also used in another way."""
+
+  def f(tree):
+    a, b = kernels.meet(devices, tree)
+    return jnp.sum(jnp.sin(a)) + jnp.sum(a[:2] * b) + jnp.sum(tree[0])
+
+  return jax.grad(f)((a, b))
+
+
+@test_field.needs_kernels
+def test_devices_meet(spread):
+  a, b = test_field.make(NETWORKS * spread.devices, 1, 1, 2)[:2]
+  b = jnp.tile(b, (NETWORKS * spread.devices, 1, 1))
+  f = jax.vmap(functools.partial(gradient_after_meeting, spread.devices))
+  found = spread(f)(a, b)
+  wanted = jax.vmap(functools.partial(gradient_after_meeting, 1))(a, b)
+  jax.tree.map(
+      lambda a, b: np.testing.assert_array_equal(a.reshape(b.shape), b),
+      found,
+      wanted,
+  )
+
+
+@test_field.needs_kernels
+def test_nobody_waits_for_ever():
+  a, b = jnp.ones((3, 2)), jnp.ones((2, 2))
+  alone = jax.jit(functools.partial(gradient_after_meeting, 2))(a, b)
+  wanted = gradient_after_meeting(1, a, b)
+  jax.tree.map(np.testing.assert_array_equal, alone, wanted)

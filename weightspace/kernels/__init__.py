@@ -10,9 +10,11 @@ default `~/.cache/weightspace`.
 
 import functools
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from weightspace import precision
 from weightspace.kernels import _build
@@ -22,6 +24,7 @@ _TARGETS = (
     "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
     "LinearForward", "LinearBackward", "MatrixProduct",
     "BlockForward", "BlockBackward", "FieldForward", "FieldBackward",
+    "Meet",
 )  # fmt: skip
 
 
@@ -89,3 +92,42 @@ def call(
   return jax.ffi.ffi_call(
       f"weightspace.{name}", results, vmap_method=vmap_method, **options
   )(*args, **(attributes or {}))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def meet(devices: int, tree: Any) -> Any:
+  """`tree`, whose gradient waits for other devices that have one to make.
+
+  Until all have come, a device helps those that lag behind with the networks
+  that their kernels have not begun. It changes nothing but time.
+
+  Args:
+    devices: how many of this process do this.
+    tree: float32 arrays.
+  """
+  del devices
+  return tree
+
+
+def _meet_backward(devices, _, gradient):
+  leaves, tree = jax.tree.flatten(gradient)
+  if devices == 1 or not serve(leaves):
+    return (gradient,)
+
+  def kernel(*leaves):
+    return call(
+        "Meet",
+        [floats(*leaf.shape) for leaf in leaves],
+        *leaves,
+        attributes={"devices": np.int64(devices)},
+        vmap_method="broadcast_all",
+        input_output_aliases={i: i for i in range(len(leaves))},
+    )
+
+  leaves = jax.lax.platform_dependent(
+      *leaves, cpu=kernel, default=lambda *leaves: list(leaves)
+  )
+  return (tree.unflatten(leaves),)
+
+
+meet.defvjp(lambda devices, tree: (tree, None), _meet_backward)

@@ -94,6 +94,23 @@ ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b,
   return ffi::Error::Success();
 }
 
+// The same arrays, once others were helped.
+ffi::Error MeetCall(int64_t devices, ffi::RemainingArgs arrays,
+                    ffi::RemainingRets same) {
+  std::vector<Array> from;
+  std::vector<Result> to;
+  if (const auto error = Read(arrays, from); error.failure()) return error;
+  if (const auto error = Read(same, to); error.failure()) return error;
+  Workers::All().Meet(devices);
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (from[i].typed_data() != to[i]->typed_data()) {
+      std::copy_n(from[i].typed_data(), from[i].element_count(),
+                  to[i]->typed_data());
+    }
+  }
+  return ffi::Error::Success();
+}
+
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
@@ -118,6 +135,9 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves")
         .Arg<Array>().Arg<Array>()
         .Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    Meet, MeetCall,
+    ffi::Ffi::Bind().Attr<int64_t>("devices").RemainingArgs().RemainingRets());
 
 // Whether halves serve on this machine.
 extern "C" bool HalvesServeHere() { return HaveHalves(); }

@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <mutex>
+#include <thread>
 
 namespace weightspace {
 
@@ -50,19 +52,51 @@ class Workers {
   void Do(Work& work) {
     std::unique_lock lock(mutex_);
     const auto place = begun_.insert(begun_.end(), &work);
+    changed_.notify_all();
     lock.unlock();
     work.some_(work);
     lock.lock();
     begun_.erase(place);
     std::list<Work*> others = begun_;
-    while (Work* other = Unfinished(others)) {
-      ++other->helpers_;
-      lock.unlock();
-      other->some_(*other);
-      lock.lock();
-      if (--other->helpers_ == 0) left_.notify_all();
+    while (Work* other = Unfinished(others)) Help(*other, lock);
+    changed_.wait(lock, [&] { return work.helpers_ == 0; });
+  }
+
+  // Helps until `count` threads have come here, or for a while nothing happens:
+  // nobody depends on it.
+  void Meet(int64_t count) {
+    using Clock = std::chrono::steady_clock;
+    constexpr auto kMoment = std::chrono::microseconds(200);
+    constexpr auto kWhile = std::chrono::milliseconds(100);
+    std::unique_lock lock(mutex_);
+    const int64_t meeting = meetings_;
+    if (++came_ >= count) {
+      came_ = 0;
+      ++meetings_;
+      changed_.notify_all();
+      return;
     }
-    left_.wait(lock, [&] { return work.helpers_ == 0; });
+    auto since = Clock::now();
+    while (meetings_ == meeting) {
+      std::list<Work*> others = begun_;
+      if (Work* other = Unfinished(others)) {
+        Help(*other, lock);
+        since = Clock::now();
+        continue;
+      }
+      const auto idle = Clock::now() - since;
+      if (idle > kWhile) {
+        came_ = 0;
+        return;
+      }
+      if (idle > kMoment) {
+        changed_.wait_for(lock, kWhile - idle);
+        continue;
+      }
+      lock.unlock();
+      std::this_thread::yield();
+      lock.lock();
+    }
   }
 
  private:
@@ -78,9 +112,18 @@ class Workers {
     return nullptr;
   }
 
+  void Help(Work& work, std::unique_lock<std::mutex>& lock) {
+    ++work.helpers_;
+    lock.unlock();
+    work.some_(work);
+    lock.lock();
+    if (--work.helpers_ == 0) changed_.notify_all();
+  }
+
   std::mutex mutex_;
-  std::condition_variable left_;
+  std::condition_variable changed_;
   std::list<Work*> begun_;
+  int64_t came_ = 0, meetings_ = 0;
 };
 
 // f(next) does pieces until next() is -1, here and, at the same time, elsewhere.

@@ -83,6 +83,7 @@ def make_encode_batch(
   """
   device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
   on_cpu = device.platform == "cpu"
+  here = 1 if mesh is None else len(mesh.local_devices)
 
   def augmented(key, vector):
     weights = rnn.unflatten(vector)
@@ -96,9 +97,10 @@ def make_encode_batch(
   def encode_batch(params, keys, vectors):
     if encoder.apply_batch and kernels.serve_in_halves(params, vectors):
       weights = jax.vmap(augmented)(keys, vectors)
-      return encoder.apply_batch(params, weights)
+      return encoder.apply_batch(kernels.meet(here, params), weights)
     if not on_cpu or encoder.at_once is None:
       return jax.vmap(encode, (None, 0, 0))(params, keys, vectors)
+    params = kernels.meet(here, params)
     one = jax.checkpoint(lambda drawn: encode(params, *drawn))
     return jax.lax.map(one, (keys, vectors), batch_size=encoder.at_once)
 
