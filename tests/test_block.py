@@ -15,13 +15,15 @@ with precision.products("tensorfloat32"):
   )
 
 # Networks, tokens, width, heads, units of the MLP, tokens kept: whole tiles
-# and parts of them, several passes over rows, one token kept
+# and parts of them, several passes over rows, one token kept, several groups of
+# networks
 CASES = [
     (2, 64, 32, _block.Sizes(2, 64, 64)),
     (3, 17, 48, _block.Sizes(3, 96, 5)),
     (1, 135, 16, _block.Sizes(1, 16, 135)),
     (2, 70, 64, _block.Sizes(2, 32, 1)),
     (1, 1, 32, _block.Sizes(2, 48, 1)),
+    (5, 83, 96, _block.Sizes(2, 80, 33)),
 ]
 
 

@@ -102,6 +102,14 @@ def test_not_a_number_is_seen():
   assert np.isfinite(y).sum() == y.size - y.shape[-1]
 
 
+def test_shapes_that_do_not_fit_are_refused():
+  args = make(*CASES[0])
+  for i, wrong in enumerate(make(17, 17, 49, 49)):
+    some = [wrong if i == j else a for j, a in enumerate(args)]
+    with pytest.raises(TypeError, match="do not fit"):
+      _field.update(*some)
+
+
 @needs_kernels
 def test_who_computes_it():
   def lowered(case, platform):

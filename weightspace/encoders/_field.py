@@ -41,8 +41,16 @@ def update(
 
   Returns:
     `[n, m, K]` and its means.
+
+  Raises:
+    TypeError: the shapes do not fit.
   """
   args = x, w, of_rows, of_columns
+  n, m, channels = x.shape
+  fitting = (n, m, channels), (channels, k := w.shape[-1]), (n, k), (m, k)
+  found = tuple(a.shape for a in args)
+  if found != fitting:  # a kernel would read beyond the end
+    raise TypeError(f"shapes {found} of x, w and what is added do not fit")
   if min(w.shape) < _FEW or not kernels.serve(*args):
     return _plain(*args)
   return _fused(precision.current(), *args)

@@ -176,18 +176,22 @@ class Layer(nn.Module):
   def __call__(
       self, fields: Fields, means: Means | None = None
   ) -> tuple[Fields, Means]:
-    linear, whole, means = self._linear(fields, means or {})
+    linear, done, means = self._linear(fields, means or {})
     linear = jax.lax.optimization_barrier(linear)
     out = {
-        key: whole[key] if key in whole else self._activate(key, linear)
+        key: done[key] if key in done else self._activate(key, linear)
         for key in fields
     }
     return jax.lax.optimization_barrier((out, means))
 
-  def _linear(self, fields, means):
-    """Fields after the linear part; of `_is_alone`, after the whole layer."""
+  def _linear(self, fields, known):
+    """The linear part of the layer, and all of it where a field `_is_alone`.
+
+    Returns:
+      Fields after the linear part; those that are done, and their means.
+    """
     maximal = self.basis == "maximal"
-    pools, scalars = _pool(fields, means, maximal)
+    pools, scalars = _pool(fields, known, maximal)
     self._contract(fields, pools)
     wanted = _wanted(fields, maximal)
     received = {}
@@ -207,15 +211,15 @@ class Layer(nn.Module):
     told = jnp.split(told, len(even) + len(diagonal))
     scalar = dict(zip(even, told))
     on_diagonal = dict(zip(diagonal, told[len(even) :]))
-    linear, whole, means = {}, {}, {}
+    linear, done, means = {}, {}, {}
     for key, x in fields.items():
       if _is_alone(key, fields, maximal):
-        whole[key], means[key] = self._update(key, x, received, scalar[key])
+        done[key], means[key] = self._update(key, x, received, scalar[key])
       else:
         linear[key] = self._receive(
             key, x, received, scalar.get(key), on_diagonal.get(key)
         )
-    return linear, whole, means
+    return linear, done, means
 
   def _update(self, key, x, received, scalar):
     """The field `key` after the layer, where no other takes part in it."""

@@ -98,8 +98,9 @@ def call(
 def meet(devices: int, tree: Any) -> Any:
   """`tree`, whose gradient waits for other devices that have one to make.
 
-  Until all have come, a device helps those that lag behind with the networks
-  that their kernels have not begun. It changes nothing but time.
+  Until all have come, or for a tenth of a second nobody needs help, a device
+  helps those that lag behind with the networks that their kernels have not
+  begun. It changes nothing but time.
 
   Args:
     devices: how many of this process do this.

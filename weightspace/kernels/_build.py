@@ -34,6 +34,7 @@ def load() -> ctypes.CDLL | None:
   try:
     library = ctypes.CDLL(str(_built(compiler)))
     library.HalvesServeHere.restype = ctypes.c_bool
+    library.TimesHelped.restype = ctypes.c_int64
     return library
   except (OSError, subprocess.SubprocessError) as error:
     why = getattr(error, "stderr", None) or str(error)
@@ -110,7 +111,7 @@ def _compile(compiler, path):
       run(*_FLAGS, include, "-c", str(source), "-o", str(made))
       return str(made)
 
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
       objects = list(pool.map(compiled, sorted(_FOLDER.glob("*.cc"))))
     library = folder / path.name
     run("-shared", "-pthread", *objects, "-o", str(library))

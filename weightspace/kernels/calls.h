@@ -43,6 +43,13 @@ class Networks {
     return place;
   }
 
+  // place(buffer) is where a network's share of it begins.
+  auto PlaceOf(int64_t network) const {
+    return [this, network](auto& buffer) {
+      return buffer.typed_data() + Offset(buffer.dimensions(), network);
+    };
+  }
+
  private:
   std::vector<int64_t> sizes_;
   int64_t count_ = 1;
@@ -53,11 +60,7 @@ class Networks {
 template <class F>
 void ForNetworks(Dims result, int own, F f) {
   const Networks networks(result, own);
-  for (int64_t i = 0; i < networks.count(); ++i) {
-    f([&](auto& buffer) {
-      return buffer.typed_data() + networks.Offset(buffer.dimensions(), i);
-    });
-  }
+  for (int64_t i = 0; i < networks.count(); ++i) f(networks.PlaceOf(i));
 }
 
 // The same, with the help of other devices' threads.
@@ -65,11 +68,7 @@ template <class F>
 void ShareNetworks(Dims result, int own, F f) {
   const Networks networks(result, own);
   Share(networks.count(), [&](auto next) {
-    for (int64_t i = next(); i >= 0; i = next()) {
-      f([&](auto& buffer) {
-        return buffer.typed_data() + networks.Offset(buffer.dimensions(), i);
-      });
-    }
+    for (int64_t i = next(); i >= 0; i = next()) f(networks.PlaceOf(i));
   });
 }
 

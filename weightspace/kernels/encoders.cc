@@ -14,7 +14,7 @@ ffi::Error FieldForwardCall(bool halves, Array x, Array w, Array of_rows,
   const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
   ShareNetworks(out, 3, [&](auto at) {
     UpdateField(n, at(x), at(w), at(of_rows), at(of_columns), at(*y),
-                 at(*over_columns), at(*over_rows), halves);
+                at(*over_columns), at(*over_rows), halves);
   });
   return ffi::Error::Success();
 }
@@ -26,8 +26,8 @@ ffi::Error FieldBackwardCall(bool halves, Array x, Array w, Array y, Array dy,
   const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
   ShareNetworks(dx->dimensions(), 3, [&](auto at) {
     FieldGradients(n, at(x), at(w), at(y), at(dy), at(dover_columns),
-                  at(dover_rows), at(*dx), at(*dw), at(*dof_rows),
-                  at(*dof_columns), halves);
+                   at(dover_rows), at(*dx), at(*dw), at(*dof_rows),
+                   at(*dof_columns), halves);
   });
   return ffi::Error::Success();
 }
@@ -37,8 +37,13 @@ ffi::Error FieldBackwardCall(bool halves, Array x, Array w, Array y, Array dy,
 template <class F>
 ffi::Error WithBlocks(int64_t heads, Array x, Dims z, Dims result,
                      ffi::RemainingArgs args, F each) {
-  if (!HaveHalves() || args.size() != kBlockParams) {
+  if (!HaveHalves()) {
     return ffi::Error::InvalidArgument("no tiles of bfloat16 on this machine");
+  }
+  if (args.size() != kBlockParams) {
+    return ffi::Error::InvalidArgument(
+        "a block has " + std::to_string(kBlockParams) + " params, got " +
+        std::to_string(args.size()));
   }
   std::vector<Array> arrays;
   if (const auto error = Read(args, arrays); error.failure()) return error;
@@ -95,13 +100,13 @@ ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b,
 }
 
 // The same arrays, once others were helped.
-ffi::Error MeetCall(int64_t devices, ffi::RemainingArgs arrays,
-                    ffi::RemainingRets same) {
+ffi::Error MeetCall(int64_t devices, ffi::RunId run,
+                    ffi::RemainingArgs arrays, ffi::RemainingRets same) {
   std::vector<Array> from;
   std::vector<Result> to;
   if (const auto error = Read(arrays, from); error.failure()) return error;
   if (const auto error = Read(same, to); error.failure()) return error;
-  Workers::All().Meet(devices);
+  Workers::All().Meet(run.run_id, devices);
   for (size_t i = 0; i < from.size(); ++i) {
     if (from[i].typed_data() != to[i]->typed_data()) {
       std::copy_n(from[i].typed_data(), from[i].element_count(),
@@ -137,9 +142,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     Meet, MeetCall,
-    ffi::Ffi::Bind().Attr<int64_t>("devices").RemainingArgs().RemainingRets());
+    ffi::Ffi::Bind().Attr<int64_t>("devices").Ctx<ffi::RunId>().RemainingArgs()
+        .RemainingRets());
 
 // Whether halves serve on this machine.
 extern "C" bool HalvesServeHere() { return HaveHalves(); }
+
+// How often a thread helped another so far.
+extern "C" int64_t TimesHelped() { return Workers::All().helped(); }
 
 }  // namespace weightspace

@@ -12,9 +12,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <list>
+#include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace weightspace {
 
@@ -32,6 +34,8 @@ class Work {
 
  private:
   friend class Workers;
+
+  bool Unfinished() const { return next_ < count_; }
 
   const int64_t count_;
   const std::function<void(Work&)> some_;  // does pieces until there are none
@@ -51,44 +55,50 @@ class Workers {
   // with what others had begun by the time it had no more pieces itself.
   void Do(Work& work) {
     std::unique_lock lock(mutex_);
-    const auto place = begun_.insert(begun_.end(), &work);
+    begun_.push_back(&work);
     changed_.notify_all();
     lock.unlock();
     work.some_(work);
     lock.lock();
-    begun_.erase(place);
-    std::list<Work*> others = begun_;
-    while (Work* other = Unfinished(others)) Help(*other, lock);
+    begun_.erase(std::find(begun_.begin(), begun_.end(), &work));
+    for (Work* other : std::vector<Work*>(begun_)) {
+      const auto here = std::find(begun_.begin(), begun_.end(), other);
+      if (here != begun_.end() && other->Unfinished()) Help(*other, lock);
+    }
     changed_.wait(lock, [&] { return work.helpers_ == 0; });
   }
 
-  // Helps until `count` threads have come here, or for a while nothing happens:
-  // nobody depends on it.
-  void Meet(int64_t count) {
+  // Helps until `count` threads of a run have come here, or for a while nothing
+  // happens: nothing depends on it.
+  void Meet(int64_t run, int64_t count) {
     using Clock = std::chrono::steady_clock;
     constexpr auto kMoment = std::chrono::microseconds(200);
     constexpr auto kWhile = std::chrono::milliseconds(100);
     std::unique_lock lock(mutex_);
-    const int64_t meeting = meetings_;
-    if (++came_ >= count) {
-      came_ = 0;
-      ++meetings_;
+    Meeting& mine = meetings_[run];
+    if (mine.came == 0) mine.number = began_++;
+    const int64_t number = mine.number;
+    if (++mine.came >= count) {
+      meetings_.erase(run);
       changed_.notify_all();
       return;
     }
+    const auto complete = [&] {
+      const auto found = meetings_.find(run);
+      return found == meetings_.end() || found->second.number != number;
+    };
     auto since = Clock::now();
-    while (meetings_ == meeting) {
-      std::list<Work*> others = begun_;
-      if (Work* other = Unfinished(others)) {
-        Help(*other, lock);
+    while (!complete()) {
+      const auto other =
+          std::find_if(begun_.begin(), begun_.end(),
+                       [](const Work* work) { return work->Unfinished(); });
+      if (other != begun_.end()) {
+        Help(**other, lock);
         since = Clock::now();
         continue;
       }
       const auto idle = Clock::now() - since;
-      if (idle > kWhile) {
-        came_ = 0;
-        return;
-      }
+      if (idle > kWhile) return;
       if (idle > kMoment) {
         changed_.wait_for(lock, kWhile - idle);
         continue;
@@ -99,34 +109,32 @@ class Workers {
     }
   }
 
+  // How often somebody helped so far.
+  int64_t helped() const { return helped_; }
+
  private:
-  // One of them that is not over and has pieces that nobody does.
-  Work* Unfinished(std::list<Work*>& some) {
-    while (!some.empty()) {
-      Work* const work = some.front();
-      const bool there =
-          std::find(begun_.begin(), begun_.end(), work) != begun_.end();
-      if (there && work->next_ < work->count_) return work;
-      some.pop_front();
-    }
-    return nullptr;
-  }
+  struct Meeting {
+    int64_t came = 0, number = 0;
+  };
 
   void Help(Work& work, std::unique_lock<std::mutex>& lock) {
     ++work.helpers_;
     lock.unlock();
     work.some_(work);
     lock.lock();
+    ++helped_;
     if (--work.helpers_ == 0) changed_.notify_all();
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::list<Work*> begun_;
-  int64_t came_ = 0, meetings_ = 0;
+  std::vector<Work*> begun_;
+  std::map<int64_t, Meeting> meetings_;  // by run, of those not complete
+  int64_t began_ = 0;                    // meetings
+  std::atomic<int64_t> helped_ = 0;
 };
 
-// f(next) does pieces until next() is -1, here and, at the same time, elsewhere.
+// f(next) does pieces until next() is -1; helpers call it at the same time.
 template <class F>
 void Share(int64_t count, F f) {
   Work work(count, [&f](Work& work) { f([&work] { return work.Next(); }); });

@@ -40,6 +40,7 @@ struct Halves {
 
   Halves() = default;
   INLINE Halves(Vec a, Vec b) { Split(a, b, high, low); }
+  INLINE Halves(__m512i high, __m512i low) : high(high), low(low) {}
 };
 
 // Two rows of 32 numbers as 32 pairs, those of the first 16 columns or of the
@@ -64,8 +65,8 @@ INLINE void Transpose(__m512i (&rows)[kTile]) {
 
 // A factor in tiles: places by depth, as `PackTiles` lays it.
 struct Packed {
-  uint16_t* tiles;
-  int64_t block;
+  uint16_t* tiles = nullptr;
+  int64_t block = 0;
 
   Packed() = default;
 
@@ -99,7 +100,8 @@ struct Packed {
     PackTiles<kLeft>(f, At(0, depth), block);
   }
 
-  // Of a left factor, 32 numbers of a row.
+  // A row of a tile: of a left factor, 32 numbers of a place; of a right one, a
+  // pair of depth at 16 places.
   INLINE void PutRow(int64_t row, int64_t depth, Halves x) const {
     Put(At(row, depth) + row % kTile * kTileDepth, x.high, x.low);
   }

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <tuple>
 #include <utility>
@@ -135,6 +136,46 @@ struct StoreRows {
   }
 };
 
+// The same, with 0 up to whole tiles of depth.
+struct StorePadded {
+  float* to;
+  int64_t row;
+
+  INLINE void operator()(int64_t i, int64_t j, const float* from,
+                         bool both) const {
+    const auto [a, b] = RowOf(from, both);
+    Store(to + i * row + j, a);
+    Store(to + i * row + j + kWidth, b);
+  }
+};
+
+// The product's rows, a bias and what the block adds them to.
+struct StoreSum {
+  float* to;
+  const float *bias, *before;
+  int64_t width;
+
+  INLINE void operator()(int64_t i, int64_t j, const float* from,
+                         bool both) const {
+    for (int k = 0; k <= both; ++k, j += kWidth) {
+      Store(to + i * width + j, Load(from + k * kWidth) + Load(bias + j) +
+                                    Load(before + i * width + j));
+    }
+  }
+};
+
+// The product's rows, each by a factor of its own, as a left factor.
+struct PutScaled {
+  Packed to;
+  const float* factors;
+
+  INLINE void operator()(int64_t i, int64_t j, const float* from,
+                         bool both) const {
+    const auto [a, b] = RowOf(from, both);
+    to.PutRow(i, j, {a * factors[i], b * factors[i]});
+  }
+};
+
 // Blocks with the same params, one network's tokens after the other's.
 class TransformerBlock {
  public:
@@ -190,13 +231,7 @@ class TransformerBlock {
                       hidden_.PutRow(i, j, Hidden(j, from, both));
                     });
       ForProduct<1>({rows, d, f}, hidden_, w2_,
-                    [&](int64_t i, int64_t j, const float* from, bool both) {
-                      for (int k = 0; k <= both; ++k, j += kWidth) {
-                        Store(z + (at + i) * d + j,
-                              Load(from + k * kWidth) + Load(p_[kB2] + j) +
-                                  Load(y_ + i * d + j));
-                      }
-                    });
+                    StoreSum{z + at * d, p_[kB2], y_, d});
     });
   }
 
@@ -258,7 +293,9 @@ class TransformerBlock {
     }
     dw1_.CopyTo(0, d, 0, f, out[kW1], f);
     for (int64_t i = 0; i < d; ++i) {
-      for (int64_t j = 0; j < f; ++j) out[kW2][j * d + i] = dw2_.At(i, j / kTile * kTile)[j % kTile];
+      for (int64_t j = 0; j < f; ++j) {
+        out[kW2][j * d + i] = dw2_.At(i, j / kTile * kTile)[j % kTile];
+      }
     }
     const std::tuple<const float*, BlockParam, int64_t> vectors[] = {
         {dscale1_, kScale1, d}, {dbias1_, kBias1, d},   {dbq_, kBq, d},
@@ -271,13 +308,13 @@ class TransformerBlock {
   }
 
  private:
-  // Of one head: left factors [rows, head]; right ones, of which those of a
-  // product with rows of tokens are [tokens, head] and those whose depth are
-  // tokens [head, tokens]; and gradients [head, tokens].
+  // Of one head.
   struct Head {
-    Packed queries, keys, values;
-    Packed keys_by_place, values_by_token, dtold, shares, dshares;
-    Sums dkeys, dvalues;
+    Packed queries, dtold;                // left factors [rows, head]
+    Packed keys, values_by_token;         // right ones, depth the head's
+    Packed values, keys_by_place;         // right ones, depth the tokens
+    Packed shares, dshares;               // right ones, depth some rows
+    Sums dkeys, dvalues;                  // [head, tokens]
   };
 
   void PrepareBackward() {
@@ -366,51 +403,47 @@ class TransformerBlock {
                               at + i, j, {(a + c) * scale, (b + e) * scale});
                         });
         }
-        ForProduct<kTile>(
-            extent, normed, of_head(1),
-            [&](int64_t i, int64_t j, const float* from, bool both) {
-              Spread(at + i, j, from, p_[kBk] + h * head_ + j, both, true,
-                     head.keys, backward_, head.keys_by_place);
-            });
-        ForProduct<kTile>(
-            extent, normed, of_head(2),
-            [&](int64_t i, int64_t j, const float* from, bool both) {
-              Spread(at + i, j, from, p_[kBv] + h * head_ + j, both, backward_,
-                     head.values_by_token, true, head.values);
-            });
+        const auto spread = [&](const float* bias, Packed by_token,
+                                Packed by_place) {
+          return [=, this](int64_t i, int64_t j, const float* from,
+                               bool both) {
+            Spread(at + i, j, from, bias + h * head_ + j, both, by_token,
+                   by_place);
+          };
+        };
+        ForProduct<kTile>(extent, normed, of_head(1),
+                          spread(p_[kBk], head.keys, head.keys_by_place));
+        ForProduct<kTile>(extent, normed, of_head(2),
+                          spread(p_[kBv], head.values_by_token, head.values));
       }
     });
   }
 
-  // Keys or values of 16 tokens, up to 32 numbers of each, as right factors:
-  // by token, and by place with tokens as depth.
+  // Keys or values of 16 tokens, up to 32 numbers of each, as right factors, as
+  // far as there are such: by token, and by place with tokens as depth.
   INLINE void Spread(int64_t token, int64_t place, const float* from,
-                     const float* bias, bool both, bool as_tokens,
-                     Packed by_token, bool as_places, Packed by_place) const {
+                     const float* bias, bool both, Packed by_token,
+                     Packed by_place) const {
     __m512i highs[kTile], lows[kTile];
     const auto [c, e] = RowOf(bias, both);
     for (int i = 0; i < kTile; ++i) {
       const auto [a, b] = RowOf(from + i * kSide, both);
-      Halves x;
-      x = token + i < n_.tokens ? Halves(a + c, b + e) : Halves(Vec{}, Vec{});
+      const Halves x = token + i < n_.tokens ? Halves(a + c, b + e)
+                                             : Halves(Vec{}, Vec{});
       highs[i] = x.high;
       lows[i] = x.low;
     }
-    if (as_places) {
+    if (by_place.tiles) {
       for (int i = 0; i < kTile; i += 2) {
-        Halves a, b;
-        a.high = highs[i], a.low = lows[i];
-        b.high = highs[i + 1], b.low = lows[i + 1];
-        by_place.PutPairs(place, token + i, a, b, both);
+        by_place.PutPairs(place, token + i, {highs[i], lows[i]},
+                          {highs[i + 1], lows[i + 1]}, both);
       }
     }
-    if (as_tokens) {
+    if (by_token.tiles) {
       Transpose(highs);
       Transpose(lows);
       for (int i = 0; i < kTile; ++i) {
-        Halves x;
-        x.high = highs[i], x.low = lows[i];
-        by_token.PutRow(token + i, place, x);
+        by_token.PutRow(token + i, place, {highs[i], lows[i]});
       }
     }
   }
@@ -427,27 +460,13 @@ class TransformerBlock {
       float* shares = shares_ + h * kRowsOfBlock * row_;
       float* inverse = inverse_ + h * kRowsOfBlock;
       ForProduct<1>({rows, tokens, head_}, head.queries.From(at, 0), head.keys,
-                    [&](int64_t i, int64_t j, const float* from, bool both) {
-                      const auto [a, b] = RowOf(from, both);
-                      Store(shares + i * row_ + j, a);
-                      Store(shares + i * row_ + j + kWidth, b);
-                    });
+                    StorePadded{shares, row_});
       Softmax<kBackward>(rows, shares, inverse, head.shares);
       ForProduct<1>({rows, head_, tokens}, rows_tokens_, head.values,
-                    [&](int64_t i, int64_t j, const float* from, bool both) {
-                      const auto [a, b] = RowOf(from, both);
-                      told.PutRow(i, h * deep_ + j,
-                                  {a * inverse[i], b * inverse[i]});
-                    });
+                    PutScaled{told.From(0, h * deep_), inverse});
     }
     ForProduct<1>({rows, d, n_.heads * deep_}, told, wo_,
-                  [&](int64_t i, int64_t j, const float* from, bool both) {
-                    for (int k = 0; k <= both; ++k, j += kWidth) {
-                      Store(y_ + i * d + j, Load(from + k * kWidth) +
-                                                Load(p_[kBo] + j) +
-                                                Load(x + (at + i) * d + j));
-                    }
-                  });
+                  StoreSum{y_, p_[kBo], x + at * d, d});
     Norm{p_[kScale2], p_[kBias2], d}.Forward(rows, y_, normed);
   }
 
@@ -562,13 +581,9 @@ class TransformerBlock {
     AddRows(rows, d, dy, d, dbo_);
     packed_dy.Pack<true>({dy, d, rows, d, true});
     for (int64_t h = 0; h < n_.heads; ++h) {
-      const float* inverse = inverse_ + h * kRowsOfBlock;
-      const Packed dtold = heads_[h].dtold.From(at, 0);
       ForProduct<1>({rows, head_, d}, packed_dy, wo_turned_.From(h * head_, 0),
-                    [&](int64_t i, int64_t j, const float* from, bool both) {
-                      const auto [a, b] = RowOf(from, both);
-                      dtold.PutRow(i, j, {a * inverse[i], b * inverse[i]});
-                    });
+                    PutScaled{heads_[h].dtold.From(at, 0),
+                              inverse_ + h * kRowsOfBlock});
     }
   }
 
@@ -583,11 +598,7 @@ class TransformerBlock {
     const float scale = 1 / std::sqrt(float(head_));
     const Packed dtold = head.dtold.From(at, 0);
     ForProduct<1>({rows, tokens, head_}, dtold, head.values_by_token,
-                  [&](int64_t i, int64_t j, const float* from, bool both) {
-                    const auto [a, b] = RowOf(from, both);
-                    Store(dshares_ + i * row_ + j, a);
-                    Store(dshares_ + i * row_ + j + kWidth, b);
-                  });
+                  StorePadded{dshares_, row_});
     ScoreGradients(rows, shares_ + h * kRowsOfBlock * row_,
                    inverse_ + h * kRowsOfBlock, head.dshares);
     const int64_t place = Place(0, h);
@@ -708,7 +719,6 @@ inline void ApplyBlocks(BlockSizes n, BlockParams<const float> params,
 inline void BlockGradients(BlockSizes n, BlockParams<const float> params,
                            int64_t networks, const float* xs, const float* dzs,
                            float* dxs, BlockParams<float> gradients) {
-  static thread_local std::vector<float> of_groups;
   // Sums are of so many networks, whoever adds them up, and then of those
   constexpr int64_t kTogether = 4;
   const int64_t d = n.width, f = n.mlp;
@@ -716,8 +726,8 @@ inline void BlockGradients(BlockSizes n, BlockParams<const float> params,
                                        d * d, d, d, d, d * f, f, f * d, d};
   const int64_t size = std::accumulate(sizes, sizes + kBlockParams, int64_t{0});
   const int64_t groups = RoundUp(networks, kTogether) / kTogether;
-  of_groups.resize(groups * size);
-  float* const sums = of_groups.data();
+  const std::unique_ptr<float[]> of_groups(new float[groups * size]);
+  float* const sums = of_groups.get();
   Share(groups, [&](auto next) {
     int64_t group = next();
     if (group < 0) return;

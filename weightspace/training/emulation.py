@@ -218,6 +218,7 @@ def make_loss(
 
   def mean(params, key, step, data):
     """A device's part of the mean over the batch."""
+    params = encoding.meet(params, mesh)
     found = batches.of_step(data, key, step, batch_size(config), mesh)
     # Shape by shape, not joined: that would move examples between devices
     losses = sum(

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from weightspace import encoders, kernels, symmetry
 from weightspace.encoders import Encoder
 from weightspace.rnn import RNN
+from weightspace.types import Params
 
 AUGMENT = ("permutation", "signed", "none")
 
@@ -66,6 +67,21 @@ def code_size(rnn: RNN, encoder: Encoder) -> int:
   return jax.eval_shape(encoder.apply, params, blank).shape[-1]
 
 
+def meet(params: Params, mesh: Mesh | None) -> Params:
+  """Params with "encoder", in whose gradient devices meet: `kernels.meet`.
+
+  The gradients of the encoder are what a device makes last in a step.
+
+  Args:
+    params: of encoder and others.
+    mesh: of the devices.
+  """
+  if mesh is None:
+    return params
+  here = len(mesh.local_devices)
+  return params | {"encoder": kernels.meet(here, params["encoder"])}
+
+
 def make_encode_batch(
     rnn: RNN, encoder: Encoder, augment: str, mesh: Mesh | None = None
 ) -> Callable:
@@ -83,7 +99,6 @@ def make_encode_batch(
   """
   device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
   on_cpu = device.platform == "cpu"
-  here = 1 if mesh is None else len(mesh.local_devices)
 
   def augmented(key, vector):
     weights = rnn.unflatten(vector)
@@ -97,10 +112,9 @@ def make_encode_batch(
   def encode_batch(params, keys, vectors):
     if encoder.apply_batch and kernels.serve_in_halves(params, vectors):
       weights = jax.vmap(augmented)(keys, vectors)
-      return encoder.apply_batch(kernels.meet(here, params), weights)
+      return encoder.apply_batch(params, weights)
     if not on_cpu or encoder.at_once is None:
       return jax.vmap(encode, (None, 0, 0))(params, keys, vectors)
-    params = kernels.meet(here, params)
     one = jax.checkpoint(lambda drawn: encode(params, *drawn))
     return jax.lax.map(one, (keys, vectors), batch_size=encoder.at_once)
 

@@ -288,6 +288,7 @@ def _program(
   def mean(params, key, step, data):
     """A device's part of the mean over the batch."""
     del step  # rows are drawn by its key
+    params = encoding.meet(params, mesh)
     losses = sum(
         losses_of_shape(params, derive(key, "shape", i), of_shape, i)
         for i, of_shape in enumerate(data)
