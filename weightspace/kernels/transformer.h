@@ -747,11 +747,7 @@ inline void BlockGradients(BlockSizes n, BlockParams<const float> params,
   });
   int64_t place = 0;
   for (int i = 0; i < kBlockParams; place += sizes[i++]) {
-    std::fill_n(gradients[i], sizes[i], 0.0f);
-    for (int64_t group = 0; group < groups; ++group) {
-      const float* from = sums + group * size + place;
-      for (int64_t j = 0; j < sizes[i]; ++j) gradients[i][j] += from[j];
-    }
+    SumRows(groups, sizes[i], sums + place, size, gradients[i]);
   }
 }
 
