@@ -16,17 +16,18 @@ NETWORKS = 10  # a device
 
 @pytest.fixture
 def spread():
-  """`spread(f)`: f of each device's part of arrays, at very different speeds.
+  """`spread(f)(wait, args)`: f of each device's part of arrays.
 
-  Before f, a device does the more of something else the higher its number.
+  Before f, a device does something else, `wait` times its number.
   """
   mesh = parallel.mesh(parallel.DATA)
   assert mesh.size > 1
   layout = jax.sharding.PartitionSpec(parallel.DATA)
+  shared = jax.sharding.PartitionSpec()
 
   def spread(f):
-    def late(*args):
-      rounds = 40 * jax.lax.axis_index(parallel.DATA)
+    def late(wait, args):
+      rounds = wait * jax.lax.axis_index(parallel.DATA)
       idle = jax.lax.fori_loop(
           0, rounds, lambda _, a: jnp.tanh(a), jnp.ones(100_000)
       )
@@ -36,7 +37,8 @@ def spread():
       return jax.tree.map(lambda a: a[None], results)
 
     return jax.jit(jax.shard_map(
-        late, mesh=mesh, in_specs=layout, out_specs=layout, check_vma=False,
+        late, mesh=mesh, in_specs=(shared, layout), out_specs=layout,
+        check_vma=False,
     ))  # fmt: skip
 
   spread.devices = mesh.size
@@ -53,7 +55,8 @@ def check(spread, f, *args):
   together = spread(f)
   before = kernels._library().TimesHelped()
   for rounds in range(100):
-    found = together(*args)
+    # Nobody can help who is done before the others begin
+    found = together(np.int32(rounds % 20), args)
     for i, wanted in enumerate(alone):
       jax.tree.map(
           lambda a, b, i=i: np.testing.assert_array_equal(a[i], b),
@@ -106,7 +109,7 @@ def test_devices_meet(spread):
   a, b = test_field.make(NETWORKS * spread.devices, 1, 1, 2)[:2]
   b = jnp.tile(b, (NETWORKS * spread.devices, 1, 1))
   f = jax.vmap(functools.partial(gradient_after_meeting, spread.devices))
-  found = spread(f)(a, b)
+  found = spread(f)(np.int32(40), (a, b))
   wanted = jax.vmap(functools.partial(gradient_after_meeting, 1))(a, b)
   jax.tree.map(
       lambda a, b: np.testing.assert_array_equal(a.reshape(b.shape), b),
