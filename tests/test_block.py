@@ -51,8 +51,9 @@ def run(sizes, precise, params, x):
   return z, gradients
 
 
-def assert_close(found, wanted):
+def assert_close(found, wanted, bound):
   """In norm: a unit of the MLP may be on the other side of 0."""
+  whole = np.sqrt(sum(np.sum(leaf**2) for leaf in jax.tree.leaves(wanted)))
   for (path, a), b in zip(
       jax.tree_util.tree_leaves_with_path(found),
       jax.tree.leaves(wanted),
@@ -61,22 +62,26 @@ def assert_close(found, wanted):
     name = jax.tree_util.keystr(path)
     assert a.shape == b.shape, name
     norm = np.linalg.norm(b)
-    if "key" in name and "bias" in name:
-      norm = 1.0  # of which softmax takes no notice
-    assert np.linalg.norm(a - b) <= 1e-3 * norm, name
+    if "key" in name or "query" in name:
+      # Softmax takes no notice of keys' bias, nor of anything from one token
+      norm = max(norm, whole / 20)
+    assert np.linalg.norm(a - b) <= bound * norm, name
 
 
 @needs_halves
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_kernel_computes_what_flax_does(case):
+@pytest.mark.parametrize("precise, bound", [
+    ("tensorfloat32", 1e-3), ("bfloat16", 0.1),
+])  # fmt: skip
+def test_the_kernel_computes_what_flax_does(case, precise, bound):
   *_, sizes = case
   compiled = jax.jit(run, static_argnums=(0, 1))
   found, wanted = (
       compiled(sizes, name, *make(*case))
-      for name in ("tensorfloat32", "float32")
+      for name in (precise, "float32")
   )
   assert not np.array_equal(found[0], wanted[0])
-  assert_close(found, wanted)
+  assert_close(found, wanted, bound)
 
 
 @needs_halves
@@ -111,8 +116,10 @@ def test_who_computes_it():
   assert "BlockForward" not in lowered(uneven, "cpu")
 
 
-@pytest.mark.parametrize("name", ["float32", "tensorfloat32"])
-def test_a_batch_is_encoded_as_its_networks_are(name):
+@pytest.mark.parametrize("name, bound", [
+    ("float32", 1e-3), ("tensorfloat32", 1e-3), ("bfloat16", 5e-2),
+])  # fmt: skip
+def test_a_batch_is_encoded_as_its_networks_are(name, bound):
   rnn = make_rnn(RNNSpec("lstm", (5, 4), 3, 3))
   fields = {"width": 32, "layers": 3, "code": 4}
   encoder = encoders.make("transformer", fields, rnn, "token")
@@ -124,4 +131,4 @@ def test_a_batch_is_encoded_as_its_networks_are(name):
       return encoder.apply_batch(params, weights)
 
   each = jax.jit(jax.vmap(encoder.apply, (None, 0)))(params, weights)
-  np.testing.assert_allclose(jax.jit(codes)(params, weights), each, atol=1e-3)
+  np.testing.assert_allclose(jax.jit(codes)(params, weights), each, atol=bound)

@@ -77,7 +77,12 @@ def test_kernels_compute_what_loops_do(name, sizes):
     (5, (3, 7), 40, 36), (3, (33,), 300, 48), (2, (16,), 3, 130),
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("name", cells.names())
-def test_layers_in_halves_are_nearly_those_of_float32(name, sizes):
+@pytest.mark.parametrize("precise, bound", [
+    ("tensorfloat32", 1e-4), ("bfloat16", 2e-2),
+])  # fmt: skip
+def test_layers_in_halves_are_nearly_those_of_float32(
+    precise, bound, name, sizes
+):
   """And are traced as such where they are differentiated afterwards."""
   cell = cells.load(name)
   layer, xs, dhs = _arguments(name, *sizes)
@@ -91,16 +96,16 @@ def test_layers_in_halves_are_nearly_those_of_float32(name, sizes):
     return hs, vjp(dhs)
 
   exact, halves = (
-      jax.jit(run, static_argnums=0)(p) for p in ("float32", "tensorfloat32")
+      jax.jit(run, static_argnums=0)(p) for p in ("float32", precise)
   )
   for x, y in zip(jax.tree.leaves(halves), jax.tree.leaves(exact)):
     scale = np.max(np.abs(y))
-    np.testing.assert_allclose(x, y, rtol=0, atol=1e-4 * scale)
+    np.testing.assert_allclose(x, y, rtol=0, atol=bound * scale)
   differ = [
       not np.array_equal(x, y)
       for x, y in zip(jax.tree.leaves(halves), jax.tree.leaves(exact))
   ]
-  with precision.products("tensorfloat32"):
+  with precision.products(precise):
     assert any(differ) == all(differ) == kernels.serve_in_halves(xs)
 
 

@@ -4,8 +4,8 @@
     tensorfloat32  at least as exactly as 10 bits of mantissa: those on a GPU,
                    three products of bfloat16 on a TPU and on a CPU that has
                    tiles of them, float32 on any other CPU
-    bfloat16       inputs of bfloat16 and sums of float32; on a CPU as
-                   tensorfloat32
+    bfloat16       inputs of bfloat16 and sums of float32, on a CPU where it
+                   has tiles of them
 
 A product is as exact as was asked for where it was traced, and so is its
 gradient.
@@ -22,8 +22,9 @@ NAMES = {
     "tensorfloat32": "high",
     "bfloat16": "BF16_BF16_F32",
 }
-# In which kernels may split numbers in two halves
-_HALVES = ("high", "tensorfloat32", "bfloat16_3x", NAMES["bfloat16"])
+# In which kernels may have two bfloat16 numbers for one of float32, or one
+_TWO_HALVES = ("high", "tensorfloat32", "bfloat16_3x")
+_ONE_HALF = (NAMES["bfloat16"],)
 
 
 def check(name: str) -> None:
@@ -46,6 +47,12 @@ def current() -> str | None:
   return jax.config.jax_default_matmul_precision
 
 
-def in_halves(precision: str | None) -> bool:
-  """Whether a precision of `current` lets kernels split numbers in halves."""
-  return precision in _HALVES
+def halves(precision: str | None) -> int:
+  """How many bfloat16 numbers stand for one of float32 in kernels; 0: none.
+
+  Args:
+    precision: of `current`.
+  """
+  if precision in _ONE_HALF:
+    return 1
+  return 2 if precision in _TWO_HALVES else 0

@@ -1,8 +1,9 @@
 """A block of a transformer: attention, then an MLP.
 
-By a kernel where numbers may be split in halves, else by Flax. The kernel takes
-a network's tokens through the whole block, a few at a time, and once more for
-the gradient: nothing but what the block reads is kept.
+By a kernel where numbers may be in halves, else by Flax. The kernel takes a
+network's tokens through the whole block, a few at a time, and once more for the
+gradient: nothing is kept but what the block reads and what softmax knows of a
+row.
 """
 
 import functools
@@ -10,9 +11,10 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from weightspace import kernels
+from weightspace import kernels, precision
 from weightspace.encoders import _modules
 from weightspace.types import Params
 
@@ -72,7 +74,8 @@ def apply(sizes: Sizes, params: Params, tokens: jax.Array) -> jax.Array:
   if not whole or not kernels.serve_in_halves(params, tokens):
     return _plain(sizes, params, tokens)
   *batch, count, width = tokens.shape
-  out = _fused(sizes, params, tokens.reshape(-1, count, width))
+  rows = tokens.reshape(-1, count, width)
+  out, _ = _fused(sizes, precision.current(), params, rows)
   return out.reshape(*batch, sizes.kept, width)
 
 
@@ -80,52 +83,69 @@ def _plain(sizes, params, tokens):
   return Block(sizes).apply({"params": params}, tokens)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _fused(sizes, params, tokens):
-  """The same; tokens `[B, T, D]`."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _fused(sizes, exactness, params, tokens):
+  """The same, and what softmax knows of rows `[B, kept, heads, 2]`.
+
+  That is for the gradient, nobody else. Tokens `[B, T, D]`; `exactness` is
+  that of `precision.current`.
+  """
+  batch, _, width = tokens.shape
+  softmax = kernels.floats(batch, sizes.kept, sizes.heads, 2)
 
   def kernel(params, tokens):
-    batch, _, width = tokens.shape
-    return kernels.call(
+    return tuple(kernels.call(
         "BlockForward",
-        kernels.floats(batch, sizes.kept, width),
+        (kernels.floats(batch, sizes.kept, width), softmax),
         tokens,
         *_leaves(params),
-        attributes={"heads": np.int64(sizes.heads)},
-    )
+        attributes=_attributes(sizes, exactness),
+    ))  # fmt: skip
 
-  return jax.lax.platform_dependent(
-      params, tokens, cpu=kernel, default=functools.partial(_plain, sizes)
-  )
+  def plain(params, tokens):
+    z = _plain(sizes, params, tokens)
+    return z, jnp.zeros(softmax.shape, softmax.dtype)
 
-
-def _forward(sizes, params, tokens):
-  return _fused(sizes, params, tokens), (params, tokens)
+  return jax.lax.platform_dependent(params, tokens, cpu=kernel, default=plain)
 
 
-def _backward(sizes, residuals, gradient):
-  def kernel(params, tokens, gradient):
+def _forward(sizes, exactness, params, tokens):
+  z, softmax = _fused(sizes, exactness, params, tokens)
+  return (z, softmax), (params, tokens, softmax)
+
+
+def _backward(sizes, exactness, residuals, gradients):
+  def kernel(params, tokens, softmax, gradient):
     leaves = _leaves(params)
     of_tokens, *of_params = kernels.call(
         "BlockBackward",
         [kernels.floats(*a.shape) for a in (tokens, *leaves)],
         tokens,
+        softmax,
         gradient,
         *leaves,
-        attributes={"heads": np.int64(sizes.heads)},
+        attributes=_attributes(sizes, exactness),
     )
     return _tree(of_params), of_tokens
 
-  def plain(params, tokens, gradient):
-    _, vjp = jax.vjp(functools.partial(_plain, sizes), params, tokens)
-    return vjp(gradient)
+  def plain(params, tokens, _, gradient):
+    with jax.default_matmul_precision(exactness):
+      _, vjp = jax.vjp(functools.partial(_plain, sizes), params, tokens)
+      return vjp(gradient)
 
   return jax.lax.platform_dependent(
-      *residuals, gradient, cpu=kernel, default=plain
+      *residuals, gradients[0], cpu=kernel, default=plain
   )
 
 
 _fused.defvjp(_forward, _backward)
+
+
+def _attributes(sizes, exactness):
+  return {
+      "halves": np.int64(precision.halves(exactness)),
+      "heads": np.int64(sizes.heads),
+  }
 
 
 def _leaves(params):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from weightspace import kernels, precision, products
 
@@ -119,5 +120,5 @@ def _call(name, exactness, shapes, *args):
       name,
       [kernels.floats(*shape) for shape in shapes],
       *args,
-      attributes={"halves": precision.in_halves(exactness)},
+      attributes={"halves": np.int64(precision.halves(exactness))},
   )

@@ -67,13 +67,13 @@ def serve(*trees) -> bool:
 
 
 def serve_in_halves(*trees) -> bool:
-  """Whether kernels may and can split these arrays' numbers in halves.
+  """Whether kernels may and can have these arrays' numbers in halves.
 
   They may in products that are traced here, and can where the processor has
   tiles of bfloat16.
   """
   return (
-      precision.in_halves(precision.current())
+      precision.halves(precision.current()) > 0
       and serve(*trees)
       and _library().HalvesServeHere()
   )

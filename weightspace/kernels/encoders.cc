@@ -7,7 +7,7 @@
 namespace weightspace {
 namespace {
 
-ffi::Error FieldForwardCall(bool halves, Array x, Array w, Array of_rows,
+ffi::Error FieldForwardCall(int64_t halves, Array x, Array w, Array of_rows,
                             Array of_columns, Result y, Result over_columns,
                             Result over_rows) {
   const Dims in = x.dimensions(), out = y->dimensions();
@@ -19,7 +19,7 @@ ffi::Error FieldForwardCall(bool halves, Array x, Array w, Array of_rows,
   return ffi::Error::Success();
 }
 
-ffi::Error FieldBackwardCall(bool halves, Array x, Array w, Array y, Array dy,
+ffi::Error FieldBackwardCall(int64_t halves, Array x, Array w, Array y, Array dy,
                              Array dover_columns, Array dover_rows, Result dx,
                              Result dw, Result dof_rows, Result dof_columns) {
   const Dims in = x.dimensions(), out = y.dimensions();
@@ -58,15 +58,19 @@ ffi::Error WithBlocks(int64_t heads, Array x, Dims z, Dims result,
   return ffi::Error::Success();
 }
 
-ffi::Error BlockForwardCall(int64_t heads, Array x, ffi::RemainingArgs params,
-                            Result z) {
+ffi::Error BlockForwardCall(int64_t halves, int64_t heads, Array x,
+                            ffi::RemainingArgs params, Result z,
+                            Result softmax) {
   const Dims out = z->dimensions();
   return WithBlocks(heads, x, out, out, params, [&](auto n, auto p, auto at) {
-    ApplyBlocks(n, p, Axis(out, 3), at(x), at(*z));
+    WithHalves(halves, [&]<int H>() {
+      ApplyBlocks<H>(n, p, Axis(out, 3), at(x), at(*z), at(*softmax));
+    });
   });
 }
 
-ffi::Error BlockBackwardCall(int64_t heads, Array x, Array dz,
+ffi::Error BlockBackwardCall(int64_t halves, int64_t heads, Array x,
+                             Array softmax, Array dz,
                              ffi::RemainingArgs params, Result dx,
                              ffi::RemainingRets gradients) {
   std::vector<Result> results;
@@ -78,12 +82,15 @@ ffi::Error BlockBackwardCall(int64_t heads, Array x, Array dz,
                    [&](auto n, auto p, auto at) {
     BlockParams<float> sums;
     for (int i = 0; i < kBlockParams; ++i) sums[i] = at(*results[i]);
-    BlockGradients(n, p, Axis(out, 3), at(x), at(dz), at(*dx), sums);
+    WithHalves(halves, [&]<int H>() {
+      BlockGradients<H>(n, p, Axis(out, 3), at(x), at(softmax), at(dz),
+                        at(*dx), sums);
+    });
   });
 }
 
 // a [M, K] b [K, N], but for the factor that lies turned, if one does.
-ffi::Error ProductCall(std::string_view turned, bool halves, Array a, Array b,
+ffi::Error ProductCall(std::string_view turned, int64_t halves, Array a, Array b,
                        Result c) {
   const Dims of_a = a.dimensions(), out = c->dimensions();
   const int64_t rows = Axis(out, 2), columns = Axis(out, 1);
@@ -120,24 +127,25 @@ ffi::Error MeetCall(int64_t devices, ffi::RunId run,
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     FieldForward, FieldForwardCall,
-    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<int64_t>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
         .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     FieldBackward, FieldBackwardCall,
-    ffi::Ffi::Bind().Attr<bool>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
+    ffi::Ffi::Bind().Attr<int64_t>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     BlockForward, BlockForwardCall,
-    ffi::Ffi::Bind().Attr<int64_t>("heads").Arg<Array>().RemainingArgs()
-        .Ret<Array>());
+    ffi::Ffi::Bind().Attr<int64_t>("halves").Attr<int64_t>("heads")
+        .Arg<Array>().RemainingArgs().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     BlockBackward, BlockBackwardCall,
-    ffi::Ffi::Bind().Attr<int64_t>("heads").Arg<Array>().Arg<Array>()
-        .RemainingArgs().Ret<Array>().RemainingRets());
+    ffi::Ffi::Bind().Attr<int64_t>("halves").Attr<int64_t>("heads")
+        .Arg<Array>().Arg<Array>().Arg<Array>().RemainingArgs().Ret<Array>()
+        .RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     MatrixProduct, ProductCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<bool>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("turned").Attr<int64_t>("halves")
         .Arg<Array>().Arg<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(

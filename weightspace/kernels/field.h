@@ -17,7 +17,7 @@ struct FieldSizes {
 // has the shapes of the means; x [rows, columns, inputs], w [inputs, outputs].
 inline void UpdateField(FieldSizes n, const float* x, const float* w,
                         const float* of_rows, const float* of_columns, float* y,
-                        float* over_columns, float* over_rows, bool halves) {
+                        float* over_columns, float* over_rows, int halves) {
   const int64_t size = n.outputs;
   Product(n.rows * n.columns, size, n.inputs, x, n.inputs, w, /*turned=*/false,
           y, size, nullptr, halves);
@@ -46,7 +46,7 @@ inline void FieldGradients(FieldSizes n, const float* x, const float* w,
                            const float* y, const float* dy,
                            const float* dover_columns, const float* dover_rows,
                            float* dx, float* dw, float* dof_rows,
-                           float* dof_columns, bool halves) {
+                           float* dof_columns, int halves) {
   static thread_local Scratch of_sums;
   const int64_t size = n.outputs, places = n.rows * n.columns;
   float* das = of_sums.Get(places * size);  // of what relu reads

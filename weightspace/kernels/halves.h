@@ -3,8 +3,9 @@
 // A factor is split in two bfloat16 numbers, a high and a low half, whose sum
 // has 16 bits of mantissa or more. Of the four products of halves, that of the
 // low ones is left out: what is lost of a product of two numbers is some 2^-16
-// of it, a hundredth of what TensorFloat32 loses. Sums are in float32.
-// Infinities become NaN.
+// of it, a hundredth of what TensorFloat32 loses; infinities become NaN. Or it
+// is its high half alone, as whoever asks for bfloat16 wants it. Sums are in
+// float32. `halves` and H are how many halves a number has, 0 for float32.
 
 #pragma once
 
@@ -44,7 +45,9 @@ struct Factor {
 
 // A tile: 16 rows of 16 pairs of bfloat16, or of 16 floats.
 constexpr int kTile = 16, kTileDepth = 2 * kTile;
-constexpr int64_t kTileHalves = kTile * kTileDepth, kPair = 2 * kTileHalves;
+constexpr int64_t kTileHalves = kTile * kTileDepth;
+template <int H>
+constexpr int64_t kTiles = H * kTileHalves;  // of all halves of a factor
 constexpr int64_t kTileRow = 64;  // bytes
 constexpr int kSomeRows = 4;      // that are finished together
 
@@ -99,22 +102,36 @@ INLINE void AddProductOfTiles() {
                "i"(B));
 }
 
-// Halves of two vectors, those of the first one first.
-INLINE void Split(Vec a, Vec b, __m512i& high, __m512i& low) {
-  const auto widen = [](__m256i half) {
-    return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
-  };
-  high = (__m512i)_mm512_cvtne2ps_pbh(b, a);
-  a -= widen(_mm512_castsi512_si256(high));
-  b -= widen(_mm512_extracti64x4_epi64(high, 1));
-  low = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+// Numbers of a vector of 32, in halves: the high ones, then the low ones.
+template <int H>
+struct Halves {
+  __m512i half[H];
+
+  Halves() = default;
+
+  // Of two vectors, the numbers of the first one first.
+  INLINE Halves(Vec a, Vec b) {
+    const auto widen = [](__m256i half) {
+      return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+    };
+    half[0] = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    if constexpr (H == 2) {
+      a -= widen(_mm512_castsi512_si256(half[0]));
+      b -= widen(_mm512_extracti64x4_epi64(half[0], 1));
+      half[1] = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    }
+  }
+};
+
+INLINE void Transpose(__m512i (&rows)[kTile]) {
+  Transpose(reinterpret_cast<Vec(&)[kTile]>(rows));
 }
 
-// Up to 16 places by 32 of depth, as a tile of halves of a left or a right
+// Up to 16 places by 32 of depth, as tiles of halves of a left or a right
 // factor. What is beyond is 0.
-template <bool kAlong, bool kLeft>
-INLINE void PackTile(Factor f, uint16_t* high, uint16_t* low) {
-  __m512i highs[kTile], lows[kTile];
+template <bool kAlong, bool kLeft, int H>
+INLINE void PackTile(Factor f, uint16_t* to) {
+  __m512i tiles[H][kTile];
   static const __m512i kPairs = [] {
     alignas(64) uint16_t order[32];
     for (int i = 0; i < 32; ++i) order[i] = i / 2 + i % 2 * 16;
@@ -124,27 +141,24 @@ INLINE void PackTile(Factor f, uint16_t* high, uint16_t* low) {
   const int64_t columns = kAlong ? f.depth : f.count;
   for (int i = 0; i < kTile; ++i) {
     Vec a = {}, b = {};
-    if (kAlong) {
-      if (i < rows) {
-        a = Load(f.data + i * f.row, columns);
-        b = Load(f.data + i * f.row + kWidth, columns - kWidth);
-      }
-      Split(a, b, highs[i], lows[i]);
-    } else {
+    if (kAlong && i < rows) {
+      a = Load(f.data + i * f.row, columns);
+      b = Load(f.data + i * f.row + kWidth, columns - kWidth);
+    } else if (!kAlong) {
       if (2 * i < rows) a = Load(f.data + 2 * i * f.row, columns);
       if (2 * i + 1 < rows) b = Load(f.data + (2 * i + 1) * f.row, columns);
-      Split(a, b, highs[i], lows[i]);
-      highs[i] = _mm512_permutexvar_epi16(kPairs, highs[i]);
-      lows[i] = _mm512_permutexvar_epi16(kPairs, lows[i]);
+    }
+    const Halves<H> x(a, b);
+    for (int h = 0; h < H; ++h) {
+      tiles[h][i] = kAlong ? x.half[h]
+                           : _mm512_permutexvar_epi16(kPairs, x.half[h]);
     }
   }
-  if (kAlong != kLeft) {
-    Transpose(reinterpret_cast<Vec(&)[kTile]>(highs));
-    Transpose(reinterpret_cast<Vec(&)[kTile]>(lows));
-  }
-  for (int i = 0; i < kTile; ++i) {
-    _mm512_store_si512(high + i * kTileDepth, highs[i]);
-    _mm512_store_si512(low + i * kTileDepth, lows[i]);
+  for (int h = 0; h < H; ++h, to += kTileHalves) {
+    if (kAlong != kLeft) Transpose(tiles[h]);
+    for (int i = 0; i < kTile; ++i) {
+      _mm512_store_si512(to + i * kTileDepth, tiles[h][i]);
+    }
   }
 }
 
@@ -155,16 +169,16 @@ inline int64_t DepthTiles(int64_t depth) {
 }
 
 // [places / 16][depth / 32][high, low] tiles, those of 16 places `block` apart.
-template <bool kLeft>
+template <bool kLeft, int H>
 void PackTiles(Factor f, uint16_t* to, int64_t block) {
   for (int64_t at = 0; at < f.count; at += kTile, to += block) {
     for (int64_t k = 0; k < f.depth; k += kTileDepth) {
       const Factor tile = f.Places(at, kTile).Depth(k, kTileDepth);
-      uint16_t* high = to + k / kTileDepth * kPair;
+      uint16_t* tiles = to + k / kTileDepth * kTiles<H>;
       if (f.along) {
-        PackTile<true, kLeft>(tile, high, high + kTileHalves);
+        PackTile<true, kLeft, H>(tile, tiles);
       } else {
-        PackTile<false, kLeft>(tile, high, high + kTileHalves);
+        PackTile<false, kLeft, H>(tile, tiles);
       }
     }
   }
@@ -173,7 +187,7 @@ void PackTiles(Factor f, uint16_t* to, int64_t block) {
 // Tiles 0 to R * C - 1 = products over `depth` tiles, added to what they hold.
 // Blocks of 16 places lie `a_block` and `b_block` apart. `meanwhile` is called
 // once for each tile of depth.
-template <int R, int C, class F>
+template <int R, int C, int H, class F>
 INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
                           int64_t b_block, int64_t depth, F meanwhile) {
   // R x C products of tiles of a and b, of which `kLoad`s are not there yet
@@ -193,18 +207,22 @@ INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
     }
   };
   // Each two neighbours share a factor, which stays in its registers
-  for (int64_t k = 0; k < depth; ++k, a += kPair, b += kPair) {
-    multiply.template operator()<true, true>(a + kTileHalves, b);
-    multiply.template operator()<true, false>(a, b);
-    multiply.template operator()<false, true>(a, b + kTileHalves);
+  for (int64_t k = 0; k < depth; ++k, a += kTiles<H>, b += kTiles<H>) {
+    if constexpr (H == 2) {
+      multiply.template operator()<true, true>(a + kTileHalves, b);
+      multiply.template operator()<true, false>(a, b);
+      multiply.template operator()<false, true>(a, b + kTileHalves);
+    } else {
+      multiply.template operator()<true, true>(a, b);
+    }
     meanwhile();
   }
 }
 
-template <int R, int C>
+template <int R, int C, int H>
 INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
                           int64_t b_block, int64_t depth) {
-  MultiplyTiles<R, C>(a, a_block, b, b_block, depth, [] {});
+  MultiplyTiles<R, C, H>(a, a_block, b, b_block, depth, [] {});
 }
 
 // f.template operator()<T>(row, column) for each tile T of R x C.
@@ -225,12 +243,25 @@ INLINE void InTwos(int64_t count, F f) {
 }
 
 // Whether a product of that size is worth splitting its factors.
-inline bool HalvesServe(int64_t rows, int64_t columns, int64_t depth) {
-  return HaveHalves() && std::min({rows, columns, depth}) >= kTile;
+inline bool HalvesServe(int halves, int64_t rows, int64_t columns,
+                        int64_t depth) {
+  return halves > 0 && HaveHalves() &&
+         std::min({rows, columns, depth}) >= kTile;
+}
+
+// f.template operator()<H>()
+template <class F>
+void WithHalves(int halves, F f) {
+  if (halves == 1) {
+    f.template operator()<1>();
+  } else {
+    f.template operator()<2>();
+  }
 }
 
 // c [a.count, b.count] = a b + bias [b.count]. Rows of c lie `c_row` apart.
-inline void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
+template <int H>
+void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
                             const float* bias) {
   static thread_local Scratch of_a, of_b, of_bias;
   // As much of a factor as stays in the second cache, and a depth of which two
@@ -243,13 +274,13 @@ inline void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
   if (bias) std::copy_n(bias, b.count, start);
   for (int64_t k = 0; k < a.depth; k += kDeep) {
     const Factor right = b.Depth(k, kDeep);
-    const int64_t depth = DepthTiles(right.depth), block = depth * kPair;
+    const int64_t depth = DepthTiles(right.depth), block = depth * kTiles<H>;
     auto* bs = of_b.GetHalves(TilesOf(b.count) * block);
-    PackTiles<false>(right, bs, block);
+    PackTiles<false, H>(right, bs, block);
     for (int64_t at = 0; at < a.count; at += kMany) {
       const Factor left = a.Places(at, kMany).Depth(k, kDeep);
       auto* as = of_a.GetHalves(TilesOf(left.count) * block);
-      PackTiles<true>(left, as, block);
+      PackTiles<true, H>(left, as, block);
       InTwos(TilesOf(b.count), [&]<int C>(int64_t column) {
         InTwos(TilesOf(left.count), [&]<int R>(int64_t row) {
           // A tile's place in c, its rows and columns, as far as there are some
@@ -273,8 +304,8 @@ inline void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
               }
             });
           });
-          MultiplyTiles<R, C>(as + row * block, block, bs + column * block,
-                              block, depth);
+          MultiplyTiles<R, C, H>(as + row * block, block,
+                                 bs + column * block, block, depth);
           ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
             place(i, j, [&](int64_t, float* to, int64_t rows,
                             int64_t columns) {
@@ -297,7 +328,7 @@ inline void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
 // The product of rows, packed as a left factor, and N columns of tiles, `b`.
 // For blocks of M rows `start<M>(row, sums)` says what it is added to and
 // `finish<M>(row, sums)` takes the result.
-template <int N, class Start, class Finish>
+template <int N, int H, class Start, class Finish>
 inline void TilesOfHalves(int64_t rows, const uint16_t* a, const uint16_t* b,
                           int64_t block, int64_t depth, Start start,
                           Finish finish) {
@@ -307,7 +338,7 @@ inline void TilesOfHalves(int64_t rows, const uint16_t* a, const uint16_t* b,
     InTwos(N, [&]<int C>(int64_t column) {
       InTwos(TilesOf(some), [&]<int R>(int64_t) {
         ForTiles<R, C>([&]<int T>(int64_t, int64_t) { ZeroTile<T>(); });
-        MultiplyTiles<R, C>(a, block, b + column * block, block, depth);
+        MultiplyTiles<R, C, H>(a, block, b + column * block, block, depth);
         ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
           StoreTile<T>(products[i * N + column + j]);
         });
@@ -331,11 +362,15 @@ inline void TilesOfHalves(int64_t rows, const uint16_t* a, const uint16_t* b,
 #else  // HaveHalves and HalvesServe say no; nothing else is ever called
 
 constexpr int kTile = 16;
-constexpr int64_t kPair = 0;
+template <int H>
+constexpr int64_t kTiles = 0;
 
 inline bool HaveHalves() { return false; }
 
-inline bool HalvesServe(int64_t, int64_t, int64_t) { return false; }
+inline bool HalvesServe(int, int64_t, int64_t, int64_t) { return false; }
+
+template <class F>
+void WithHalves(int, F) {}
 
 inline int64_t TilesOf(int64_t) { return 0; }
 
@@ -343,12 +378,13 @@ inline int64_t DepthTiles(int64_t) { return 0; }
 
 struct TileRegisters {};
 
-template <bool kLeft>
+template <bool kLeft, int H>
 void PackTiles(Factor, uint16_t*, int64_t) {}
 
-inline void ProductOfHalves(Factor, Factor, float*, int64_t, const float*) {}
+template <int H>
+void ProductOfHalves(Factor, Factor, float*, int64_t, const float*) {}
 
-template <int N, class Start, class Finish>
+template <int N, int H, class Start, class Finish>
 void TilesOfHalves(int64_t, const uint16_t*, const uint16_t*, int64_t, int64_t,
                    Start, Finish) {}
 

@@ -157,7 +157,7 @@ INLINE void Activate(Sizes n, int64_t t, int64_t first, int64_t unit,
 template <class Cell>
 void Forward(Sizes n, const float* xs, const float* wx, const float* wh,
              const float* bx, const float* bh, float* gates, float* hs,
-             float* memories, bool halves) {
+             float* memories, int halves) {
   constexpr int kG = Cell::kGates, kS = Cell::kSlots;
   static thread_local Scratch of_bias;
   const int64_t row = kS * n.hidden;
@@ -255,7 +255,7 @@ INLINE void Propagate(Sizes n, int64_t t, int64_t first, int64_t unit,
 // order of their ends, the longest first, is spared the work.
 template <class Cell>
 void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
-              const float* dhs, float* gates, bool halves) {
+              const float* dhs, float* gates, int halves) {
   constexpr int kG = Cell::kGates, kS = Cell::kSlots;
   static thread_local Scratch of_carry;
   const int64_t row = kS * n.hidden;
@@ -321,7 +321,7 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
 template <class Cell>
 void SumGates(int64_t rows, Sizes n, int64_t inputs, const float* xs,
               const float* das, const int (&slots)[Cell::kGates], float* dw,
-              bool halves) {
+              int halves) {
   for (const auto& [gate, count] : Runs(slots)) {
     SumOuter(rows, count * n.hidden, inputs, das + slots[gate] * n.hidden,
              Cell::kSlots * n.hidden, xs, dw + gate * n.hidden * inputs,
@@ -392,7 +392,7 @@ class Rows {
 template <class Cell>
 void WeightGradients(Sizes n, const float* xs, const float* hs,
                      const float* das, float* dwx, float* dwh, float* dbx,
-                     float* dbh, bool halves) {
+                     float* dbh, int halves) {
   static thread_local Scratch of_xs, of_hs, of_das;
   const int64_t row = Cell::kSlots * n.hidden;
   const Rows rows(n.steps * n.batch, das, row);
@@ -415,7 +415,7 @@ void WeightGradients(Sizes n, const float* xs, const float* hs,
 
 template <class Cell>
 void InputGradients(Sizes n, const float* wx, const float* das, float* dxs,
-                    bool halves) {
+                    int halves) {
   static thread_local Scratch of_das, of_dxs;
   const int64_t row = Cell::kSlots * n.hidden;
   const Rows rows(n.steps * n.batch, das, row);

@@ -6,7 +6,7 @@
 namespace weightspace {
 namespace {
 
-ffi::Error LayerForwardCall(std::string_view cell, bool halves, Array xs,
+ffi::Error LayerForwardCall(std::string_view cell, int64_t halves, Array xs,
                             Array wx, Array wh, Array bx, Array bh,
                             Result gates, Result hs, Result memories) {
   const Dims in = xs.dimensions(), out = hs->dimensions();
@@ -19,7 +19,7 @@ ffi::Error LayerForwardCall(std::string_view cell, bool halves, Array xs,
   });
 }
 
-ffi::Error LayerBackwardCall(std::string_view cell, bool halves, Array gates,
+ffi::Error LayerBackwardCall(std::string_view cell, int64_t halves, Array gates,
                              Array wh, Array hs, Array memories, Array dhs,
                              Result das) {
   const Dims in = dhs.dimensions();
@@ -36,7 +36,7 @@ ffi::Error LayerBackwardCall(std::string_view cell, bool halves, Array gates,
   });
 }
 
-ffi::Error LayerWeightsCall(std::string_view cell, bool halves, Array xs,
+ffi::Error LayerWeightsCall(std::string_view cell, int64_t halves, Array xs,
                             Array hs, Array das, Result dwx, Result dwh,
                             Result dbx, Result dbh) {
   const Dims in = xs.dimensions(), out = dwx->dimensions();
@@ -49,7 +49,7 @@ ffi::Error LayerWeightsCall(std::string_view cell, bool halves, Array xs,
   });
 }
 
-ffi::Error LayerInputsCall(std::string_view cell, bool halves, Array wx,
+ffi::Error LayerInputsCall(std::string_view cell, int64_t halves, Array wx,
                            Array das, Result dxs) {
   const Dims in = wx.dimensions(), out = dxs->dimensions();
   const Sizes n = {Axis(out, 3), Axis(out, 2), Axis(out, 1), Axis(in, 2)};
@@ -60,7 +60,7 @@ ffi::Error LayerInputsCall(std::string_view cell, bool halves, Array wx,
   });
 }
 
-ffi::Error LinearForwardCall(bool halves, Array w, Array b, Array xs,
+ffi::Error LinearForwardCall(int64_t halves, Array w, Array b, Array xs,
                              Result ys) {
   const Dims in = xs.dimensions(), out = ys->dimensions();
   ForNetworks(out, 2, [&](auto at) {
@@ -70,7 +70,7 @@ ffi::Error LinearForwardCall(bool halves, Array w, Array b, Array xs,
   return ffi::Error::Success();
 }
 
-ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys,
+ffi::Error LinearBackwardCall(int64_t halves, Array w, Array xs, Array dys,
                               Result dw, Result db, Result dxs) {
   const Dims in = xs.dimensions(), out = dys.dimensions();
   ForNetworks(dw->dimensions(), 2, [&](auto at) {
@@ -84,32 +84,32 @@ ffi::Error LinearBackwardCall(bool halves, Array w, Array xs, Array dys,
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerForward, LayerForwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
         .Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerBackward, LayerBackwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
         .Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerWeights, LayerWeightsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
         .Arg<Array>().Arg<Array>()
         .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerInputs, LayerInputsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<bool>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
         .Arg<Array>().Arg<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearForward, LinearForwardCall,
-    ffi::Ffi::Bind().Attr<bool>("halves")
+    ffi::Ffi::Bind().Attr<int64_t>("halves")
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearBackward, LinearBackwardCall,
-    ffi::Ffi::Bind().Attr<bool>("halves")
+    ffi::Ffi::Bind().Attr<int64_t>("halves")
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
 

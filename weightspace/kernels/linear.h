@@ -9,14 +9,14 @@ namespace weightspace {
 // ys [rows, outputs] = xs [rows, inputs] w^T + b; w [outputs, inputs].
 inline void ApplyLinear(int64_t rows, int64_t inputs, int64_t outputs,
                         const float* w, const float* b, const float* xs,
-                        float* ys, bool halves) {
+                        float* ys, int halves) {
   Product(rows, outputs, inputs, xs, inputs, w, /*turned=*/true, ys, outputs, b,
           halves);
 }
 
 inline void LinearGradients(int64_t rows, int64_t inputs, int64_t outputs,
                             const float* w, const float* xs, const float* dys,
-                            float* dw, float* db, float* dxs, bool halves) {
+                            float* dw, float* db, float* dxs, int halves) {
   SumOuter(rows, outputs, inputs, dys, outputs, xs, dw, halves);
   SumRows(rows, outputs, dys, outputs, db);
   Product(rows, inputs, outputs, dys, outputs, w, /*turned=*/false, dxs, inputs,

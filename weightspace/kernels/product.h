@@ -246,10 +246,13 @@ inline void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
 // of das lie `da_row` apart. With `halves`, by tiles of them where they serve.
 inline void SumOuter(int64_t rows, int64_t outputs, int64_t inputs,
                      const float* das, int64_t da_row, const float* xs,
-                     float* dw, bool halves) {
-  if (halves && HalvesServe(outputs, inputs, rows)) {
-    ProductOfHalves({das, da_row, outputs, rows, false},
-                    {xs, inputs, inputs, rows, false}, dw, inputs, nullptr);
+                     float* dw, int halves) {
+  if (HalvesServe(halves, outputs, inputs, rows)) {
+    WithHalves(halves, [&]<int H>() {
+      ProductOfHalves<H>({das, da_row, outputs, rows, false},
+                         {xs, inputs, inputs, rows, false}, dw, inputs,
+                         nullptr);
+    });
     return;
   }
   if (inputs >= kWidth || outputs < kWidth) {
@@ -298,10 +301,12 @@ constexpr int64_t kRowsAtOnce = 192;
 // depth]. With `halves`, by tiles of them where they serve.
 inline void Product(int64_t rows, int64_t columns, int64_t depth,
                     const float* a, int64_t a_row, const float* b, bool turned,
-                    float* c, int64_t c_row, const float* bias, bool halves) {
+                    float* c, int64_t c_row, const float* bias, int halves) {
   const Factor right = {b, turned ? depth : columns, columns, depth, turned};
-  if (halves && HalvesServe(rows, columns, depth)) {
-    ProductOfHalves({a, a_row, rows, depth, true}, right, c, c_row, bias);
+  if (HalvesServe(halves, rows, columns, depth)) {
+    WithHalves(halves, [&]<int H>() {
+      ProductOfHalves<H>({a, a_row, rows, depth, true}, right, c, c_row, bias);
+    });
     return;
   }
   static thread_local Scratch of_b;
@@ -346,15 +351,15 @@ template <int N>
 class StepProduct {
  public:
   StepProduct(int64_t blocks, std::vector<int64_t> depths, int64_t rows,
-              bool halves)
-      : depths_(std::move(depths)) {
+              int halves)
+      : halves_(halves), depths_(std::move(depths)) {
     static thread_local Scratch of_weights, of_rows;
     const int64_t whole = std::accumulate(depths_.begin(), depths_.end(), 0);
-    if (halves && HalvesServe(rows, kWidth, whole)) {
+    if (HalvesServe(halves, rows, kWidth, whole)) {
       registers_.emplace();
       for (int64_t depth : depths_) {
         places_.push_back(tile_size_);
-        tile_size_ += DepthTiles(depth) * kPair;
+        tile_size_ += DepthTiles(depth) * halves * kTiles<1>;
       }
       tiles_ = of_weights.GetHalves(blocks * N * tile_size_);
       row_tiles_ = of_rows.GetHalves(TilesOf(rows) * tile_size_);
@@ -370,8 +375,10 @@ class StepProduct {
   // A part of the weights of one column of a block.
   void Pack(int64_t block, int column, int part, Factor weights) {
     if (registers_) {
-      PackTiles<false>(weights, tiles_ + (block * N + column) * tile_size_ +
-                                    places_[part], tile_size_);
+      WithHalves(halves_, [&]<int H>() {
+        PackTiles<false, H>(weights, tiles_ + (block * N + column) * tile_size_ +
+                                         places_[part], tile_size_);
+      });
     } else {
       PackColumn<N>(weights, panels_ + block * panel_size_ + places_[part] +
                                  column * kWidth);
@@ -387,8 +394,10 @@ class StepProduct {
   void Read(const float* a, int64_t row) {
     const size_t part = read_.size();
     if (registers_) {
-      PackTiles<true>({a, row, rows_, depths_[part], true},
-                      row_tiles_ + places_[part], tile_size_);
+      WithHalves(halves_, [&]<int H>() {
+        PackTiles<true, H>({a, row, rows_, depths_[part], true},
+                           row_tiles_ + places_[part], tile_size_);
+      });
     }
     read_.push_back({a, row, nullptr, depths_[part]});
   }
@@ -399,8 +408,10 @@ class StepProduct {
     if (registers_) {
       int64_t depth = 0;
       for (const Part& part : read_) depth += DepthTiles(part.depth);
-      TilesOfHalves<N>(rows_, row_tiles_, tiles_ + block * N * tile_size_,
-                       tile_size_, depth, start, finish);
+      WithHalves(halves_, [&]<int H>() {
+        TilesOfHalves<N, H>(rows_, row_tiles_, tiles_ + block * N * tile_size_,
+                            tile_size_, depth, start, finish);
+      });
       return;
     }
     parts_.clear();
@@ -414,6 +425,7 @@ class StepProduct {
 
  private:
   std::optional<TileRegisters> registers_;  // where halves serve
+  int halves_;
   std::vector<int64_t> depths_, places_;
   int64_t rows_ = 0, tile_size_ = 0, panel_size_ = 0;
   uint16_t *tiles_ = nullptr, *row_tiles_ = nullptr;

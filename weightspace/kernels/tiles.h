@@ -34,15 +34,6 @@ class Arena {
   size_t next_ = 0;
 };
 
-// Numbers of a vector of 32, in halves.
-struct Halves {
-  __m512i high, low;
-
-  Halves() = default;
-  INLINE Halves(Vec a, Vec b) { Split(a, b, high, low); }
-  INLINE Halves(__m512i high, __m512i low) : high(high), low(low) {}
-};
-
 // Two rows of 32 numbers as 32 pairs, those of the first 16 columns or of the
 // others.
 template <bool kSecond>
@@ -59,11 +50,8 @@ INLINE __m512i InPairs(__m512i a, __m512i b) {
   return _mm512_permutex2var_epi16(a, _mm512_load_si512(&kOrder), b);
 }
 
-INLINE void Transpose(__m512i (&rows)[kTile]) {
-  Transpose(reinterpret_cast<Vec(&)[kTile]>(rows));
-}
-
 // A factor in tiles: places by depth, as `PackTiles` lays it.
+template <int H>
 struct Packed {
   uint16_t* tiles = nullptr;
   int64_t block = 0;
@@ -72,7 +60,7 @@ struct Packed {
 
   // With room for whole tiles of depth either way
   Packed(Arena& arena, int64_t places, int64_t depth)
-      : block(DepthTiles(depth) * kPair) {
+      : block(DepthTiles(depth) * kTiles<H>) {
     tiles = arena.Halves(TilesOf(RoundUp(places, kTileDepth)) * block);
   }
 
@@ -85,7 +73,7 @@ struct Packed {
 
   // The tile of high halves of these; that of low ones comes next.
   uint16_t* At(int64_t place, int64_t depth) const {
-    return tiles + place / kTile * block + depth / kTileDepth * kPair;
+    return tiles + place / kTile * block + depth / kTileDepth * kTiles<H>;
   }
 
   // From a place and a depth on, which begin tiles.
@@ -95,24 +83,39 @@ struct Packed {
     return part;
   }
 
-  template <bool kLeft>
-  void Pack(Factor f, int64_t depth = 0) const {
-    PackTiles<kLeft>(f, At(0, depth), block);
+  void PackLeft(Factor f) const { PackTiles<true, H>(f, tiles, block); }
+
+  void PackRight(Factor f, int64_t depth = 0) const {
+    PackTiles<false, H>(f, At(0, depth), block);
   }
 
   // A row of a tile: of a left factor, 32 numbers of a place; of a right one, a
   // pair of depth at 16 places.
-  INLINE void PutRow(int64_t row, int64_t depth, Halves x) const {
-    Put(At(row, depth) + row % kTile * kTileDepth, x.high, x.low);
+  INLINE void PutRow(int64_t row, int64_t depth, Halves<H> x) const {
+    uint16_t* to = At(row, depth) + row % kTile * kTileDepth;
+    for (int h = 0; h < H; ++h) Put(to + h * kTileHalves, x.half[h]);
   }
 
   // Of a right factor, rows `depth` and the next one at 32 places, or at 16.
-  INLINE void PutPairs(int64_t place, int64_t depth, Halves a, Halves b,
+  INLINE void PutPairs(int64_t place, int64_t depth, Halves<H> a, Halves<H> b,
                        bool both) const {
     uint16_t* to = At(place, depth) + depth % kTileDepth / 2 * kTileDepth;
-    Put(to, InPairs<false>(a.high, b.high), InPairs<false>(a.low, b.low));
-    if (!both) return;
-    Put(to + block, InPairs<true>(a.high, b.high), InPairs<true>(a.low, b.low));
+    for (int h = 0; h < H; ++h, to += kTileHalves) {
+      Put(to, InPairs<false>(a.half[h], b.half[h]));
+      if (both) Put(to + block, InPairs<true>(a.half[h], b.half[h]));
+    }
+  }
+
+  // Of a right factor, 32 of depth at each of 16 places.
+  INLINE void PutPlaces(int64_t place, int64_t depth,
+                        const Halves<H> (&places)[kTile]) const {
+    uint16_t* to = At(place, depth);
+    for (int h = 0; h < H; ++h, to += kTileHalves) {
+      __m512i rows[kTile];
+      for (int i = 0; i < kTile; ++i) rows[i] = places[i].half[h];
+      Transpose(rows);
+      for (int i = 0; i < kTile; ++i) Put(to + i * kTileDepth, rows[i]);
+    }
   }
 
   // Pairs of depth [from, the end of its tile) become 0.
@@ -120,7 +123,7 @@ struct Packed {
     const int64_t first = (from + 1) / 2 % kTile;
     if (from % kTileDepth == 0 || first == 0) return;
     for (int64_t place = 0; place < places; place += kTile) {
-      for (int64_t half = 0; half < kPair; half += kTileHalves) {
+      for (int64_t half = 0; half < kTiles<H>; half += kTileHalves) {
         std::fill_n(At(place, from) + half + first * kTileDepth,
                     (kTile - first) * kTileDepth, uint16_t{0});
       }
@@ -128,19 +131,18 @@ struct Packed {
   }
 
  private:
-  INLINE static void Put(uint16_t* to, __m512i high, __m512i low) {
-    _mm512_store_si512(to, high);
-    _mm512_store_si512(to + kTileHalves, low);
+  INLINE static void Put(uint16_t* to, __m512i row) {
+    _mm512_store_si512(to, row);
   }
 };
 
 // Rows of a left factor, whole tiles of depth of them, as a factor whose depth
 // they are: a right one or, turned, a left one.
-template <bool kLeft>
-inline void Turn(int64_t rows, int64_t columns, Packed from, Packed to) {
+template <bool kLeft, int H>
+inline void Turn(int64_t rows, int64_t columns, Packed<H> from, Packed<H> to) {
   for (int64_t row = 0; row < rows; row += kTileDepth) {
     for (int64_t column = 0; column < columns; column += kTileDepth) {
-      for (int64_t half = 0; half < kPair; half += kTileHalves) {
+      for (int64_t half = 0; half < kTiles<H>; half += kTileHalves) {
         __m512i pairs[2][kTile];
         for (int i = 0; i < kTile; ++i) {
           const uint16_t* two = from.At(row + i / 8 * kTile, column) + half +
@@ -170,8 +172,8 @@ struct Extent {
 // f(row, column, numbers, both) for all of a product, kRows rows from `row` on,
 // of `numbers` that lie kSide apart, and 32 columns or, if not `both`, 16. The
 // last rows of some may be beyond the product's.
-template <int kRows, class F>
-INLINE void ForProduct(Extent n, Packed a, Packed b, F f) {
+template <int kRows, int H, class F>
+INLINE void ForProduct(Extent n, Packed<H> a, Packed<H> b, F f) {
   alignas(64) float out[2][kSide * kSide];
   const int64_t depth = DepthTiles(n.depth);
   const int64_t share = RoundUp(kSide / kRows, depth) / depth;
@@ -192,9 +194,9 @@ INLINE void ForProduct(Extent n, Packed a, Packed b, F f) {
   InTwos(TilesOf(n.rows), [&]<int R>(int64_t row) {
     InTwos(TilesOf(n.columns), [&]<int C>(int64_t column) {
       ForTiles<R, C>([&]<int T>(int64_t, int64_t) { ZeroTile<T>(); });
-      MultiplyTiles<R, C>(a.tiles + row * a.block, a.block,
-                          b.tiles + column * b.block, b.block, depth,
-                          [&] { use(share); });
+      MultiplyTiles<R, C, H>(a.tiles + row * a.block, a.block,
+                             b.tiles + column * b.block, b.block, depth,
+                             [&] { use(share); });
       float* block = out[turn];
       ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
         StoreTile<T>(block + (i * kSide + j) * kTile, kSide * sizeof(float));
@@ -230,7 +232,8 @@ struct Sums {
            row % kTile * kTile;
   }
 
-  void Add(Extent n, Packed a, Packed b) const {
+  template <int H>
+  void Add(Extent n, Packed<H> a, Packed<H> b) const {
     const int64_t depth = DepthTiles(n.depth);
     InTwos(TilesOf(n.columns), [&]<int C>(int64_t column) {
       InTwos(TilesOf(n.rows), [&]<int R>(int64_t row) {
@@ -240,8 +243,8 @@ struct Sums {
         ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
           LoadTile<T>(tile(i, j));
         });
-        MultiplyTiles<R, C>(a.tiles + row * a.block, a.block,
-                            b.tiles + column * b.block, b.block, depth);
+        MultiplyTiles<R, C, H>(a.tiles + row * a.block, a.block,
+                               b.tiles + column * b.block, b.block, depth);
         ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
           StoreTile<T>(tile(i, j));
         });

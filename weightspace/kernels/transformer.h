@@ -4,8 +4,11 @@
 //
 // Products are of halves. A few rows at a time go through all of the block, so
 // that what lies between two products never leaves the cache; the gradient
-// computes it again. Rows are left factors in tiles, of which right ones and
-// turned ones are made where rows are what is summed over.
+// computes it again, but for what softmax knows of a row. With that, and with
+// sum_j share_ij dshare_ij = told_i dtold_i (FlashAttention, Dao et al. 2022,
+// B.2), shares and gradients of scores are made of the products' numbers one by
+// one. Rows are left factors in tiles, of which right ones and turned ones are
+// made where rows are what is summed over.
 
 #pragma once
 
@@ -44,6 +47,11 @@ using BlockParams = std::array<T*, kBlockParams>;
 #if WEIGHTSPACE_HALVES
 
 constexpr int64_t kRowsOfBlock = 64;  // that go through all at a time
+
+// Of a row and head: a share is e^(score - top) * inverse.
+struct OfSoftmax {
+  float top, inverse;
+};
 
 INLINE float Sum(Vec x) { return _mm512_reduce_add_ps((__m512)x); }
 
@@ -85,7 +93,8 @@ struct Norm {
   }
 
   // The result as a left factor.
-  void Forward(int64_t rows, const float* x, Packed out) const {
+  template <int H>
+  void Forward(int64_t rows, const float* x, Packed<H> out) const {
     for (int64_t i = 0; i < rows; ++i, x += width) {
       const auto [mean, inverse] = Look(x);
       const auto normed = [&](int64_t j) {
@@ -136,19 +145,6 @@ struct StoreRows {
   }
 };
 
-// The same, with 0 up to whole tiles of depth.
-struct StorePadded {
-  float* to;
-  int64_t row;
-
-  INLINE void operator()(int64_t i, int64_t j, const float* from,
-                         bool both) const {
-    const auto [a, b] = RowOf(from, both);
-    Store(to + i * row + j, a);
-    Store(to + i * row + j + kWidth, b);
-  }
-};
-
 // The product's rows, a bias and what the block adds them to.
 struct StoreSum {
   float* to;
@@ -164,20 +160,11 @@ struct StoreSum {
   }
 };
 
-// The product's rows, each by a factor of its own, as a left factor.
-struct PutScaled {
-  Packed to;
-  const float* factors;
-
-  INLINE void operator()(int64_t i, int64_t j, const float* from,
-                         bool both) const {
-    const auto [a, b] = RowOf(from, both);
-    to.PutRow(i, j, {a * factors[i], b * factors[i]});
-  }
-};
-
-// Blocks with the same params, one network's tokens after the other's.
+template <int H>
 class TransformerBlock {
+  using Packed = weightspace::Packed<H>;
+  using Halves = weightspace::Halves<H>;
+
  public:
   TransformerBlock(BlockSizes sizes, BlockParams<const float> params,
                    bool backward)
@@ -188,23 +175,21 @@ class TransformerBlock {
     row_ = RoundUp(tokens, kTileDepth);
     for (int i = 0; i < 3; ++i) {
       of_x_[i] = Packed(arena_, d, d);
-      of_x_[i].Pack<false>({p_[kWq + 2 * i], d, d, d, false});
+      of_x_[i].PackRight({p_[kWq + 2 * i], d, d, d, false});
     }
     wo_ = Packed(arena_, d, n_.heads * deep_);
     for (int64_t h = 0; h < n_.heads; ++h) {
-      wo_.Pack<false>({p_[kWo] + h * head_ * d, d, d, head_, false}, h * deep_);
+      wo_.PackRight({p_[kWo] + h * head_ * d, d, d, head_, false}, h * deep_);
     }
     w1_ = Packed(arena_, f, d);
-    w1_.Pack<false>({p_[kW1], f, f, d, false});
+    w1_.PackRight({p_[kW1], f, f, d, false});
     // What rows are turned into has them as its depth: 0 beyond the last one
     const int64_t kept = backward ? n_.kept : kRowsOfBlock;
     normed_ = Packed::Zeros(arena_, backward ? tokens : kRowsOfBlock, d);
     told_ = Packed::Zeros(arena_, kept, n_.heads * deep_);
     normed2_ = Packed::Zeros(arena_, kept, d);
     y_ = arena_.Floats(kRowsOfBlock * d);
-    shares_ = arena_.Floats(n_.heads * kRowsOfBlock * row_);
     rows_tokens_ = Packed(arena_, kRowsOfBlock, tokens);
-    inverse_ = arena_.Floats(n_.heads * kRowsOfBlock);
     heads_.resize(n_.heads);
     for (Head& head : heads_) {
       head.queries = Packed::Zeros(arena_, n_.kept, head_);
@@ -214,18 +199,19 @@ class TransformerBlock {
     if (backward) {
       PrepareBackward();
     } else {
+      shares_ = arena_.Floats(kRowsOfBlock * row_);
       w2_ = Packed(arena_, d, f);
-      w2_.Pack<false>({p_[kW2], d, d, f, false});
+      w2_.PackRight({p_[kW2], d, d, f, false});
       hidden_ = Packed(arena_, kRowsOfBlock, f);
     }
   }
 
-  // x [tokens, width] -> z [kept, width]
-  void Forward(const float* x, float* z) {
+  // x [tokens, width] -> z [kept, width], softmax [kept, heads]
+  void Forward(const float* x, float* z, OfSoftmax* softmax) {
     const int64_t d = n_.width, f = n_.mlp;
     Project(x);
     ForRows(n_.kept, [&](int64_t at, int64_t rows) {
-      Attend<false>(x, at, rows, told_, normed2_);
+      Attend(x, at, rows, softmax);
       ForProduct<1>({rows, f, d}, normed2_, w1_,
                     [&](int64_t i, int64_t j, const float* from, bool both) {
                       hidden_.PutRow(i, j, Hidden(j, from, both));
@@ -236,7 +222,8 @@ class TransformerBlock {
   }
 
   // dz [kept, width] -> dx [tokens, width]; adds to what `Gradients` gives.
-  void Backward(const float* x, const float* dz, float* dx) {
+  void Backward(const float* x, const OfSoftmax* softmax, const float* dz,
+                float* dx) {
     const int64_t d = n_.width, kept = n_.kept;
     Project(x);
     std::copy_n(dz, kept * d, dx);
@@ -247,8 +234,8 @@ class TransformerBlock {
       }
     }
     ForRows(kept, [&](int64_t at, int64_t rows) {
-      Attend<true>(x, at, rows, told_.From(at, 0), normed2_.From(at, 0));
-      MlpBackward(at, rows, dz + at * d, dx + at * d);
+      AttendAgain(x, at, rows, softmax);
+      MlpBackward(at, rows, softmax, dz + at * d, dx + at * d);
       for (int64_t h = 0; h < n_.heads; ++h) AttendBackward(h, at, rows);
     });
     for (int64_t h = 0; h < n_.heads; ++h) {
@@ -323,16 +310,16 @@ class TransformerBlock {
     wqkv_turned_ = Packed(arena_, d, 3 * told);
     for (int i = 0; i < 3; ++i) {
       for (int64_t h = 0; h < n_.heads; ++h) {
-        wqkv_turned_.Pack<false>({p_[kWq + 2 * i] + h * head_, d, d, head_,
+        wqkv_turned_.PackRight({p_[kWq + 2 * i] + h * head_, d, d, head_,
                                   true}, Place(i, h));
       }
     }
     wo_turned_ = Packed(arena_, d, d);
-    wo_turned_.Pack<false>({p_[kWo], d, d, d, true});
+    wo_turned_.PackRight({p_[kWo], d, d, d, true});
     w1_turned_ = Packed(arena_, d, f);
-    w1_turned_.Pack<false>({p_[kW1], f, d, f, true});
+    w1_turned_.PackRight({p_[kW1], f, d, f, true});
     w2_turned_ = Packed(arena_, f, d);
-    w2_turned_.Pack<false>({p_[kW2], d, f, d, true});
+    w2_turned_.PackRight({p_[kW2], d, f, d, true});
     for (Head& head : heads_) {
       head.keys_by_place = Packed::Zeros(arena_, head_, n_.tokens);
       head.values_by_token = Packed(arena_, n_.tokens, head_);
@@ -352,7 +339,9 @@ class TransformerBlock {
     pairs_ = Packed(arena_, std::max(d, 3 * told), n_.tokens);
     excited_.resize(kRowsOfBlock * f / kWidth);
     dnormed_ = arena_.Floats(kRowsOfBlock * d);
-    dshares_ = arena_.Floats(kRowsOfBlock * row_);
+    shares_ = arena_.Floats(n_.heads * kRowsOfBlock * row_);
+    told_rows_ = arena_.Floats(n_.heads * kRowsOfBlock * deep_);
+    along_ = arena_.Floats(n_.heads * kRowsOfBlock * kWidth);
     for (float** sum : {&dscale1_, &dbias1_, &dbq_, &dbk_, &dbv_, &dbo_,
                         &dscale2_, &dbias2_, &db2_}) {
       sums_.push_back({*sum = arena_.Floats(d), d});
@@ -424,61 +413,54 @@ class TransformerBlock {
   INLINE void Spread(int64_t token, int64_t place, const float* from,
                      const float* bias, bool both, Packed by_token,
                      Packed by_place) const {
-    __m512i highs[kTile], lows[kTile];
+    Halves of_tokens[kTile];
     const auto [c, e] = RowOf(bias, both);
     for (int i = 0; i < kTile; ++i) {
       const auto [a, b] = RowOf(from + i * kSide, both);
-      const Halves x = token + i < n_.tokens ? Halves(a + c, b + e)
-                                             : Halves(Vec{}, Vec{});
-      highs[i] = x.high;
-      lows[i] = x.low;
+      of_tokens[i] = token + i < n_.tokens ? Halves(a + c, b + e)
+                                           : Halves(Vec{}, Vec{});
     }
     if (by_place.tiles) {
       for (int i = 0; i < kTile; i += 2) {
-        by_place.PutPairs(place, token + i, {highs[i], lows[i]},
-                          {highs[i + 1], lows[i + 1]}, both);
+        by_place.PutPairs(place, token + i, of_tokens[i], of_tokens[i + 1],
+                          both);
       }
     }
-    if (by_token.tiles) {
-      Transpose(highs);
-      Transpose(lows);
-      for (int i = 0; i < kTile; ++i) {
-        by_token.PutRow(token + i, place, {highs[i], lows[i]});
-      }
-    }
+    if (by_token.tiles) by_token.PutPlaces(token, place, of_tokens);
   }
 
   // Of rows [at, at + rows): what they are told by the tokens; with x, to y_;
-  // normed. Shares are numbers that make them when divided by their sums, to
-  // inverse_; for the gradient they are kept.
-  template <bool kBackward>
-  void Attend(const float* x, int64_t at, int64_t rows, Packed told,
-              Packed normed) {
-    const int64_t d = n_.width, tokens = n_.tokens;
+  // normed.
+  void Attend(const float* x, int64_t at, int64_t rows, OfSoftmax* softmax) {
+    const int64_t tokens = n_.tokens;
     for (int64_t h = 0; h < n_.heads; ++h) {
       const Head& head = heads_[h];
-      float* shares = shares_ + h * kRowsOfBlock * row_;
-      float* inverse = inverse_ + h * kRowsOfBlock;
       ForProduct<1>({rows, tokens, head_}, head.queries.From(at, 0), head.keys,
-                    StorePadded{shares, row_});
-      Softmax<kBackward>(rows, shares, inverse, head.shares);
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      const auto [a, b] = RowOf(from, both);
+                      Store(shares_ + i * row_ + j, a);
+                      Store(shares_ + i * row_ + j + kWidth, b);
+                    });
+      OfSoftmax* const of_rows = softmax + at * n_.heads + h;
+      Softmax(rows, of_rows);
       ForProduct<1>({rows, head_, tokens}, rows_tokens_, head.values,
-                    PutScaled{told.From(0, h * deep_), inverse});
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      const auto [a, b] = RowOf(from, both);
+                      const float inverse = of_rows[i * n_.heads].inverse;
+                      told_.PutRow(i, h * deep_ + j,
+                                   {a * inverse, b * inverse});
+                    });
     }
-    ForProduct<1>({rows, d, n_.heads * deep_}, told, wo_,
-                  StoreSum{y_, p_[kBo], x + at * d, d});
-    Norm{p_[kScale2], p_[kBias2], d}.Forward(rows, y_, normed);
+    AddTold(x, at, rows, told_, normed2_);
   }
 
-  // Scores [rows, tokens] become exponentials of them, less the largest one of
-  // the row; as a left factor too and, if kPairs, as a right one.
-  template <bool kPairs>
-  void Softmax(int64_t rows, float* scores, float* inverse,
-               Packed pairs) const {
+  // shares_, which are scores [rows, tokens], become exponentials of them, less
+  // the largest one of the row, as a left factor.
+  void Softmax(int64_t rows, OfSoftmax* of_rows) const {
     for (int64_t i = 0; i < rows; i += 2) {
       float *row[2], top[2];
       for (int k = 0; k < 2; ++k) {
-        row[k] = scores + (i + k) * row_;
+        row[k] = shares_ + (i + k) * row_;
         for (int64_t j = n_.tokens; j < row_; ++j) row[k][j] = -INFINITY;
         Vec most = Load(row[k]);
         for (int64_t j = kWidth; j < n_.tokens; j += kWidth) {
@@ -488,30 +470,83 @@ class TransformerBlock {
       }
       Vec sums[2] = {};
       for (int64_t j = 0; j < row_; j += kTileDepth) {
-        Halves both[2];
         for (int k = 0; k < 2; ++k) {
           const Vec a = ExpOfHalves(Load(row[k] + j) - top[k]);
           const Vec b = ExpOfHalves(Load(row[k] + j + kWidth) - top[k]);
           sums[k] += a + b;
-          if (kPairs) {
-            Store(row[k] + j, a);
-            Store(row[k] + j + kWidth, b);
-          }
-          both[k] = Halves(a, b);
-          rows_tokens_.PutRow(i + k, j, both[k]);
+          rows_tokens_.PutRow(i + k, j, {a, b});
         }
-        if (kPairs) PutTwo(pairs, rows, i, j, both);
       }
-      for (int k = 0; k < 2; ++k) inverse[i + k] = 1 / Sum(sums[k]);
+      for (int k = 0; k < 2 && i + k < rows; ++k) {
+        of_rows[(i + k) * n_.heads] = {top[k], 1 / Sum(sums[k])};
+      }
     }
-    if (kPairs) pairs.ZeroPairs(n_.tokens, rows);
   }
 
-  // Two rows of 32 tokens each, of which the second may be beyond the last one.
+  // What `Attend` did, to the bit; keeps the exponentials and what heads are
+  // told.
+  void AttendAgain(const float* x, int64_t at, int64_t rows,
+                   const OfSoftmax* softmax) {
+    const int64_t tokens = n_.tokens;
+    for (int64_t h = 0; h < n_.heads; ++h) {
+      const Head& head = heads_[h];
+      const OfSoftmax* const of_rows = softmax + at * n_.heads + h;
+      float* const shares = shares_ + h * kRowsOfBlock * row_;
+      ForProduct<2>(
+          {rows, tokens, head_}, head.queries.From(at, 0), head.keys,
+          [&](int64_t i, int64_t j, const float* from, bool both) {
+            Halves two[2];
+            for (int k = 0; k < 2 && i + k < rows; ++k) {
+              const float top = of_rows[(i + k) * n_.heads].top;
+              const auto share = [&](int64_t v) {
+                const Vec x = ExpOfHalves(Load(from + k * kSide + v) - top);
+                return First(tokens - j - v, x);
+              };
+              const Vec a = share(0), b = both ? share(kWidth) : Vec{};
+              float* const to = shares + (i + k) * row_ + j;
+              Store(to, a);
+              Store(to + kWidth, b);
+              two[k] = Halves(a, b);
+              rows_tokens_.PutRow(i + k, j, two[k]);
+            }
+            PutTwo(head.shares, rows, i, j, two, both);
+          });
+      head.shares.ZeroPairs(tokens, rows);
+      float* const told = told_rows_ + h * kRowsOfBlock * deep_;
+      ForProduct<1>({rows, head_, tokens}, rows_tokens_, head.values,
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      const float inverse = of_rows[i * n_.heads].inverse;
+                      auto [a, b] = RowOf(from, both);
+                      a *= inverse;
+                      b *= inverse;
+                      Store(told + i * deep_ + j, a);
+                      Store(told + i * deep_ + j + kWidth, b);
+                      told_.PutRow(at + i, h * deep_ + j, {a, b});
+                    });
+    }
+    AddTold(x, at, rows, told_.From(at, 0), normed2_.From(at, 0));
+  }
+
+  // y_ = x + what rows make of what they are told, and that normed.
+  void AddTold(const float* x, int64_t at, int64_t rows, Packed told,
+               Packed normed) {
+    const int64_t d = n_.width;
+    ForProduct<1>({rows, d, n_.heads * deep_}, told, wo_,
+                  StoreSum{y_, p_[kBo], x + at * d, d});
+    Norm{p_[kScale2], p_[kBias2], d}.Forward(rows, y_, normed);
+  }
+
+  // The first `count` of a vector, 0 for the others.
+  INLINE static Vec First(int64_t count, Vec x) {
+    return count >= kWidth ? x
+                           : Only(count > 0 ? (1u << count) - 1 : 0, x);
+  }
+
+  // Up to 32 tokens of two rows, of which the second may be beyond the last one.
   INLINE void PutTwo(Packed pairs, int64_t rows, int64_t i, int64_t token,
-                     Halves (&two)[2]) const {
+                     Halves (&two)[2], bool both) const {
     if (i + 1 == rows) two[1] = Halves(Vec{}, Vec{});
-    pairs.PutPairs(token, i, two[0], two[1], token + kTile < n_.tokens);
+    pairs.PutPairs(token, i, two[0], two[1], both);
   }
 
   // Of hidden units of the MLP, up to 32 of a row.
@@ -522,9 +557,10 @@ class TransformerBlock {
     return {relu(a + c), relu(b + e)};
   }
 
-  // dy, of which dz is there, and the gradients of what heads are told, divided
-  // by the sums of their shares.
-  void MlpBackward(int64_t at, int64_t rows, const float* dz, float* dy) {
+  // dy, of which dz is there; the gradients of what heads are told, by which
+  // exponentials are divided; and sums of those times what they are told.
+  void MlpBackward(int64_t at, int64_t rows, const OfSoftmax* softmax,
+                   const float* dz, float* dy) {
     const int64_t d = n_.width, f = n_.mlp;
     const Packed packed_dz = dz_.From(at, 0), packed_dy = dy_.From(at, 0);
     ForProduct<2>(
@@ -549,7 +585,7 @@ class TransformerBlock {
           }
           hiddens_.PutPairs(j, at + i, two[0], two[1], both);
         });
-    packed_dz.Pack<true>({dz, d, rows, d, true});
+    packed_dz.PackLeft({dz, d, rows, d, true});
     ForProduct<2>(
         {rows, f, d}, packed_dz, w2_turned_,
         [&](int64_t i, int64_t j, const float* from, bool both) {
@@ -579,11 +615,22 @@ class TransformerBlock {
     Norm{p_[kScale2], p_[kBias2], d}.Backward(rows, y_, dnormed_, dy, dscale2_,
                                               dbias2_);
     AddRows(rows, d, dy, d, dbo_);
-    packed_dy.Pack<true>({dy, d, rows, d, true});
+    packed_dy.PackLeft({dy, d, rows, d, true});
+    std::fill_n(along_, n_.heads * kRowsOfBlock * kWidth, 0.0f);
     for (int64_t h = 0; h < n_.heads; ++h) {
+      const float* const told = told_rows_ + h * kRowsOfBlock * deep_;
       ForProduct<1>({rows, head_, d}, packed_dy, wo_turned_.From(h * head_, 0),
-                    PutScaled{heads_[h].dtold.From(at, 0),
-                              inverse_ + h * kRowsOfBlock});
+                    [&](int64_t i, int64_t j, const float* from, bool both) {
+                      const float inverse =
+                          softmax[(at + i) * n_.heads + h].inverse;
+                      auto [a, b] = RowOf(from, both);
+                      a *= inverse;
+                      b *= inverse;
+                      const float* const of_row = told + i * deep_ + j;
+                      AddTo(along_ + (h * kRowsOfBlock + i) * kWidth,
+                            a * Load(of_row) + b * Load(of_row + kWidth));
+                      heads_[h].dtold.PutRow(at + i, j, {a, b});
+                    });
     }
   }
 
@@ -597,10 +644,25 @@ class TransformerBlock {
     const int64_t tokens = n_.tokens;
     const float scale = 1 / std::sqrt(float(head_));
     const Packed dtold = head.dtold.From(at, 0);
-    ForProduct<1>({rows, tokens, head_}, dtold, head.values_by_token,
-                  StorePadded{dshares_, row_});
-    ScoreGradients(rows, shares_ + h * kRowsOfBlock * row_,
-                   inverse_ + h * kRowsOfBlock, head.dshares);
+    const float* const shares = shares_ + h * kRowsOfBlock * row_;
+    float means[kRowsOfBlock + 1];
+    for (int64_t i = 0; i < rows; ++i) {
+      means[i] = Sum(Load(along_ + (h * kRowsOfBlock + i) * kWidth));
+    }
+    ForProduct<2>({rows, tokens, head_}, dtold, head.values_by_token,
+                  [&](int64_t i, int64_t j, const float* from, bool both) {
+                    Halves two[2];
+                    for (int k = 0; k < 2 && i + k < rows; ++k) {
+                      const float* const share = shares + (i + k) * row_ + j;
+                      const auto [a, b] = RowOf(from + k * kSide, both);
+                      two[k] = Halves(Load(share) * (a - means[i + k]),
+                                      Load(share + kWidth) *
+                                          (b - means[i + k]));
+                      rows_tokens_.PutRow(i + k, j, two[k]);
+                    }
+                    PutTwo(head.dshares, rows, i, j, two, both);
+                  });
+    head.dshares.ZeroPairs(tokens, rows);
     const int64_t place = Place(0, h);
     ForProduct<2>({rows, head_, tokens}, rows_tokens_, head.keys_by_place,
                   [&](int64_t i, int64_t j, const float* from, bool both) {
@@ -620,35 +682,6 @@ class TransformerBlock {
     head.dkeys.Add({head_, tokens, rows}, turned_, head.dshares);
     Turn<true>(rows, head_, dtold, turned_);
     head.dvalues.Add({head_, tokens, rows}, turned_, head.shares);
-  }
-
-  // dshares_ become gradients of scores, as factors like the shares'.
-  void ScoreGradients(int64_t rows, const float* shares, const float* inverse,
-                      Packed pairs) const {
-    for (int64_t i = 0; i < rows; i += 2) {
-      float mean[2];
-      for (int k = 0; k < 2; ++k) {
-        const float *share = shares + (i + k) * row_;
-        const float *d = dshares_ + (i + k) * row_;
-        Vec sum = {};
-        for (int64_t j = 0; j < row_; j += kWidth) {
-          sum += Load(share + j) * Load(d + j);
-        }
-        mean[k] = inverse[i + k] * Sum(sum);
-      }
-      for (int64_t j = 0; j < row_; j += kTileDepth) {
-        Halves two[2];
-        for (int k = 0; k < 2; ++k) {
-          const float *share = shares + (i + k) * row_ + j;
-          const float *d = dshares_ + (i + k) * row_ + j;
-          two[k] = Halves(Load(share) * (Load(d) - mean[k]),
-                          Load(share + kWidth) * (Load(d + kWidth) - mean[k]));
-          rows_tokens_.PutRow(i + k, j, two[k]);
-        }
-        PutTwo(pairs, rows, i, j, two);
-      }
-    }
-    pairs.ZeroPairs(n_.tokens, rows);
   }
 
   // Sums [head, tokens] as rows of dqkv_, columns [place, place + head).
@@ -694,7 +727,7 @@ class TransformerBlock {
   // Right factors whose depth are rows, and what turned rows go through
   Packed hiddens_, dhiddens_, turned_, pairs_;
   // Of some rows
-  float *y_, *shares_, *inverse_, *dnormed_, *dshares_;
+  float *y_, *shares_, *told_rows_, *along_, *dnormed_;
   std::vector<__mmask16> excited_;
   // Gradients, summed over networks; dw2_ turned. And all of these.
   Sums dwqkv_, dwo_, dw1_, dw2_;
@@ -703,22 +736,30 @@ class TransformerBlock {
   std::vector<std::pair<float*, int64_t>> sums_;
 };
 
-// zs [networks, kept, width] of xs [networks, tokens, width].
-inline void ApplyBlocks(BlockSizes n, BlockParams<const float> params,
-                        int64_t networks, const float* xs, float* zs) {
+// zs [networks, kept, width] and softmax [networks, kept, heads, 2] of xs
+// [networks, tokens, width].
+template <int H>
+void ApplyBlocks(BlockSizes n, BlockParams<const float> params,
+                 int64_t networks, const float* xs, float* zs,
+                 float* softmax) {
+  auto* of_rows = reinterpret_cast<OfSoftmax*>(softmax);
   Share(networks, [&](auto next) {
     int64_t i = next();
     if (i < 0) return;
-    for (TransformerBlock block(n, params, false); i >= 0; i = next()) {
-      block.Forward(xs + i * n.tokens * n.width, zs + i * n.kept * n.width);
+    for (TransformerBlock<H> block(n, params, false); i >= 0; i = next()) {
+      block.Forward(xs + i * n.tokens * n.width, zs + i * n.kept * n.width,
+                    of_rows + i * n.kept * n.heads);
     }
   });
 }
 
 // dxs, and gradients of the params, by dzs.
-inline void BlockGradients(BlockSizes n, BlockParams<const float> params,
-                           int64_t networks, const float* xs, const float* dzs,
-                           float* dxs, BlockParams<float> gradients) {
+template <int H>
+void BlockGradients(BlockSizes n, BlockParams<const float> params,
+                    int64_t networks, const float* xs, const float* softmax,
+                    const float* dzs, float* dxs,
+                    BlockParams<float> gradients) {
+  const auto* of_rows = reinterpret_cast<const OfSoftmax*>(softmax);
   // Sums are of so many networks, whoever adds them up, and then of those
   constexpr int64_t kTogether = 4;
   const int64_t d = n.width, f = n.mlp;
@@ -731,13 +772,13 @@ inline void BlockGradients(BlockSizes n, BlockParams<const float> params,
   Share(groups, [&](auto next) {
     int64_t group = next();
     if (group < 0) return;
-    TransformerBlock block(n, params, true);
+    TransformerBlock<H> block(n, params, true);
     for (; group >= 0; group = next()) {
       block.Begin();
       const int64_t first = group * kTogether;
       for (int64_t i = first; i < std::min(networks, first + kTogether); ++i) {
-        block.Backward(xs + i * n.tokens * d, dzs + i * n.kept * d,
-                       dxs + i * n.tokens * d);
+        block.Backward(xs + i * n.tokens * d, of_rows + i * n.kept * n.heads,
+                       dzs + i * n.kept * d, dxs + i * n.tokens * d);
       }
       BlockParams<float> own;
       float* at = sums + group * size;
@@ -753,12 +794,14 @@ inline void BlockGradients(BlockSizes n, BlockParams<const float> params,
 
 #else
 
-inline void ApplyBlocks(BlockSizes, BlockParams<const float>, int64_t,
-                        const float*, float*) {}
+template <int H>
+void ApplyBlocks(BlockSizes, BlockParams<const float>, int64_t, const float*,
+                 float*, float*) {}
 
-inline void BlockGradients(BlockSizes, BlockParams<const float>, int64_t,
-                           const float*, const float*, float*,
-                           BlockParams<float>) {}
+template <int H>
+void BlockGradients(BlockSizes, BlockParams<const float>, int64_t,
+                    const float*, const float*, const float*, float*,
+                    BlockParams<float>) {}
 
 #endif
 

@@ -147,6 +147,6 @@ def _call_of_cell(name, cell, results, *args, **options):
 
 
 def _call(name, results, *args, attributes=None, **options):
-  halves = precision.in_halves(precision.current())
-  attributes = {"halves": halves, **(attributes or {})}
+  halves = precision.halves(precision.current())
+  attributes = {"halves": np.int64(halves), **(attributes or {})}
   return kernels.call(name, results, *args, attributes=attributes, **options)
