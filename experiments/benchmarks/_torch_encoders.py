@@ -4,9 +4,10 @@
 
 Plain modules of the architectures and sizes of `weightspace.encoders`, with
 the emulator, trained on random networks: a batch of LSTMs of 2 x 32 and a
-sequence of 42 symbols of each a step. Needs torch alone, so that it runs in
-an environment without JAX. The last line it prints is JSON: `ms_per_step`,
-after one step to warm up.
+sequence of 42 symbols of each a step, in float32 or, where the argument has
+"bfloat16", under autocast to that. Needs torch alone, so that it runs in an
+environment without JAX. The last line it prints is JSON: `ms_per_step`, after
+one step to warm up.
 """
 
 import itertools
@@ -312,7 +313,7 @@ ENCODERS = {
 }
 
 
-def train(encoder, emulator, networks, steps):
+def train(encoder, emulator, networks, steps, bfloat16):
   """Milliseconds per step; the first step is not counted."""
   count = len(networks[0])
   optimizer = torch.optim.AdamW(
@@ -323,8 +324,9 @@ def train(encoder, emulator, networks, steps):
   for step in range(steps + 1):
     if step == 1:
       start = time.perf_counter()
-    codes = functional.normalize(encoder(networks), dim=-1)
-    emulation = emulator(codes, symbols).exp()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+      codes = functional.normalize(encoder(networks), dim=-1)
+      emulation = emulator(codes, symbols).float().exp()
     loss = (emulation - answers).abs().sum(dim=-1).mean() / 2
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -341,7 +343,7 @@ def main() -> None:
   networks = random_networks(task["networks"])
   encoder = ENCODERS[config["name"]](config, networks)
   emulator = Emulator(task["emulator"], config["code"])
-  ms = train(encoder, emulator, networks, task["steps"])
+  ms = train(encoder, emulator, networks, task["steps"], task["bfloat16"])
   print(json.dumps({
       "ms_per_step": ms,
       "parameters": sum(p.numel() for p in encoder.parameters()),

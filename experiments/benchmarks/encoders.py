@@ -6,13 +6,18 @@
 Times whole steps of pretraining (forward, backward, clipping, AdamW) at the
 sizes of formal languages: 64 LSTMs of 2 x 32 a step, strings of up to 42
 symbols, an emulator of 2 x 256; and the same of a plain PyTorch module of the
-same architecture, on as many threads as there are cores, in float32. Ours is of
-the precision of pretraining, if --precision says no other. Rounds alternate,
-medians are compared. The last line is JSON: {"encoders": {NAME: ...}} with
+same architecture, on as many threads as there are cores. Ours is of the
+precision that the config has, if --precision says no other; PyTorch's is
+float32, which it has by default, and once more, where ours is bfloat16, under
+autocast. Rounds alternate, medians are compared. The last line is JSON:
+{"encoders": {NAME: ...}} with
 
+  precision          of our matrix products
   ms_per_step        of ours
   torch_ms_per_step  of PyTorch's
   speedup            the latter by the former
+  torch_bfloat16_ms_per_step, speedup_bfloat16
+                     the same of PyTorch's under autocast
   peak_bytes         what ours needs in a step: arguments, results, buffers
   parameters         of the encoder alone
   gflop              of the matrix products of a step, what is computed again
@@ -56,18 +61,21 @@ def main() -> None:
     config = emulation.get_config(f"{name},{_SIZE.value}").to_dict()
     if _PRECISION.value:
       config["emulation"]["matmul_precision"] = _PRECISION.value
+    precision = config["emulation"]["matmul_precision"]
     run, facts = _ours(config)
-    ours, torchs = [], []
+    suffixes = ("", "_bfloat16") if precision == "bfloat16" else ("",)
+    ours, torchs = [], {suffix: [] for suffix in suffixes}
     for _ in range(_ROUNDS.value):
-      ours.append(run(_STEPS.value))
-      torchs.append(_torch_ms(config))
-    ms, torch_ms = statistics.median(ours), statistics.median(torchs)
-    found[name] = {
-        "ms_per_step": round(ms, 2),
-        "torch_ms_per_step": round(torch_ms, 2),
-        "speedup": round(torch_ms / ms, 3),
-        **facts,
-    }
+      for suffix, times in torchs.items():
+        ours.append(run(_STEPS.value))
+        times.append(_torch_ms(config, bfloat16=bool(suffix)))
+    ms = statistics.median(ours)
+    found[name] = {"precision": precision, "ms_per_step": round(ms, 2)}
+    for suffix, times in torchs.items():
+      torch_ms = statistics.median(times)
+      found[name][f"torch{suffix}_ms_per_step"] = round(torch_ms, 2)
+      found[name][f"speedup{suffix}"] = round(torch_ms / ms, 3)
+    found[name].update(facts)
     print(f"{name}: {found[name]}", flush=True)
   print(json.dumps({"encoders": found}))
 
@@ -152,13 +160,14 @@ def _ours(config):
   }
 
 
-def _torch_ms(config):
+def _torch_ms(config, bfloat16):
   """Milliseconds per step of the same in PyTorch."""
   task = {
       "encoder": config["encoder"],
       "emulator": config["emulator"],
       "networks": _NETWORKS,
       "steps": _STEPS.value,
+      "bfloat16": bfloat16,
   }
   return _torch.ms_per_step(
       _TORCH_PYTHON.value, "_torch_encoders", json.dumps(task)

@@ -19,9 +19,10 @@ ffi::Error FieldForwardCall(int64_t halves, Array x, Array w, Array of_rows,
   return ffi::Error::Success();
 }
 
-ffi::Error FieldBackwardCall(int64_t halves, Array x, Array w, Array y, Array dy,
-                             Array dover_columns, Array dover_rows, Result dx,
-                             Result dw, Result dof_rows, Result dof_columns) {
+ffi::Error FieldBackwardCall(int64_t halves, Array x, Array w, Array y,
+                             Array dy, Array dover_columns, Array dover_rows,
+                             Result dx, Result dw, Result dof_rows,
+                             Result dof_columns) {
   const Dims in = x.dimensions(), out = y.dimensions();
   const FieldSizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
   ShareNetworks(dx->dimensions(), 3, [&](auto at) {
@@ -90,8 +91,8 @@ ffi::Error BlockBackwardCall(int64_t halves, int64_t heads, Array x,
 }
 
 // a [M, K] b [K, N], but for the factor that lies turned, if one does.
-ffi::Error ProductCall(std::string_view turned, int64_t halves, Array a, Array b,
-                       Result c) {
+ffi::Error ProductCall(std::string_view turned, int64_t halves, Array a,
+                       Array b, Result c) {
   const Dims of_a = a.dimensions(), out = c->dimensions();
   const int64_t rows = Axis(out, 2), columns = Axis(out, 1);
   const int64_t depth = Axis(of_a, turned == "left" ? 2 : 1);
@@ -127,13 +128,13 @@ ffi::Error MeetCall(int64_t devices, ffi::RunId run,
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     FieldForward, FieldForwardCall,
-    ffi::Ffi::Bind().Attr<int64_t>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
-        .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
+    ffi::Ffi::Bind().Attr<int64_t>("halves").Arg<Array>().Arg<Array>()
+        .Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     FieldBackward, FieldBackwardCall,
-    ffi::Ffi::Bind().Attr<int64_t>("halves").Arg<Array>().Arg<Array>().Arg<Array>()
-        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
-        .Ret<Array>().Ret<Array>());
+    ffi::Ffi::Bind().Attr<int64_t>("halves").Arg<Array>().Arg<Array>()
+        .Arg<Array>().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
+        .Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     BlockForward, BlockForwardCall,
     ffi::Ffi::Bind().Attr<int64_t>("halves").Attr<int64_t>("heads")

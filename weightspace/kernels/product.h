@@ -376,8 +376,8 @@ class StepProduct {
   void Pack(int64_t block, int column, int part, Factor weights) {
     if (registers_) {
       WithHalves(halves_, [&]<int H>() {
-        PackTiles<false, H>(weights, tiles_ + (block * N + column) * tile_size_ +
-                                         places_[part], tile_size_);
+        const int64_t place = (block * N + column) * tile_size_ + places_[part];
+        PackTiles<false, H>(weights, tiles_ + place, tile_size_);
       });
     } else {
       PackColumn<N>(weights, panels_ + block * panel_size_ + places_[part] +

@@ -542,7 +542,7 @@ class TransformerBlock {
                            : Only(count > 0 ? (1u << count) - 1 : 0, x);
   }
 
-  // Up to 32 tokens of two rows, of which the second may be beyond the last one.
+  // Up to 32 tokens of two rows, the second one maybe beyond the last.
   INLINE void PutTwo(Packed pairs, int64_t rows, int64_t i, int64_t token,
                      Halves (&two)[2], bool both) const {
     if (i + 1 == rows) two[1] = Halves(Vec{}, Vec{});
