@@ -73,6 +73,17 @@ def test_the_kernel_computes_what_jax_does(case, name):
 
 
 @needs_kernels
+def test_each_precision_is_another_where_there_are_tiles():
+  args = make(*CASES[0])
+  found = {
+      np.asarray(compiled(_field.update, name, *args)[0]).tobytes()
+      for name in PRECISIONS
+  }
+  with precision.products("bfloat16"):
+    assert len(found) == (3 if kernels.serve_in_halves(*args) else 1)
+
+
+@needs_kernels
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_networks_with_the_same_and_with_their_own_weights(name):
   _, w, *_ = make(*CASES[1])

@@ -77,11 +77,11 @@ def test_kernels_compute_what_loops_do(name, sizes):
     (5, (3, 7), 40, 36), (3, (33,), 300, 48), (2, (16,), 3, 130),
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("name", cells.names())
-@pytest.mark.parametrize("precise, bound", [
-    ("tensorfloat32", 1e-4), ("bfloat16", 2e-2),
+@pytest.mark.parametrize("precise, least, most", [
+    ("tensorfloat32", 0, 1e-4), ("bfloat16", 1e-4, 2e-2),
 ])  # fmt: skip
 def test_layers_in_halves_are_nearly_those_of_float32(
-    precise, bound, name, sizes
+    precise, least, most, name, sizes
 ):
   """And are traced as such where they are differentiated afterwards."""
   cell = cells.load(name)
@@ -98,15 +98,14 @@ def test_layers_in_halves_are_nearly_those_of_float32(
   exact, halves = (
       jax.jit(run, static_argnums=0)(p) for p in ("float32", precise)
   )
-  for x, y in zip(jax.tree.leaves(halves), jax.tree.leaves(exact)):
-    scale = np.max(np.abs(y))
-    np.testing.assert_allclose(x, y, rtol=0, atol=bound * scale)
-  differ = [
-      not np.array_equal(x, y)
+  errors = [
+      np.max(np.abs(x - y)) / np.max(np.abs(y))
       for x, y in zip(jax.tree.leaves(halves), jax.tree.leaves(exact))
   ]
+  assert max(errors) <= most
+  off = [error > least for error in errors]
   with precision.products(precise):
-    assert any(differ) == all(differ) == kernels.serve_in_halves(xs)
+    assert any(off) == all(off) == kernels.serve_in_halves(xs)
 
 
 @needs_kernels

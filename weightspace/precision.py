@@ -5,8 +5,9 @@
                    three products of bfloat16 on a TPU and on a CPU that has
                    tiles of them, float32 on any other CPU
     bfloat16       inputs of bfloat16 and sums of float32: on a TPU, on a GPU
-                   since Ampere, and on a CPU that has tiles of bfloat16; on
-                   any other CPU float32
+                   since Ampere (XLA refuses it on older ones), and on a CPU
+                   that has tiles of bfloat16, but for products that are thinner
+                   than these; on any other CPU float32
 
 A product is as exact as was asked for where it was traced, and so is its
 gradient.

@@ -75,6 +75,7 @@ def config_of(
           "validate_every": max(1, steps // 10),
           "checkpoint_every": max(1, min(steps // 2, 2000)),
           "seed": bench.config["seed"],
+          "matmul_precision": model["emulation"]["matmul_precision"],
       },
   }
 

@@ -103,7 +103,8 @@ def _fused(sizes, exactness, params, tokens):
     ))  # fmt: skip
 
   def plain(params, tokens):
-    z = _plain(sizes, params, tokens)
+    with jax.default_matmul_precision(exactness):
+      z = _plain(sizes, params, tokens)
     return z, jnp.zeros(softmax.shape, softmax.dtype)
 
   return jax.lax.platform_dependent(params, tokens, cpu=kernel, default=plain)

@@ -33,13 +33,16 @@ ffi::Error FieldBackwardCall(int64_t halves, Array x, Array w, Array y,
   return ffi::Error::Success();
 }
 
-// each(sizes, params, at) for blocks of a transformer, of x [B, T, D] and z [B,
-// kept, D]; those of a network of `result` have the same params.
+// each<H>(sizes, params, at) for blocks of a transformer, of x [B, T, D] and z
+// [B, kept, D]; those of a network of `result` have the same params.
 template <class F>
-ffi::Error WithBlocks(int64_t heads, Array x, Dims z, Dims result,
-                     ffi::RemainingArgs args, F each) {
+ffi::Error WithBlocks(int64_t halves, int64_t heads, Array x, Dims z,
+                      Dims result, ffi::RemainingArgs args, F each) {
   if (!HaveHalves()) {
     return ffi::Error::InvalidArgument("no tiles of bfloat16 on this machine");
+  }
+  if (halves != 1 && halves != 2) {
+    return ffi::Error::InvalidArgument("numbers of a block have 1 or 2 halves");
   }
   if (args.size() != kBlockParams) {
     return ffi::Error::InvalidArgument(
@@ -54,7 +57,9 @@ ffi::Error WithBlocks(int64_t heads, Array x, Dims z, Dims result,
   ForNetworks(result, 3, [&](auto at) {
     BlockParams<const float> params;
     for (int i = 0; i < kBlockParams; ++i) params[i] = at(arrays[i]);
-    each(n, params, at);
+    WithHalves(halves, [&]<int H>() {
+      each.template operator()<H>(n, params, at);
+    });
   });
   return ffi::Error::Success();
 }
@@ -63,10 +68,9 @@ ffi::Error BlockForwardCall(int64_t halves, int64_t heads, Array x,
                             ffi::RemainingArgs params, Result z,
                             Result softmax) {
   const Dims out = z->dimensions();
-  return WithBlocks(heads, x, out, out, params, [&](auto n, auto p, auto at) {
-    WithHalves(halves, [&]<int H>() {
-      ApplyBlocks<H>(n, p, Axis(out, 3), at(x), at(*z), at(*softmax));
-    });
+  return WithBlocks(halves, heads, x, out, out, params,
+                    [&]<int H>(auto n, auto p, auto at) {
+    ApplyBlocks<H>(n, p, Axis(out, 3), at(x), at(*z), at(*softmax));
   });
 }
 
@@ -79,14 +83,12 @@ ffi::Error BlockBackwardCall(int64_t halves, int64_t heads, Array x,
     return error;
   }
   const Dims out = dx->dimensions();
-  return WithBlocks(heads, x, dz.dimensions(), out, params,
-                   [&](auto n, auto p, auto at) {
+  return WithBlocks(halves, heads, x, dz.dimensions(), out, params,
+                    [&]<int H>(auto n, auto p, auto at) {
     BlockParams<float> sums;
     for (int i = 0; i < kBlockParams; ++i) sums[i] = at(*results[i]);
-    WithHalves(halves, [&]<int H>() {
-      BlockGradients<H>(n, p, Axis(out, 3), at(x), at(softmax), at(dz),
-                        at(*dx), sums);
-    });
+    BlockGradients<H>(n, p, Axis(out, 3), at(x), at(softmax), at(dz), at(*dx),
+                      sums);
   });
 }
 

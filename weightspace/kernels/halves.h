@@ -10,6 +10,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "blocks.h"
 #include "vector.h"
@@ -47,7 +48,7 @@ struct Factor {
 constexpr int kTile = 16, kTileDepth = 2 * kTile;
 constexpr int64_t kTileHalves = kTile * kTileDepth;
 template <int H>
-constexpr int64_t kTiles = H * kTileHalves;  // of all halves of a factor
+constexpr int64_t kTiles = H * kTileHalves;  // bfloat16 numbers of H such
 constexpr int64_t kTileRow = 64;  // bytes
 constexpr int kSomeRows = 4;      // that are finished together
 
@@ -111,15 +112,31 @@ struct Halves {
 
   // Of two vectors, the numbers of the first one first.
   INLINE Halves(Vec a, Vec b) {
-    const auto widen = [](__m256i half) {
-      return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
-    };
     half[0] = (__m512i)_mm512_cvtne2ps_pbh(b, a);
     if constexpr (H == 2) {
-      a -= widen(_mm512_castsi512_si256(half[0]));
-      b -= widen(_mm512_extracti64x4_epi64(half[0], 1));
-      half[1] = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+      const auto [c, d] = Widen(half[0]);
+      half[1] = (__m512i)_mm512_cvtne2ps_pbh(b - d, a - c);
     }
+  }
+
+  // What is left of the two vectors.
+  INLINE std::pair<Vec, Vec> Numbers() const {
+    auto [a, b] = Widen(half[0]);
+    if constexpr (H == 2) {
+      const auto [c, d] = Widen(half[1]);
+      a += c;
+      b += d;
+    }
+    return {a, b};
+  }
+
+ private:
+  INLINE static std::pair<Vec, Vec> Widen(__m512i half) {
+    const auto widen = [](__m256i x) {
+      return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16);
+    };
+    return {widen(_mm512_castsi512_si256(half)),
+            widen(_mm512_extracti64x4_epi64(half, 1))};
   }
 };
 
@@ -168,7 +185,7 @@ inline int64_t DepthTiles(int64_t depth) {
   return RoundUp(depth, kTileDepth) / kTileDepth;
 }
 
-// [places / 16][depth / 32][high, low] tiles, those of 16 places `block` apart.
+// [places / 16][depth / 32][half] tiles, those of 16 places `block` apart.
 template <bool kLeft, int H>
 void PackTiles(Factor f, uint16_t* to, int64_t block) {
   for (int64_t at = 0; at < f.count; at += kTile, to += block) {

@@ -71,7 +71,7 @@ struct Packed {
     return made;
   }
 
-  // The tile of high halves of these; that of low ones comes next.
+  // The tile of high halves of these; that of low ones, if any, comes next.
   uint16_t* At(int64_t place, int64_t depth) const {
     return tiles + place / kTile * block + depth / kTileDepth * kTiles<H>;
   }

@@ -160,6 +160,7 @@ struct StoreSum {
   }
 };
 
+// Blocks with the same params, one network's tokens after the other's.
 template <int H>
 class TransformerBlock {
   using Packed = weightspace::Packed<H>;
@@ -310,8 +311,8 @@ class TransformerBlock {
     wqkv_turned_ = Packed(arena_, d, 3 * told);
     for (int i = 0; i < 3; ++i) {
       for (int64_t h = 0; h < n_.heads; ++h) {
-        wqkv_turned_.PackRight({p_[kWq + 2 * i] + h * head_, d, d, head_,
-                                  true}, Place(i, h));
+        wqkv_turned_.PackRight({p_[kWq + 2 * i] + h * head_, d, d, head_, true},
+                               Place(i, h));
       }
     }
     wo_turned_ = Packed(arena_, d, d);
@@ -454,8 +455,8 @@ class TransformerBlock {
     AddTold(x, at, rows, told_, normed2_);
   }
 
-  // shares_, which are scores [rows, tokens], become exponentials of them, less
-  // the largest one of the row, as a left factor.
+  // rows_tokens_ are exponentials of shares_, which are scores [rows, tokens],
+  // less the largest one of the row.
   void Softmax(int64_t rows, OfSoftmax* of_rows) const {
     for (int64_t i = 0; i < rows; i += 2) {
       float *row[2], top[2];
@@ -557,8 +558,8 @@ class TransformerBlock {
     return {relu(a + c), relu(b + e)};
   }
 
-  // dy, of which dz is there; the gradients of what heads are told, by which
-  // exponentials are divided; and sums of those times what they are told.
+  // dy, of which dz is there; the gradients of what heads are told, divided by
+  // the sums of exponentials; and, in along_, those times what they are told.
   void MlpBackward(int64_t at, int64_t rows, const OfSoftmax* softmax,
                    const float* dz, float* dy) {
     const int64_t d = n_.width, f = n_.mlp;
@@ -623,13 +624,14 @@ class TransformerBlock {
                     [&](int64_t i, int64_t j, const float* from, bool both) {
                       const float inverse =
                           softmax[(at + i) * n_.heads + h].inverse;
-                      auto [a, b] = RowOf(from, both);
-                      a *= inverse;
-                      b *= inverse;
+                      const auto [a, b] = RowOf(from, both);
+                      const Halves dtold(a * inverse, b * inverse);
+                      heads_[h].dtold.PutRow(at + i, j, dtold);
+                      // Of the same numbers as gradients of shares will be
+                      const auto [c, e] = dtold.Numbers();
                       const float* const of_row = told + i * deep_ + j;
                       AddTo(along_ + (h * kRowsOfBlock + i) * kWidth,
-                            a * Load(of_row) + b * Load(of_row + kWidth));
-                      heads_[h].dtold.PutRow(at + i, j, {a, b});
+                            c * Load(of_row) + e * Load(of_row + kWidth));
                     });
     }
   }
@@ -645,7 +647,7 @@ class TransformerBlock {
     const float scale = 1 / std::sqrt(float(head_));
     const Packed dtold = head.dtold.From(at, 0);
     const float* const shares = shares_ + h * kRowsOfBlock * row_;
-    float means[kRowsOfBlock + 1];
+    float means[kRowsOfBlock];
     for (int64_t i = 0; i < rows; ++i) {
       means[i] = Sum(Load(along_ + (h * kRowsOfBlock + i) * kWidth));
     }
@@ -726,7 +728,7 @@ class TransformerBlock {
   std::vector<Head> heads_;
   // Right factors whose depth are rows, and what turned rows go through
   Packed hiddens_, dhiddens_, turned_, pairs_;
-  // Of some rows
+  // Of some rows; of a head and row, 16 partial sums in along_
   float *y_, *shares_, *told_rows_, *along_, *dnormed_;
   std::vector<__mmask16> excited_;
   // Gradients, summed over networks; dw2_ turned. And all of these.
