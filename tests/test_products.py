@@ -69,7 +69,7 @@ def test_product(case):
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("turned", ["none", "left", "right", "both"])
 def test_how_exact_products_are(sizes, turned):
-  """To 16 bits of each factor in two halves, to all that is left in one."""
+  """In two halves to 16 bits of each factor, in one but for its rounding."""
   rows, columns, depth = sizes
   x = jax.random.normal(jax.random.key(0), (rows, depth))
   y = jax.random.normal(jax.random.key(1), (depth, columns))

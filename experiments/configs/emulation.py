@@ -127,8 +127,8 @@ TRAINING = {
         },
     },
 }  # fmt: skip
-# Products are most of their time, and in bfloat16 they learn the same; probing,
-# whose gradient goes through the networks' steps, is not faster for it
-IN_BFLOAT16 = ("transformer", "dws")
+# Products are most of its time, and in bfloat16 it learns the same; DWSNet, with
+# one seed, did worse, and probing is hardly faster for it
+IN_BFLOAT16 = ("transformer",)
 # Its validation loss is flat in so few steps: no need to go on
 STEPS = {"constant": {"quickstart": {"steps": 500}}}

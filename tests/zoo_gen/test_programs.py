@@ -110,7 +110,7 @@ def unroll_in_bfloat16(rnn):
 
 
 def test_training_in_bfloat16_ends_as_in_float32():
-  """CPU knows no bfloat16 products, so that they are emulated here."""
+  """Not every CPU knows bfloat16, so that it is emulated here."""
   family = tasks.make("secret_path", {"depth": 4, "eval_strings": 32})
   sizes = family.spec.inputs, family.spec.outputs
   rnn = make_rnn(RNNSpec("gru", (6,), *sizes))
