@@ -127,8 +127,8 @@ TRAINING = {
         },
     },
 }  # fmt: skip
-# Products are most of its time, and in bfloat16 it learns the same; DWSNet, with
-# one seed, did worse, and probing is hardly faster for it
+# Products are most of its time, and in bfloat16 it learned as well; DWSNet did
+# worse, with one seed, and probing is hardly faster for it
 IN_BFLOAT16 = ("transformer",)
 # Its validation loss is flat in so few steps: no need to go on
 STEPS = {"constant": {"quickstart": {"steps": 500}}}
