@@ -80,7 +80,8 @@ def test_matrices_of_channels(spread):
 def test_blocks_of_a_transformer(spread):
   sizes = _block.Sizes(2, 64, 40)
   params, x = test_block.make(NETWORKS * spread.devices, 40, 32, sizes)
-  f = functools.partial(test_block.run, sizes, "tensorfloat32", params)
+  precise = test_block.PRECISE[0]
+  f = functools.partial(test_block.run, sizes, precise, params)
   check(spread, f, x)
 
 
@@ -89,7 +90,7 @@ def test_no_networks_have_no_gradient():
   sizes = _block.Sizes(2, 64, 40)
   params, x = test_block.make(1, 40, 32, sizes)
   _, (of_params, _) = jax.jit(test_block.run, static_argnums=(0, 1))(
-      sizes, "tensorfloat32", params, x[:0]
+      sizes, test_block.PRECISE[0], params, x[:0]
   )
   assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_params))
 

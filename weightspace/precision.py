@@ -3,11 +3,12 @@
     float32        as exactly as float32 can
     tensorfloat32  at least as exactly as 10 bits of mantissa: those on a GPU,
                    three products of bfloat16 on a TPU and on a CPU that has
-                   tiles of them, float32 on any other CPU
+                   tiles of them (AMX), float32 on any other CPU
     bfloat16       inputs of bfloat16 and sums of float32: on a TPU, on a GPU
                    since Ampere (XLA refuses it on older ones), and on a CPU
-                   that has tiles of bfloat16, but for products that are thinner
-                   than these; on any other CPU float32
+                   that multiplies bfloat16 (AMX or AVX512_BF16), but for
+                   products that are thinner than a tile; on any other CPU
+                   float32
 
 A product is as exact as was asked for where it was traced, and so is its
 gradient.

@@ -69,14 +69,12 @@ def serve(*trees) -> bool:
 def serve_in_halves(*trees) -> bool:
   """Whether kernels may and can have these arrays' numbers in halves.
 
-  They may in products that are traced here, and can where the processor has
-  tiles of bfloat16.
+  They may in products that are traced here, and can where the processor
+  multiplies bfloat16: in tiles (AMX), or one half alone in vectors
+  (AVX512_BF16).
   """
-  return (
-      precision.halves(precision.current()) > 0
-      and serve(*trees)
-      and _library().HalvesServeHere()
-  )
+  count = precision.halves(precision.current())
+  return count > 0 and serve(*trees) and count <= _library().MostHalves()
 
 
 def floats(*shape: int) -> jax.ShapeDtypeStruct:

@@ -33,7 +33,7 @@ def load() -> ctypes.CDLL | None:
     return None
   try:
     library = ctypes.CDLL(str(_built(compiler)))
-    library.HalvesServeHere.restype = ctypes.c_bool
+    library.MostHalves.restype = ctypes.c_int64
     library.TimesHelped.restype = ctypes.c_int64
     return library
   except (OSError, subprocess.SubprocessError) as error:

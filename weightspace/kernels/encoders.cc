@@ -38,11 +38,10 @@ ffi::Error FieldBackwardCall(int64_t halves, Array x, Array w, Array y,
 template <class F>
 ffi::Error WithBlocks(int64_t halves, int64_t heads, Array x, Dims z,
                       Dims result, ffi::RemainingArgs args, F each) {
-  if (!HaveHalves()) {
-    return ffi::Error::InvalidArgument("no tiles of bfloat16 on this machine");
-  }
-  if (halves != 1 && halves != 2) {
-    return ffi::Error::InvalidArgument("numbers of a block have 1 or 2 halves");
+  if (halves < 1 || halves > HalvesHere()) {
+    return ffi::Error::InvalidArgument(
+        "a block's numbers have 1 to " + std::to_string(HalvesHere()) +
+        " halves on this machine, got " + std::to_string(halves));
   }
   if (args.size() != kBlockParams) {
     return ffi::Error::InvalidArgument(
@@ -156,8 +155,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     ffi::Ffi::Bind().Attr<int64_t>("devices").Ctx<ffi::RunId>().RemainingArgs()
         .RemainingRets());
 
-// Whether halves serve on this machine.
-extern "C" bool HalvesServeHere() { return HaveHalves(); }
+// Most halves of a number that serve on this machine.
+extern "C" int64_t MostHalves() { return HalvesHere(); }
 
 // How often a thread helped another so far.
 extern "C" int64_t TimesHelped() { return Workers::All().helped(); }

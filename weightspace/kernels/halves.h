@@ -1,4 +1,4 @@
-// Matrix products by the bfloat16 tiles of recent processors.
+// Matrix products by what recent processors have for bfloat16, in tiles.
 //
 // A factor is split in two bfloat16 numbers, a high and a low half, whose sum
 // has 16 bits of mantissa or more. Of the four products of halves, that of the
@@ -13,14 +13,8 @@
 #include <utility>
 
 #include "blocks.h"
+#include "multiply.h"
 #include "vector.h"
-
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && \
-    defined(__AVX512BW__) && defined(__linux__)
-#define WEIGHTSPACE_HALVES 1
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 namespace weightspace {
 
@@ -44,64 +38,9 @@ struct Factor {
 
 #if WEIGHTSPACE_HALVES
 
-// A tile: 16 rows of 16 pairs of bfloat16, or of 16 floats.
-constexpr int kTile = 16, kTileDepth = 2 * kTile;
-constexpr int64_t kTileHalves = kTile * kTileDepth;
 template <int H>
 constexpr int64_t kTiles = H * kTileHalves;  // bfloat16 numbers of H such
-constexpr int64_t kTileRow = 64;  // bytes
-constexpr int kSomeRows = 4;      // that are finished together
-
-// Whether Linux lets this process use tiles.
-inline bool HaveHalves() {
-  constexpr int kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
-  static const bool granted = syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
-  return granted;
-}
-
-// While it lives, this thread's registers hold tiles.
-class TileRegisters {
- public:
-  TileRegisters() {
-    struct alignas(64) {
-      uint8_t palette = 1, start = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {};
-      uint8_t rows[16] = {};
-    } config;
-    for (int i = 0; i < 8; ++i) {
-      config.row_bytes[i] = kTileRow;
-      config.rows[i] = kTile;
-    }
-    asm volatile("ldtilecfg %0" ::"m"(config));
-  }
-  ~TileRegisters() { asm volatile("tilerelease"); }
-  TileRegisters(const TileRegisters&) = delete;
-  TileRegisters& operator=(const TileRegisters&) = delete;
-};
-
-template <int T>
-INLINE void ZeroTile() {
-  asm volatile("tilezero %%tmm%c0" ::"i"(T));
-}
-
-template <int T>
-INLINE void LoadTile(const void* from, int64_t row = kTileRow) {
-  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(row), "i"(T)
-               : "memory");
-}
-
-template <int T>
-INLINE void StoreTile(void* to, int64_t row = kTileRow) {
-  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(row), "i"(T)
-               : "memory");
-}
-
-// C += A B
-template <int C, int A, int B>
-INLINE void AddProductOfTiles() {
-  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A),
-               "i"(B));
-}
+constexpr int kSomeRows = 4;                 // that are finished together
 
 // Numbers of a vector of 32, in halves: the high ones, then the low ones.
 template <int H>
@@ -201,56 +140,6 @@ void PackTiles(Factor f, uint16_t* to, int64_t block) {
   }
 }
 
-// Tiles 0 to R * C - 1 = products over `depth` tiles, added to what they hold.
-// Blocks of 16 places lie `a_block` and `b_block` apart. `meanwhile` is called
-// once for each tile of depth.
-template <int R, int C, int H, class F>
-INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
-                          int64_t b_block, int64_t depth, F meanwhile) {
-  // R x C products of tiles of a and b, of which `kLoad`s are not there yet
-  const auto multiply = [&]<bool kLoadA, bool kLoadB>(const uint16_t* x,
-                                                      const uint16_t* y) {
-    if constexpr (kLoadA) LoadTile<4>(x);
-    if constexpr (kLoadB) LoadTile<6>(y);
-    AddProductOfTiles<0, 4, 6>();
-    if constexpr (C == 2) {
-      if constexpr (kLoadB) LoadTile<7>(y + b_block);
-      AddProductOfTiles<1, 4, 7>();
-    }
-    if constexpr (R == 2) {
-      if constexpr (kLoadA) LoadTile<5>(x + a_block);
-      AddProductOfTiles<C, 5, 6>();
-      if constexpr (C == 2) AddProductOfTiles<3, 5, 7>();
-    }
-  };
-  // Each two neighbours share a factor, which stays in its registers
-  for (int64_t k = 0; k < depth; ++k, a += kTiles<H>, b += kTiles<H>) {
-    if constexpr (H == 2) {
-      multiply.template operator()<true, true>(a + kTileHalves, b);
-      multiply.template operator()<true, false>(a, b);
-      multiply.template operator()<false, true>(a, b + kTileHalves);
-    } else {
-      multiply.template operator()<true, true>(a, b);
-    }
-    meanwhile();
-  }
-}
-
-template <int R, int C, int H>
-INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
-                          int64_t b_block, int64_t depth) {
-  MultiplyTiles<R, C, H>(a, a_block, b, b_block, depth, [] {});
-}
-
-// f.template operator()<T>(row, column) for each tile T of R x C.
-template <int R, int C, class F>
-INLINE void ForTiles(F f) {
-  f.template operator()<0>(0, 0);
-  if constexpr (C == 2) f.template operator()<1>(0, 1);
-  if constexpr (R == 2) f.template operator()<C>(1, 0);
-  if constexpr (R == 2 && C == 2) f.template operator()<3>(1, 1);
-}
-
 // f.template operator()<1 or 2>(first) over `count`, mostly in twos.
 template <class F>
 INLINE void InTwos(int64_t count, F f) {
@@ -262,7 +151,7 @@ INLINE void InTwos(int64_t count, F f) {
 // Whether a product of that size is worth splitting its factors.
 inline bool HalvesServe(int halves, int64_t rows, int64_t columns,
                         int64_t depth) {
-  return halves > 0 && HaveHalves() &&
+  return halves > 0 && halves <= HalvesHere() &&
          std::min({rows, columns, depth}) >= kTile;
 }
 
@@ -271,21 +160,26 @@ template <class F>
 void WithHalves(int halves, F f) {
   if (halves == 1) {
     f.template operator()<1>();
-  } else {
+  } else if constexpr (kMostHalves == 2) {
     f.template operator()<2>();
   }
+}
+
+// Whether a tile of so many rows and columns, or more, is a whole one.
+INLINE bool Whole(int64_t rows, int64_t columns) {
+  return std::min(rows, columns) >= kTile;
 }
 
 // c [a.count, b.count] = a b + bias [b.count]. Rows of c lie `c_row` apart.
 template <int H>
 void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
-                            const float* bias) {
+                     const float* bias) {
   static thread_local Scratch of_a, of_b, of_bias;
   // As much of a factor as stays in the second cache, and a depth of which two
   // columns of tiles stay in the first
   constexpr int64_t kMany = 256, kDeep = 256;
   const TileRegisters registers;
-  alignas(64) float edge[kTile * kTile];
+  alignas(64) float edge[4][kTile * kTile];
   float* start = of_bias.Get(RoundUp(b.count, kTile));
   std::fill_n(start, RoundUp(b.count, kTile), 0.0f);
   if (bias) std::copy_n(bias, b.count, start);
@@ -300,41 +194,41 @@ void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
       PackTiles<true, H>(left, as, block);
       InTwos(TilesOf(b.count), [&]<int C>(int64_t column) {
         InTwos(TilesOf(left.count), [&]<int R>(int64_t row) {
-          // A tile's place in c, its rows and columns, as far as there are some
-          const auto place = [&](int64_t i, int64_t j, auto use) {
-            const int64_t m = at + (row + i) * kTile, n = (column + j) * kTile;
-            use(n, c + m * c_row + n, std::min<int64_t>(a.count - m, kTile),
-                b.count - n);
+          const int64_t m = at + row * kTile, n = column * kTile;
+          // A tile of c, or of `edge` if that is not whole
+          const auto place = [&](int64_t i, int64_t j) -> TileOfSums {
+            if (Whole(a.count - m - i * kTile, b.count - n - j * kTile)) {
+              return {c + (m + i * kTile) * c_row + n + j * kTile, c_row};
+            }
+            return {edge[i * C + j], kTile};
           };
-          ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-            place(i, j, [&](int64_t n, const float* from, int64_t rows,
-                            int64_t columns) {
-              if (k == 0) {
-                LoadTile<T>(start + n, 0);  // the same in each row
-              } else if (rows == kTile && columns >= kTile) {
-                LoadTile<T>(from, c_row * sizeof(float));
-              } else {
-                for (int64_t r = 0; r < rows; ++r) {
-                  Store(edge + r * kTile, Load(from + r * c_row, columns));
-                }
-                LoadTile<T>(edge);
+          // copy(in c, in `edge`, columns) for rows of tiles that are not whole
+          const auto at_edges = [&](auto copy) {
+            ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
+              const int64_t rows = a.count - m - i * kTile;
+              const int64_t columns = b.count - n - j * kTile;
+              if (Whole(rows, columns)) return;
+              float* to = c + (m + i * kTile) * c_row + n + j * kTile;
+              for (int64_t r = 0; r < std::min<int64_t>(rows, kTile); ++r) {
+                copy(to + r * c_row, edge[T] + r * kTile, columns);
               }
             });
-          });
-          MultiplyTiles<R, C, H>(as + row * block, block,
-                                 bs + column * block, block, depth);
-          ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-            place(i, j, [&](int64_t, float* to, int64_t rows,
-                            int64_t columns) {
-              if (rows == kTile && columns >= kTile) {
-                StoreTile<T>(to, c_row * sizeof(float));
-                return;
-              }
-              StoreTile<T>(edge);
-              for (int64_t r = 0; r < rows; ++r) {
-                Store(to + r * c_row, Load(edge + r * kTile), columns);
-              }
+          };
+          if (k > 0) {
+            at_edges([](const float* whole, float* part, int64_t columns) {
+              Store(part, Load(whole, columns));
             });
+          }
+          MultiplyTiles<R, C, H>(
+              as + row * block, block, bs + column * block, block, depth,
+              [&](int64_t i, int64_t j) -> TileOfSums {
+                // The same in each row
+                if (k == 0) return {start + n + j * kTile, 0};
+                return place(i, j);
+              },
+              place);
+          at_edges([](float* whole, const float* part, int64_t columns) {
+            Store(whole, Load(part), columns);
           });
         });
       });
@@ -354,11 +248,11 @@ inline void TilesOfHalves(int64_t rows, const uint16_t* a, const uint16_t* b,
     const int64_t some = std::min<int64_t>(2 * kTile, rows - at);
     InTwos(N, [&]<int C>(int64_t column) {
       InTwos(TilesOf(some), [&]<int R>(int64_t) {
-        ForTiles<R, C>([&]<int T>(int64_t, int64_t) { ZeroTile<T>(); });
-        MultiplyTiles<R, C, H>(a, block, b + column * block, block, depth);
-        ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-          StoreTile<T>(products[i * N + column + j]);
-        });
+        MultiplyTiles<R, C, H>(
+            a, block, b + column * block, block, depth, kZeroTiles,
+            [&](int64_t i, int64_t j) -> TileOfSums {
+              return {products[i * N + column + j], kTile};
+            });
       });
     });
     ForBlocks<kSomeRows>(some, [&]<int M>(int64_t from) {
@@ -376,13 +270,10 @@ inline void TilesOfHalves(int64_t rows, const uint16_t* a, const uint16_t* b,
   }
 }
 
-#else  // HaveHalves and HalvesServe say no; nothing else is ever called
+#else  // HalvesHere and HalvesServe say no; nothing else is ever called
 
-constexpr int kTile = 16;
 template <int H>
 constexpr int64_t kTiles = 0;
-
-inline bool HaveHalves() { return false; }
 
 inline bool HalvesServe(int, int64_t, int64_t, int64_t) { return false; }
 
@@ -392,8 +283,6 @@ void WithHalves(int, F) {}
 inline int64_t TilesOf(int64_t) { return 0; }
 
 inline int64_t DepthTiles(int64_t) { return 0; }
-
-struct TileRegisters {};
 
 template <bool kLeft, int H>
 void PackTiles(Factor, uint16_t*, int64_t) {}

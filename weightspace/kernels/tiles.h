@@ -193,14 +193,14 @@ INLINE void ForProduct(Extent n, Packed<H> a, Packed<H> b, F f) {
   int turn = 0;
   InTwos(TilesOf(n.rows), [&]<int R>(int64_t row) {
     InTwos(TilesOf(n.columns), [&]<int C>(int64_t column) {
-      ForTiles<R, C>([&]<int T>(int64_t, int64_t) { ZeroTile<T>(); });
-      MultiplyTiles<R, C, H>(a.tiles + row * a.block, a.block,
-                             b.tiles + column * b.block, b.block, depth,
-                             [&] { use(share); });
       float* block = out[turn];
-      ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-        StoreTile<T>(block + (i * kSide + j) * kTile, kSide * sizeof(float));
-      });
+      MultiplyTiles<R, C, H>(
+          a.tiles + row * a.block, a.block, b.tiles + column * b.block, b.block,
+          depth, kZeroTiles,
+          [&](int64_t i, int64_t j) -> TileOfSums {
+            return {block + (i * kSide + j) * kTile, kSide};
+          },
+          [&] { use(share); });
       ready = {row * kTile, column * kTile,
                std::min<int64_t>(R * kTile, n.rows - row * kTile), block,
                C == 2};
@@ -237,17 +237,12 @@ struct Sums {
     const int64_t depth = DepthTiles(n.depth);
     InTwos(TilesOf(n.columns), [&]<int C>(int64_t column) {
       InTwos(TilesOf(n.rows), [&]<int R>(int64_t row) {
-        const auto tile = [&](int64_t i, int64_t j) {
-          return At((row + i) * kTile, (column + j) * kTile);
+        const auto tile = [&](int64_t i, int64_t j) -> TileOfSums {
+          return {At((row + i) * kTile, (column + j) * kTile), kTile};
         };
-        ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-          LoadTile<T>(tile(i, j));
-        });
         MultiplyTiles<R, C, H>(a.tiles + row * a.block, a.block,
-                               b.tiles + column * b.block, b.block, depth);
-        ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
-          StoreTile<T>(tile(i, j));
-        });
+                               b.tiles + column * b.block, b.block, depth, tile,
+                               tile);
       });
     });
   }
