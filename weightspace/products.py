@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -174,7 +173,7 @@ def _by_kernel(lhs, rhs, *, labels, precision):
       rhs,
       attributes={
           "turned": turned,
-          "halves": np.int64(precision_lib.halves(precision)),
+          "halves": precision_lib.halves(precision),
       },
   )
   made = batch + rows + columns

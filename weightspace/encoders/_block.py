@@ -12,7 +12,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from weightspace import kernels, precision
 from weightspace.encoders import _modules
@@ -144,8 +143,8 @@ _fused.defvjp(_forward, _backward)
 
 def _attributes(sizes, exactness):
   return {
-      "halves": np.int64(precision.halves(exactness)),
-      "heads": np.int64(sizes.heads),
+      "halves": precision.halves(exactness),
+      "heads": sizes.heads,
   }
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from weightspace import kernels, precision, products
 
@@ -120,5 +119,5 @@ def _call(name, exactness, shapes, *args):
       name,
       [kernels.floats(*shape) for shape in shapes],
       *args,
-      attributes={"halves": np.int64(precision.halves(exactness))},
+      attributes={"halves": precision.halves(exactness)},
   )

@@ -85,11 +85,18 @@ def floats(*shape: int) -> jax.ShapeDtypeStruct:
 def call(
     name, results, *args, attributes=None, vmap_method="expand_dims", **options
 ):
-  """Results of the kernel `name`, of that shape, as `jax.ffi.ffi_call`."""
+  """Results of the kernel `name`, of that shape, as `jax.ffi.ffi_call`.
+
+  Attributes that are integers are int64 there.
+  """
+  attributes = {
+      key: np.int64(value) if isinstance(value, (int, np.integer)) else value
+      for key, value in (attributes or {}).items()
+  }
   # More networks are one more axis, of size 1 in what serves all of them
   return jax.ffi.ffi_call(
       f"weightspace.{name}", results, vmap_method=vmap_method, **options
-  )(*args, **(attributes or {}))
+  )(*args, **attributes)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -118,7 +125,7 @@ def _meet_backward(devices, _, gradient):
         "Meet",
         [floats(*leaf.shape) for leaf in leaves],
         *leaves,
-        attributes={"devices": np.int64(devices)},
+        attributes={"devices": devices},
         vmap_method="broadcast_all",
         input_output_aliases={i: i for i in range(len(leaves))},
     )

@@ -7,7 +7,7 @@ namespace weightspace {
 namespace {
 
 // `layers` are wx, wh, bx and bh of each layer in turn.
-ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
+ffi::Error GenerateStringsCall(std::string_view cell, int64_t first,
                                Array draws, Array w, Array b,
                                ffi::RemainingArgs layers,
                                ffi::Result<ffi::Buffer<ffi::S32>> tokens,
@@ -35,7 +35,7 @@ ffi::Error GenerateStringsCall(std::string_view cell, int32_t first,
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     GenerateStrings, GenerateStringsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int32_t>("first")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("first")
         .Arg<Array>().Arg<Array>().Arg<Array>().RemainingArgs()
         .Ret<ffi::Buffer<ffi::S32>>().Ret<Array>());
 

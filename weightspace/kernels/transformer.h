@@ -437,11 +437,7 @@ class TransformerBlock {
     for (int64_t h = 0; h < n_.heads; ++h) {
       const Head& head = heads_[h];
       ForProduct<1>({rows, tokens, head_}, head.queries.From(at, 0), head.keys,
-                    [&](int64_t i, int64_t j, const float* from, bool both) {
-                      const auto [a, b] = RowOf(from, both);
-                      Store(shares_ + i * row_ + j, a);
-                      Store(shares_ + i * row_ + j + kWidth, b);
-                    });
+                    StoreRows{shares_, row_});
       OfSoftmax* const of_rows = softmax + at * n_.heads + h;
       Softmax(rows, of_rows);
       ForProduct<1>({rows, head_, tokens}, rows_tokens_, head.values,

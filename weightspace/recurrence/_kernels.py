@@ -9,7 +9,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from weightspace import cells, kernels, precision
 from weightspace.kernels import floats
@@ -108,7 +107,7 @@ def generate(cell: cells.Cell, first: int, weights: Weights, draws):
       draws,
       *weights.readout,
       *jax.tree.leaves(weights.layers),
-      attributes={"cell": _names()[cell], "first": np.int32(first)},
+      attributes={"cell": _names()[cell], "first": first},
   )
 
 
@@ -148,5 +147,5 @@ def _call_of_cell(name, cell, results, *args, **options):
 
 def _call(name, results, *args, attributes=None, **options):
   halves = precision.halves(precision.current())
-  attributes = {"halves": np.int64(halves), **(attributes or {})}
+  attributes = {"halves": halves, **(attributes or {})}
   return kernels.call(name, results, *args, attributes=attributes, **options)
