@@ -33,6 +33,35 @@ INLINE void Copy(const Vec (&from)[M][N], Vec (&to)[M][N]) {
   }
 }
 
+// The first `columns` of each row of a tile, rows `row` apart in memory.
+template <int M, int N>
+INLINE void LoadSums(Vec (&sums)[M][N], const float* from, int64_t row,
+                     int64_t columns) {
+  const bool whole = columns >= N * kWidth;  // asked once, not M * N times
+  for (int m = 0; m < M; ++m) {
+    for (int n = 0; n < N; ++n) {
+      const float* at = from + m * row + n * kWidth;
+      sums[m][n] = whole ? Load(at) : Load(at, columns - n * kWidth);
+    }
+  }
+}
+
+template <int M, int N>
+INLINE void StoreSums(const Vec (&sums)[M][N], float* to, int64_t row,
+                      int64_t columns) {
+  if (columns >= N * kWidth) {
+    for (int m = 0; m < M; ++m) {
+      for (int n = 0; n < N; ++n) Store(to + m * row + n * kWidth, sums[m][n]);
+    }
+  } else {
+    for (int m = 0; m < M; ++m) {
+      for (int n = 0; n < N; ++n) {
+        Store(to + m * row + n * kWidth, sums[m][n], columns - n * kWidth);
+      }
+    }
+  }
+}
+
 // sums[m][n] += a[m, k] b[k, n] over all k. Rows of b are N vectors, `b_row`
 // apart.
 template <int M, int N>
@@ -197,21 +226,11 @@ void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
                                : a.From(at, k);
         Vec sums[M][N];
         float* out = c + at * c_row + first;
-        for (int m = 0; m < M; ++m) {
-          for (int n = 0; n < N; ++n) {
-            sums[m][n] = Load(out + m * c_row + n * kWidth,
-                              columns - first - n * kWidth);
-          }
-        }
+        LoadSums(sums, out, c_row, columns - first);
         const float* panel =
             as_is ? b + k * b_row + first : panels + first * part;
         Multiply(sums, own, panel, as_is ? b_row : kWide, part);
-        for (int m = 0; m < M; ++m) {
-          for (int n = 0; n < N; ++n) {
-            Store(out + m * c_row + n * kWidth, sums[m][n],
-                  columns - first - n * kWidth);
-          }
-        }
+        StoreSums(sums, out, c_row, columns - first);
       });
     }
   }
@@ -322,21 +341,17 @@ inline void Product(int64_t rows, int64_t columns, int64_t depth,
         Tiles<N>(
             std::min(kRowsAtOnce, rows - at), parts,
             [&]<int M>(int64_t, Vec(&sums)[M][N]) {
-              for (int v = 0; v < N; ++v) {
-                const int64_t now = first + v * kWidth;
-                const Vec start = bias ? Load(bias + now, columns - now)
-                                       : Vec{};
-                for (int m = 0; m < M; ++m) sums[m][v] = start;
+              Vec start[1][N] = {};
+              if (bias) LoadSums(start, bias + first, 0, columns - first);
+#pragma GCC unroll 16
+              for (int m = 0; m < M; ++m) {
+#pragma GCC unroll 8
+                for (int n = 0; n < N; ++n) sums[m][n] = start[0][n];
               }
             },
             [&]<int M>(int64_t from, Vec(&sums)[M][N]) {
-              for (int m = 0; m < M; ++m) {
-                for (int v = 0; v < N; ++v) {
-                  const int64_t now = first + v * kWidth;
-                  Store(c + (at + from + m) * c_row + now, sums[m][v],
-                        columns - now);
-                }
-              }
+              StoreSums(sums, c + (at + from) * c_row + first, c_row,
+                        columns - first);
             });
       }
     }
