@@ -410,5 +410,5 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
           network.apply(params, read(weights))
       ),
       invariant=signed,
-      at_once=8,
+      at_once=4,
   )
