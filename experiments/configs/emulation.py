@@ -127,8 +127,8 @@ TRAINING = {
         },
     },
 }  # fmt: skip
-# Products are most of its time, and in bfloat16 it learned as well; DWSNet did
-# worse, with one seed, and probing is hardly faster for it
-IN_BFLOAT16 = ("transformer",)
+# Products are most of their time, and in bfloat16 they learned as well; the
+# others are hardly faster for it
+IN_BFLOAT16 = ("transformer", "dws")
 # Its validation loss is flat in so few steps: no need to go on
 STEPS = {"constant": {"quickstart": {"steps": 500}}}
