@@ -40,8 +40,8 @@ ffi::Error WithBlocks(int64_t halves, int64_t heads, Array x, Dims z,
                       Dims result, ffi::RemainingArgs args, F each) {
   if (halves < 1 || halves > HalvesHere()) {
     return ffi::Error::InvalidArgument(
-        "a block's numbers have 1 to " + std::to_string(HalvesHere()) +
-        " halves on this machine, got " + std::to_string(halves));
+        "a block's numbers can't have " + std::to_string(halves) +
+        " halves on this machine, at most " + std::to_string(HalvesHere()));
   }
   if (args.size() != kBlockParams) {
     return ffi::Error::InvalidArgument(

@@ -155,12 +155,12 @@ inline bool HalvesServe(int halves, int64_t rows, int64_t columns,
          std::min({rows, columns, depth}) >= kTile;
 }
 
-// f.template operator()<H>()
+// f.template operator()<H>(), of halves that serve: at most HalvesHere().
 template <class F>
 void WithHalves(int halves, F f) {
   if (halves == 1) {
     f.template operator()<1>();
-  } else if constexpr (kMostHalves == 2) {
+  } else if constexpr (kMostHalves >= 2) {
     f.template operator()<2>();
   }
 }
@@ -178,7 +178,7 @@ void ProductOfHalves(Factor a, Factor b, float* c, int64_t c_row,
   // As much of a factor as stays in the second cache, and a depth of which two
   // columns of tiles stay in the first
   constexpr int64_t kMany = 256, kDeep = 256;
-  const TileRegisters registers;
+  [[maybe_unused]] const TileRegisters registers;
   alignas(64) float edge[4][kTile * kTile];
   float* start = of_bias.Get(RoundUp(b.count, kTile));
   std::fill_n(start, RoundUp(b.count, kTile), 0.0f);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "vector.h"
 
@@ -49,7 +50,7 @@ INLINE void ForTiles(F f) {
 // Most halves of a number with which products are faster than those of floats.
 constexpr int kMostHalves = 2;
 
-// The same, 0 if Linux does not let this process use tiles.
+// The same; 0, not those of vectors, if Linux refuses tiles to this process.
 inline int HalvesHere() {
   constexpr int kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
   static const bool granted = syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
@@ -130,7 +131,9 @@ INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
       if constexpr (C == 2) AddProductOfTiles<3, 5, 7>();
     }
   };
-  ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) { StartTile<T>(from(i, j)); });
+  ForTiles<R, C>([&]<int T>(int64_t i, int64_t j) {
+    StartTile<T>(from(i, j));
+  });
   // Each two neighbours share a factor, which stays in its registers
   for (int64_t k = 0; k < depth;
        ++k, a += H * kTileHalves, b += H * kTileHalves) {
@@ -148,13 +151,14 @@ INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
 
 #else
 
-// Twice as many products as of floats: three of them, for two halves, are slower
+// Products are twice as fast as those of floats: three, for two halves, no gain
 constexpr int kMostHalves = 1;
 
 inline int HalvesHere() { return kMostHalves; }
 
 struct TileRegisters {};
 
+// As with tiles, but that `meanwhile` comes first: vectors leave nothing idle.
 template <int R, int C, int H, class From, class To, class F>
 INLINE void MultiplyTiles(const uint16_t* a, int64_t a_block, const uint16_t* b,
                           int64_t b_block, int64_t depth, From from, To to,

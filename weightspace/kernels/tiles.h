@@ -1,8 +1,9 @@
 // Products of factors in tiles of halves, and what is made of them meanwhile.
 //
-// A product comes in blocks. While the tiles of one are multiplied, the numbers
-// of the one before are used: what they become is mostly a factor of the next
-// product, in tiles again, and never lies anywhere as floats.
+// A product comes in blocks. While the tiles of one are multiplied (AMX), or
+// before (vectors), the numbers of the one before are used: what they become is
+// mostly a factor of the next product, in tiles again, and never lies anywhere
+// as floats.
 
 #pragma once
 
