@@ -10,7 +10,8 @@ from weightspace.encoders import _block
 from weightspace.rnn import RNNSpec, make_rnn
 
 
-def _halves_serve(name):
+def halves_serve(name):
+  """Whether kernels have numbers in halves in products of that precision."""
   with precision.products(name):
     return kernels.serve_in_halves()
 
@@ -18,7 +19,7 @@ def _halves_serve(name):
 # How far norms of results and of gradients may be off; what the fewest
 # processors have comes first
 BOUNDS = {"tensorfloat32": (1e-3, 1e-3), "bfloat16": (1e-2, 0.07)}
-PRECISE = [name for name in BOUNDS if _halves_serve(name)]
+PRECISE = [name for name in BOUNDS if halves_serve(name)]
 needs_halves = pytest.mark.skipif(
     not PRECISE, reason="a processor without products of bfloat16"
 )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.test_block import halves_serve
 from weightspace import encoders, kernels, precision
 from weightspace.encoders import _field, dws
 from weightspace.rnn import RNNSpec, make_rnn
@@ -79,8 +80,7 @@ def test_each_precision_that_kernels_have_is_another():
   for name in PRECISIONS:
     y, *_ = compiled(_field.update, name, *args)
     found.add(np.asarray(y).tobytes())
-    with precision.products(name):
-      others += kernels.serve_in_halves(*args)
+    others += halves_serve(name)
   assert len(found) == 1 + others
 
 

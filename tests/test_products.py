@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.test_block import halves_serve
 from weightspace import kernels, precision, products
 from weightspace.encoders import _modules
 
@@ -86,16 +87,13 @@ def test_how_exact_products_are(sizes, turned):
       found = jax.jit(lambda x, y: products.dot_general(x, y, numbers))(x, y)
     return np.max(np.abs(found - exact) / terms)
 
-  def in_halves(name):
-    with precision.products(name):
-      return kernels.serve_in_halves(x, y)
-
   assert error("float32") < 2**-20
   assert error("tensorfloat32") < 2**-15
   more = error("tensorfloat32") > error("float32")
-  assert more == in_halves("tensorfloat32")
+  assert more == halves_serve("tensorfloat32")
   # Elsewhere XLA computes what it can
-  assert error("bfloat16", rounded if in_halves("bfloat16") else exact) < 2**-20
+  wanted = rounded if halves_serve("bfloat16") else exact
+  assert error("bfloat16", wanted) < 2**-20
 
 
 def _rounded(x):
