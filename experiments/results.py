@@ -112,14 +112,14 @@ class Study:
             for divergence, values in losses[name][part].items()
         }
         if BASELINE in losses and name != BASELINE:
-          divergence = config["emulation"]["divergence"]
+          divergence = config["emulation"]["score"]
           found[name].setdefault("gain", {})[part] = emulation.gain(
               losses[name][part][divergence],
               losses[BASELINE][part][divergence],
               row_tasks,
           )._asdict()
     (divergence, *_) = {
-        c["emulation"]["divergence"] for _, c in self.encoders.values()
+        c["emulation"]["score"] for _, c in self.encoders.values()
     }
     paper = PAPER.get(self.source.spec.family, {})
     return {

@@ -73,10 +73,21 @@ BY_NAME = {
 
 
 def load(name: str):
-  """The divergence of that name; ValueError names the nearest there is."""
-  if name not in BY_NAME:
-    raise ValueError(
-        f"no divergence {name!r}{nearest(name, BY_NAME)}; there are:"
-        f" {', '.join(BY_NAME)}"
-    )
-  return BY_NAME[name]
+  """The divergence of that name, or the sum of several, such as
+  "kl+total_variation".
+
+  Raises:
+    ValueError: there is none of that name; the nearest is named.
+  """
+  names = name.split("+")
+  for one in names:
+    if one not in BY_NAME:
+      raise ValueError(
+          f"no divergence {one!r}{nearest(one, BY_NAME)}; there are:"
+          f" {', '.join(BY_NAME)}, and sums of them, joined by '+'"
+      )
+  if len(names) == 1:
+    return BY_NAME[name]
+  return lambda original, emulation: sum(
+      BY_NAME[one](original, emulation) for one in names
+  )

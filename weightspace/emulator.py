@@ -1,8 +1,9 @@
-"""The emulator: told a code once, it must speak like the network behind it.
+"""The emulator: given a code, it predicts the outputs of the network behind it.
 
 A recurrent network that reads what the network under study read; a linear
-projection of the code is added to the embedding of the first input only
-(section 4.1), so the code has to hold all that is worth knowing.
+projection of the code is added to the embedding of its inputs: of the first
+one only (section 4.1), or of all. Given the code at every step, it learns to
+count in a third of the steps.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from weightspace.rnn import RNNSpec, make_rnn, read_directly
 from weightspace.types import Linear
 
 
+CONDITIONING = ("first", "every")
+
+
 @dataclass(frozen=True)
 class Config:
   """Sizes; the defaults are the paper's.
@@ -25,11 +29,21 @@ class Config:
     cell: a module in `weightspace.cells`.
     hidden: units of each layer.
     layers: how many.
+    conditioning: the steps at which it is given the code: "first", the
+      paper's, or "every".
   """
 
   cell: str = "lstm"
   hidden: int = 256
   layers: int = 2
+  conditioning: str = "first"
+
+  def __post_init__(self):
+    if self.conditioning not in CONDITIONING:
+      raise ValueError(
+          f"conditioning must be one of {', '.join(CONDITIONING)}, got"
+          f" {self.conditioning!r}"
+      )
 
 
 class Emulator(NamedTuple):
@@ -74,8 +88,10 @@ def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
     }
 
   def apply(params, codes, inputs):
-    told = jnp.zeros((*inputs.shape[:-1], code)).at[0].set(codes)
-    xs = jnp.concatenate([inputs, told], axis=-1)
+    given = jnp.broadcast_to(codes, (*inputs.shape[:-1], code))
+    if config.conditioning == "first":
+      given = given.at[1:].set(0.0)
+    xs = jnp.concatenate([inputs, given], axis=-1)
     embedding = jnp.concatenate([params["embedding"], params["code"]]).T
     layers = read_directly(
         params["rnn"].layers, Linear(embedding, jnp.zeros(config.hidden))
@@ -88,9 +104,11 @@ def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
 
   def step(params, codes, state, x):
     first, state = state
-    told = jnp.where(first, codes @ params["code"], 0.0)
+    given = codes @ params["code"]
+    if config.conditioning == "first":
+      given = jnp.where(first, given, 0.0)
     state, logits = rnn.step(
-        params["rnn"], state, x @ params["embedding"] + told
+        params["rnn"], state, x @ params["embedding"] + given
     )
     return (jnp.bool_(False), state), jax.nn.log_softmax(logits)
 

@@ -66,4 +66,4 @@ def changed(
   )
   losses = emulation.row_losses(bench, found, "validation")
   cells = emulation.cells(bench, losses, bench.split.validation, runs)
-  return runs, cells[config["emulation"]["divergence"]]
+  return runs, cells[config["emulation"]["score"]]

@@ -35,7 +35,7 @@ def run(bench: Bench, name: str, progress: Progress) -> dict[str, Any]:
   return {
       "runs": runs,
       "emulation": {bench.name: {
-          "divergence": config["emulation"]["divergence"],
+          "divergence": config["emulation"]["score"],
           **({"paper": {name: list(paper)}} if paper else {}),
           "encoders": {name: {"validation": cells(
               bench, losses, bench.split.validation, runs

@@ -1,8 +1,8 @@
 """The Encoder contract: the weights of one network -> a short code.
 
 Each public module here exports a frozen dataclass `Config` and
-`make(config, rnn, kind) -> Encoder`. Mechanistic encoders look at the weights;
-functionalist ones run the network and look at its answers.
+`make(config, rnn, inputs) -> Encoder`. Mechanistic encoders look at the
+weights; functionalist ones run the network and look at its answers.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,11 +14,26 @@ from weightspace import plugins
 from weightspace.rnn import RNN
 
 
-class Transcript(NamedTuple):
-  """An interrogation: what was asked and what the network answered."""
+class Inputs(NamedTuple):
+  """What networks read; a `weightspace.tasks.TaskSpec` says the same.
 
-  probes: jax.Array  # [L, M, I] soft tokens or bounded reals
-  answers: jax.Array  # [L, M, V] the network's outputs: logits
+  Attributes:
+    kind: "token" or "real".
+    first: the token that sequences begin with which a network generates; None
+      where networks do not generate.
+    length: steps of a sequence, T; 0 where it is not known.
+  """
+
+  kind: str
+  first: int | None = None
+  length: int = 0
+
+
+class Transcript(NamedTuple):
+  """What a network read and what it answered."""
+
+  probes: jax.Array  # [L, M, I] tokens, soft or one-hot, or bounded reals
+  answers: jax.Array  # [L, M, V] logits, up to a constant at each step
 
 
 class Encoder(NamedTuple):
@@ -26,12 +41,16 @@ class Encoder(NamedTuple):
 
   Attributes:
     init: (key) -> params.
-    apply: (params, weights) -> code [Z] float32 of length 1.
+    apply: (params, weights, key=None) -> code [Z] float32 of length 1. In
+      training a key is given, new at each step; an encoder that draws nothing
+      ignores it. Without one the code is the same each time.
     invariant: a claim that tests check: the symmetry group of the weights
       leaves the code as it is. Where False, training augments with
       `symmetry.augment`.
     transcript: (params, weights) -> `Transcript`; None for encoders that do
-      not interrogate.
+      not run the network.
+    start_from: (params, examples [n, T, I]) -> params whose probes are real
+      input sequences; None for encoders that start without.
     at_once: how many networks are best encoded at a time on a core in
       training, so that what is computed of them stays in its cache; what is
       needed for the gradient is then computed again. None for all.
@@ -43,12 +62,13 @@ class Encoder(NamedTuple):
   apply: Callable
   invariant: bool
   transcript: Callable | None = None
+  start_from: Callable | None = None
   at_once: int | None = None
   apply_batch: Callable | None = None
 
 
 def make(
-    name: str, fields: Mapping[str, Any], rnn: RNN, kind: str
+    name: str, fields: Mapping[str, Any], rnn: RNN, inputs: Any
 ) -> Encoder:
   """The encoder of that name, configured by plain values.
 
@@ -56,16 +76,17 @@ def make(
     name: of a module in this package.
     fields: of its `Config`.
     rnn: the shape of the networks to encode.
-    kind: what the networks read, "token" or "real".
+    inputs: what the networks read: an `Inputs`, or a `TaskSpec`.
 
   Raises:
     ValueError: no such encoder or no such field, with the nearest name.
   """
-  if kind not in ("token", "real"):
-    raise ValueError(f"kind must be 'token' or 'real', got {kind!r}")
+  inputs = Inputs(inputs.kind, inputs.first, inputs.length)
+  if inputs.kind not in ("token", "real"):
+    raise ValueError(f"kind must be 'token' or 'real', got {inputs.kind!r}")
   module = plugins.load(__name__, name)
   config = plugins.configure(module.Config, fields, f"encoder {name!r}")
-  return module.make(config, rnn, kind)
+  return module.make(config, rnn, inputs)
 
 
 def names() -> tuple[str, ...]:

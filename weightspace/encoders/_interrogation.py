@@ -1,10 +1,22 @@
-"""The interrogation loop: ask, listen, and in the end write down a code.
+"""The interrogation loop: probe a network, read its answers, write a code.
 
 At each of L steps a decoder turns something into M probe inputs, one for each
 of M parallel sequences; the network under study reads them and answers; a
-recurrent core reads the answers. The code is a projection of the core's last
-output. The network is only ever *run*, so whatever leaves its outputs as they
-are, leaves the code as it is.
+recurrent core reads the answers. The network is only ever *run*, so whatever
+leaves its outputs as they are leaves the code as it is.
+
+What probes start as, before anything is learned (`start`):
+
+  learned   whatever an untrained decoder makes: the paper's
+  inputs    real inputs of the zoo's training networks
+  samples   the network's own samples: Gumbel noise and the log-probabilities
+            of its last answer are added to what probes are decoded from
+
+What the code is read from (`reads`, several joined by "+"):
+
+  state     the core's last output: the paper's
+  answers   all answers, by an MLP
+  sums      sums over time of probes and answers, the sequences as a set
 """
 
 import functools
@@ -15,12 +27,23 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from weightspace.encoders import Encoder, Transcript, _deferred, _modules
+from weightspace.encoders import (
+    Encoder,
+    Inputs,
+    Transcript,
+    _deferred,
+    _modules,
+    _sums,
+)
 from weightspace.keys import derive
 from weightspace.rnn import RNN, read_directly
 from weightspace.types import Linear
 
-CORES = ("residual", "gated")
+STARTS = ("learned", "inputs", "samples")
+TOKENS = ("soft", "hard")
+READS = ("state", "answers", "sums")
+_LOGIT = 4.0  # of a real token that a probe starts as
+_EDGE = 0.02  # real inputs nearer to the limits of probes start so far away
 
 
 @dataclass(frozen=True)
@@ -34,21 +57,15 @@ class Config:
     layers: of the core.
     decoder: units of the hidden layer that probes are decoded with.
     code: size of the code, Z.
-    probe_scale: on the decoder's outputs before they are squashed; large
-      values make for hard tokens.
-    probe_limit: what soft tokens are decoded from is bounded by it, smoothly;
-      0 does not. Unbounded, a high learning rate makes a decoder ask for one
-      token for ever, and no gradient tells it that others would be better.
-    echo: how much of the network's last answer is added to what soft tokens
-      are decoded from. 0 is the paper's. With 1 or more, an untrained
-      interrogator lets the network go on by itself, on strings like those it
-      was trained on, and learns where to interfere.
-    core: what a layer of the core does to what it read, x. "residual", the
-      paper's, adds its output h to it, so that x may grow; "gated" moves x
-      towards h, x + g (h - x) with learned gates g, so that it stays bounded.
-    tame_gradient: whether the gradient with respect to the state of the
-      interrogation may not grow on its way back from one step to the one
-      before; it is scaled down to the norm that it had.
+    start: what probes start as, see the module.
+    tokens: "soft" (a softmax, the paper's) or "hard": the likeliest token, with
+      the gradient of the softmax (straight-through).
+    reads: what the code is read from, see the module.
+    reader: units of the MLPs that read answers and sums.
+    probe_scale: on the decoder's outputs before they are squashed.
+    probe_limit: the decoder's outputs are bounded by it, smoothly; 0 does not.
+      Unbounded, a high learning rate makes a decoder ask for one token for
+      ever, and no gradient tells it that others would be better.
     low: smallest value of a real probe.
     high: largest value of a real probe. The two should cover what networks
       were trained to read: of normalised pixels some are negative and some
@@ -61,30 +78,36 @@ class Config:
   layers: int = 2
   decoder: int = 128
   code: int = 16
+  start: str = "learned"
+  tokens: str = "soft"
+  reads: str = "state"
+  reader: int = 128
   probe_scale: float = 1.0
   probe_limit: float = 0.0
-  echo: float = 0.0
-  core: str = "residual"
-  tame_gradient: bool = False
   low: float = -3.0
   high: float = 3.0
 
   def __post_init__(self):
     _modules.check_sizes(
-        self, "parallel", "length", "hidden", "layers", "decoder", "code"
-    )
-    if self.core not in CORES:
-      raise ValueError(
-          f"core must be one of {', '.join(CORES)}, got {self.core!r}"
-      )
+        self, "parallel", "length", "hidden", "layers", "decoder", "code",
+        "reader",
+    )  # fmt: skip
+    _modules.check_choice("start", self.start, STARTS)
+    _modules.check_choice("tokens", self.tokens, TOKENS)
+    for name in self.reads.split("+"):
+      _modules.check_choice("reads", name, READS)
     if self.low >= self.high:
       raise ValueError(f"low={self.low} must be below high={self.high}")
+    if self.probe_scale <= 0:
+      raise ValueError(
+          f"probe_scale must be positive, got {self.probe_scale}"
+      )
 
 
 def make(
     config: Config,
     rnn: RNN,
-    kind: str,
+    inputs: Inputs,
     init_source: Callable,
     source: Callable,
 ) -> Encoder:
@@ -93,55 +116,93 @@ def make(
   Args:
     config: sizes.
     rnn: the shape of the networks under study.
-    kind: what they read: "token" (probes are soft tokens, on the simplex) or
-      "real" (probes lie in [low, high]).
+    inputs: what they read. Probes are soft or hard tokens, or lie in
+      [low, high].
     init_source: (key) -> params of `source`, any pytree.
     source: (params, output of the core [hidden], t) -> what the probes of
       step t are decoded from.
+
+  Raises:
+    ValueError: probes start as samples of networks that generate nothing.
   """
-  m, inputs, outputs = config.parallel, rnn.spec.inputs, rnn.spec.outputs
-  if config.echo and (kind != "token" or inputs != outputs):
-    raise ValueError(
-        f"echo={config.echo} needs networks that answer with the tokens they"
-        f" read; these read {inputs} ({kind}) and answer {outputs}: set echo=0"
-    )
-  decoder = _modules.MLP((config.decoder, m * inputs))
+  m, size, outputs = config.parallel, rnn.spec.inputs, rnn.spec.outputs
+  reads = config.reads.split("+")
+  if config.start == "samples":
+    _sums.check_generates(rnn, inputs, "start='samples'")
+  decoder = _modules.MLP((config.decoder, m * size))
   # The layers of `decoder`, one by one
-  hidden, last = nn.Dense(config.decoder), nn.Dense(m * inputs)
-  listener = nn.Dense(config.hidden)
-  writer = nn.Dense(config.code)
-  gates = nn.Dense(config.layers * config.hidden)
+  hidden, last = nn.Dense(config.decoder), nn.Dense(m * size)
+  embed = nn.Dense(config.hidden)
+  readers = {
+      "state": nn.Dense(config.code),
+      "answers": _modules.MLP((config.reader, config.code)),
+      "sums": _sums.Reader(config.reader, config.code),
+  }
 
   def init(key):
-    blank = jnp.zeros(config.hidden)
+    heard = jnp.zeros(config.hidden)
     first = init_source(derive(key, "source"))
-    gated = config.core == "gated"
-    return {
+    params = {
         "source": first,
         "decoder": decoder.init(
-            derive(key, "decoder"), source(first, blank, jnp.int32(0))
+            derive(key, "decoder"), source(first, heard, jnp.int32(0))
         ),
-        "listener": listener.init(
-            derive(key, "listener"), jnp.zeros(m * outputs)
-        ),
+        "embed": embed.init(derive(key, "embed"), jnp.zeros(m * outputs)),
         "core": _modules.init_core(
             derive(key, "core"), config.hidden, config.layers
         ),
-        "writer": writer.init(derive(key, "writer"), blank),
-        **({"gates": gates.init(derive(key, "gates"), blank)} if gated else {}),
     }
+    if config.start != "learned":  # at first, nothing is added to the start
+      kernels = params["decoder"]["params"]["Dense_1"]
+      params["decoder"]["params"]["Dense_1"] = jax.tree.map(
+          jnp.zeros_like, kernels
+      )
+    if config.start == "inputs":
+      params["start"] = jax.random.normal(
+          derive(key, "start"), (config.length, m, size)
+      )
+    transcript = Transcript(
+        jnp.zeros((config.length, m, size)),
+        jnp.zeros((config.length, m, outputs)),
+    )
+    for name in reads:
+      params[f"read_{name}"] = readers[name].init(
+          derive(key, f"read {name}"), _evidence(name, heard, transcript)
+      )
+    return params
+
+  def start_from(params, examples):
+    """Probes that start as `examples`, [n, T, I], at least M of them."""
+    n, steps, _ = examples.shape
+    if n < m:
+      raise ValueError(
+          f"start='inputs' needs as many real sequences as parallel={m}, got"
+          f" {n}"
+      )
+    time = jnp.minimum(jnp.arange(config.length), steps - 1)
+    examples = jnp.swapaxes(examples[:m, time], 0, 1)
+    if inputs.kind == "token":
+      logits = _LOGIT * examples
+    else:
+      share = (examples - config.low) / (config.high - config.low)
+      share = jnp.clip(share, _EDGE, 1 - _EDGE)
+      logits = jnp.log(share) - jnp.log1p(-share)
+    return params | {"start": logits / config.probe_scale}
 
   def squash(x):
     x = config.probe_scale * x
-    if kind == "token":
-      return jax.nn.softmax(x)
-    return config.low + (config.high - config.low) * jax.nn.sigmoid(x)
+    if inputs.kind == "real":
+      return config.low + (config.high - config.low) * jax.nn.sigmoid(x)
+    soft = jax.nn.softmax(x)
+    if config.tokens == "soft":
+      return soft
+    hard = jax.nn.one_hot(jnp.argmax(x, axis=-1), size)
+    return soft + jax.lax.stop_gradient(hard - soft)
 
   maps = {
       "hidden": lambda p, x: hidden.apply(_layer(p["decoder"], 0), x),
       "asked": lambda p, x: last.apply(_layer(p["decoder"], 1), x),
-      "said": lambda p, x: listener.apply(p["listener"], x),
-      "opened": lambda p, x: gates.apply(p["gates"], x),
+      "embedded": lambda p, x: embed.apply(p["embed"], x),
       **{
           name: lambda p, x, of_core=of_core: of_core(p["core"], x)
           for name, of_core in _modules.core_maps(config.layers).items()
@@ -149,77 +210,79 @@ def make(
   }
 
   def step(affine, rest, carry, t):
-    first, weights = rest
-    core, heard, subject, answer = carry
+    first, start, noise, weights = rest
+    core, heard, state, answer = carry
     decoded = nn.relu(affine("hidden", source(first, heard, t)))
-    asked = affine("asked", decoded).reshape(m, inputs)
+    asked = affine("asked", decoded).reshape(m, size)
     if config.probe_limit:
       asked = config.probe_limit * jnp.tanh(asked / config.probe_limit)
-    if config.echo:
-      asked = asked + config.echo * answer
+    if config.start == "inputs":
+      asked = asked + start[t]
+    if config.start == "samples":
+      asked = asked + jax.nn.log_softmax(answer) + noise[t]
     probe = squash(asked)
-    subject, answer = rnn.step(weights, subject, probe)
+    if config.start == "samples":
+      probe = jnp.where(t == 0, jax.nn.one_hot(inputs.first, size), probe)
+    state, answer = rnn.step(weights, state, probe)
     read = answer.reshape(m * outputs)
-    said = affine("said", read)
-    opened = None
-    if config.core == "gated":
-      opened = jax.nn.sigmoid(affine("opened", said))
-      opened = opened.reshape(config.layers, config.hidden)
-    core, heard = _modules.core_step(affine, core, read, said, opened)
-    return (core, heard, subject, answer), Transcript(probe, answer)
+    core, heard = _modules.core_step(
+        affine, core, read, affine("embedded", read)
+    )
+    return (core, heard, state, answer), Transcript(probe, answer)
 
-  def interrogate(params, weights):
-    start = (
+  def interrogate(params, weights, key=None):
+    carry = (
         _modules.core_state(config.hidden, config.layers),
         jnp.zeros(config.hidden),
         rnn.initial_state((m,)),
         jnp.zeros((m, outputs)),
     )
-    kernel, bias = (params["listener"]["params"][k] for k in ("kernel", "bias"))
-    core = read_directly(params["core"], Linear(kernel.T, bias))
-    read = {**params, "core": core}, (params["source"], weights)
-    times = jnp.arange(config.length)
-    if config.tame_gradient:
-      tamed = _tamed(_deferred.directly(step, maps))
-      walk = functools.partial(tamed, read)
-      (_, heard, *_), transcript = jax.lax.scan(walk, start, times)
-    else:
-      (_, heard, *_), transcript = _deferred.scan(
-          step, maps, *read, start, times
+    noise = ()
+    if config.start == "samples":
+      noise = jax.random.gumbel(
+          _sums.sampling_key(key), (config.length, m, size)
       )
-    code = _modules.unit(writer.apply(params["writer"], heard))
-    return code, transcript
+    kernel, bias = (params["embed"]["params"][k] for k in ("kernel", "bias"))
+    core = read_directly(params["core"], Linear(kernel.T, bias))
+    rest = (
+        params["source"],
+        jnp.asarray(params["start"]) if "start" in params else (),
+        jax.lax.stop_gradient(noise),
+        weights,
+    )
+    (_, heard, *_), transcript = _deferred.scan(
+        step, maps, {**params, "core": core}, rest, carry,
+        jnp.arange(config.length),
+    )  # fmt: skip
+    code = sum(
+        readers[name].apply(
+            params[f"read_{name}"], _evidence(name, heard, transcript)
+        )
+        for name in reads
+    )
+    return _modules.unit(code), transcript
 
+  _evidence = functools.partial(_evidence_of, inputs.kind)
   return Encoder(
       init=init,
-      apply=lambda params, weights: interrogate(params, weights)[0],
+      apply=lambda params, weights, key=None: interrogate(
+          params, weights, key
+      )[0],
       invariant=True,
       transcript=lambda params, weights: interrogate(params, weights)[1],
+      start_from=start_from if config.start == "inputs" else None,
   )
+
+
+def _evidence_of(kind, name, heard, transcript):
+  """What the reader of that name reads."""
+  if name == "state":
+    return heard
+  if name == "answers":
+    return jax.nn.softmax(transcript.answers).ravel()
+  return _sums.features(kind, transcript)
 
 
 def _layer(mlp, place):
   """Params of one layer of a `_modules.MLP`."""
   return {"params": mlp["params"][f"Dense_{place}"]}
-
-
-def _tamed(step):
-  """`step`, whose gradient with respect to the carry does not grow."""
-
-  def forward(arguments, carry, t):
-    out, vjp = jax.vjp(lambda *a: step(*a, t), arguments, carry)
-    return out, vjp
-
-  def backward(vjp, gradients):
-    of_arguments, before = vjp(gradients)
-    limit, norm = _norm(gradients[0]), _norm(before)
-    scale = limit / jnp.maximum(jnp.maximum(norm, limit), 1e-30)
-    return of_arguments, jax.tree.map(lambda g: scale * g, before), None
-
-  tamed = jax.custom_vjp(step)
-  tamed.defvjp(forward, backward)
-  return tamed
-
-
-def _norm(tree):
-  return jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree)))

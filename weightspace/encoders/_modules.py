@@ -42,6 +42,14 @@ def check_sizes(config, *names: str) -> None:
       raise ValueError(f"{name} must be at least 1, got {value}")
 
 
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+  """ValueError where a value is none of those that are known."""
+  if value not in known:
+    raise ValueError(
+        f"{name} must be one of {', '.join(known)}, got {value!r}"
+    )
+
+
 def unit(x: jax.Array) -> jax.Array:
   """`x` scaled to length 1 along its last axis; differentiable at 0."""
   return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
@@ -87,9 +95,8 @@ def core_step(
     state,
     read: jax.Array,
     x: jax.Array,
-    opened: jax.Array | None,
 ):
-  """One step of a stack of LSTMs with residual or gated connections.
+  """One step of a stack of LSTMs with residual connections.
 
   Args:
     affine: (name, v) -> `core_maps(layers)[name](core, v)`, with the weights
@@ -97,8 +104,6 @@ def core_step(
     state: from `core_state` or the step before.
     read: `[I]`, what the first layer reads.
     x: `[hidden]`, the same embedded.
-    opened: `[layers, hidden]`, how far each layer moves x towards its output;
-      None adds the output to x.
 
   Returns:
     The new state and the output `[hidden]`: x after all layers.
@@ -108,6 +113,5 @@ def core_step(
   for i, s in enumerate(state):
     u, v = affine(f"x{i}", x if i else read), affine(f"h{i}", cell.output(s))
     new.append(cell.step(s, u, v))
-    h = cell.output(new[-1])
-    x = x + h if opened is None else x + opened[i] * (h - x)
+    x = x + cell.output(new[-1])
   return tuple(new), x

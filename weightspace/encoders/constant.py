@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import jax
 
-from weightspace.encoders import Encoder
+from weightspace.encoders import Encoder, Inputs
 from weightspace.rnn import RNN
 
 
@@ -19,11 +19,11 @@ class Config:
   code: int = 16
 
 
-def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """An encoder without parameters."""
-  del rnn, kind
+  del rnn, inputs
   return Encoder(
       init=lambda key: {},
-      apply=lambda params, weights: jax.nn.one_hot(0, config.code),
+      apply=lambda params, weights, key=None: jax.nn.one_hot(0, config.code),
       invariant=True,
   )

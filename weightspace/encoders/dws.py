@@ -44,7 +44,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace import cells
-from weightspace.encoders import Encoder, _field, _modules
+from weightspace.encoders import Encoder, Inputs, _field, _modules
 from weightspace.rnn import GATE, RNN
 
 BASES = ("paper", "maximal")
@@ -393,9 +393,9 @@ class _Network(nn.Module):
     return mlp(jnp.concatenate(scalars))
 
 
-def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """Fields, equivariant layers, means, MLP."""
-  del kind  # the weights are read, the network is never run
+  del inputs  # the weights are read, the network is never run
   network = _Network(config)
   signed = config.symmetry == "signed"
 
@@ -406,7 +406,7 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
       init=lambda key: network.init(
           key, read(rnn.unflatten(jnp.zeros(rnn.size)))
       ),
-      apply=lambda params, weights: _modules.unit(
+      apply=lambda params, weights, key=None: _modules.unit(
           network.apply(params, read(weights))
       ),
       invariant=signed,

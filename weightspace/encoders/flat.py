@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from weightspace.encoders import Encoder, _modules
+from weightspace.encoders import Encoder, Inputs, _modules
 from weightspace.rnn import RNN
 
 
@@ -30,13 +30,13 @@ class Config:
     _modules.check_sizes(self, "hidden", "layers", "code")
 
 
-def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """An MLP of the vector that `rnn.flatten` makes."""
-  del kind  # the weights are read, the network is never run
+  del inputs  # the weights are read, the network is never run
   mlp = _modules.MLP((config.hidden,) * config.layers + (config.code,))
   return Encoder(
       init=lambda key: mlp.init(key, jnp.zeros(rnn.size)),
-      apply=lambda params, weights: _modules.unit(
+      apply=lambda params, weights, key=None: _modules.unit(
           mlp.apply(params, rnn.flatten(weights))
       ),
       invariant=False,

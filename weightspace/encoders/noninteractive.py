@@ -7,34 +7,32 @@
 import jax
 import jax.numpy as jnp
 
-from weightspace.encoders import Encoder, _interrogation
+from weightspace.encoders import Encoder, Inputs, _interrogation
 from weightspace.rnn import RNN
 
 Config = _interrogation.Config
 
 
-def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """An interrogation whose probes are decoded from learned codes.
 
   One code for each step, of the size of what interactive probing decodes
   from, the core's output; so the two differ in nothing else.
 
   Raises:
-    ValueError: `echo` is not 0, which makes probes depend on answers.
+    ValueError: probes start as samples, which depend on answers.
   """
-  if config.echo:
+  if config.start == "samples":
     raise ValueError(
-        f"echo={config.echo} makes probes depend on answers: that is encoder"
-        " 'interactive'"
+        "start='samples' makes probes depend on answers: that is encoder"
+        " 'interactive', or 'listening' where nothing is asked"
     )
-
-  def init_source(key):
-    return jax.random.normal(key, (config.length, config.hidden))
-
   return _interrogation.make(
       config,
       rnn,
-      kind,
-      init_source=init_source,
+      inputs,
+      init_source=lambda key: jax.random.normal(
+          key, (config.length, config.hidden)
+      ),
       source=lambda codes, heard, t: jnp.asarray(codes)[t],
   )

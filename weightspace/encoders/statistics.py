@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace.encoders import Encoder, _modules, _sorting
+from weightspace.encoders import Encoder, Inputs, _modules, _sorting
 from weightspace.rnn import GATE, RNN, tree_map_axes
 from weightspace.types import Weights
 
@@ -99,16 +99,17 @@ def _quantile(ordered, length, q):
   return (1 - share) * ordered[:, low] + share * ordered[:, high]
 
 
-def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """Features, then an MLP."""
-  del kind  # the weights are read, the network is never run
+  del inputs  # the weights are read, the network is never run
   mlp = _modules.MLP((config.hidden,) * config.layers + (config.code,))
 
   def init(key):
     blank = rnn.unflatten(jnp.zeros(rnn.size))
     return mlp.init(key, features(rnn, blank, config.symmetry))
 
-  def apply(params, weights):
+  def apply(params, weights, key=None):
+    del key
     x = features(rnn, weights, config.symmetry)
     return _modules.unit(mlp.apply(params, x))
 

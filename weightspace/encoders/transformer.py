@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from weightspace.encoders import Encoder, _block, _modules
+from weightspace.encoders import Encoder, Inputs, _block, _modules
 from weightspace.rnn import RNN
 from weightspace.types import Weights
 
@@ -95,9 +95,9 @@ class _Transformer(nn.Module):
     return _modules.Dense(config.code)(nn.LayerNorm()(tokens[..., 0, :]))
 
 
-def make(config: Config, rnn: RNN, kind: str) -> Encoder:
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """Tokens, attention, code."""
-  del kind  # the weights are read, the network is never run
+  del inputs  # the weights are read, the network is never run
   transformer = _Transformer(config)
 
   def init(key):
@@ -105,7 +105,7 @@ def make(config: Config, rnn: RNN, kind: str) -> Encoder:
 
   return Encoder(
       init=init,
-      apply=lambda params, weights: _modules.unit(
+      apply=lambda params, weights, key=None: _modules.unit(
           transformer.apply(params, rows(weights))
       ),
       invariant=False,

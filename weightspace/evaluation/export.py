@@ -52,7 +52,7 @@ def export(
       pretrained,
       config,
       {"validation": split.validation, "ood": split.ood},
-      names=(trained.divergence,),
+      names=(trained.score,),
   )
   ensembles_found = ensembles.train(
       all_codes,
@@ -83,10 +83,10 @@ def export(
               "steps": trained.steps,
               "best_step": pretrained.step,
           },
-          "divergence": trained.divergence,
+          "divergence": trained.score,
           "emulation": {
               part: bootstrap.mean(
-                  found[trained.divergence],
+                  found[trained.score],
                   columns["task"][getattr(split, part)],
                   resamples=settings.resamples,
               )._asdict()

@@ -235,7 +235,7 @@ def _params(fields, zoo, tasks, arrays):
       require(type(value) is kind, where, value, kind.__name__)
   rnn = make_rnn(zoo.rnns[0])
   try:
-    found = encoders.make(name, fields, rnn, tasks.kind)
+    found = encoders.make(name, fields, rnn, tasks)
     template = jax.eval_shape(found.init, jax.random.key(0))
     blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
     (code,) = jax.eval_shape(found.apply, template, blank).shape

@@ -186,7 +186,7 @@ class PretrainedEncoder:
       )
     fields = dict(self.config["encoder"])
     name = fields.pop("name")
-    found = encoders.make(name, fields, make_rnn(shape), self.tasks.kind)
+    found = encoders.make(name, fields, make_rnn(shape), self.tasks)
     if shape not in known and found.transcript is None:
       raise ValueError(
           f"encoder {name!r} reads weights, and only those of networks of the"

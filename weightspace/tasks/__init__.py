@@ -30,6 +30,8 @@ class TaskSpec:
     symbols: how to print tokens, one string each; empty for real inputs.
     classes: smallest and largest value of each task number where tasks are
       integers, else None.
+    first: the token that a generated sequence begins with, of networks that
+      are trained to predict the next token of what they read; else None.
   """
 
   inputs: int
@@ -40,6 +42,7 @@ class TaskSpec:
   metric_names: tuple[str, ...]
   symbols: tuple[str, ...] = ()
   classes: tuple[int, int] | None = None
+  first: int | None = None
 
 
 class Batch(NamedTuple):

@@ -241,6 +241,7 @@ def make(config: Config) -> TaskFamily:
           metric_names=("accuracy", "accuracy_counts", "loss"),
           symbols=(*LETTERS, "BOS", "EOS"),
           classes=(config.shift_min, config.shift_max),
+          first=BOS,
       ),
       sample_task=sample_task,
       sample_batch=sample_batch,

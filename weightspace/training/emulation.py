@@ -35,7 +35,11 @@ class Config:
   """How encoder and emulator are trained; the defaults are the paper's.
 
   Attributes:
-    divergence: a name in `weightspace.divergences`.
+    divergence: what training minimises: a name in `weightspace.divergences`,
+      or several joined by "+". Total variation, the paper's, has hardly a
+      gradient where an emulator is surely wrong, and needs many times the
+      steps of "kl+total_variation".
+    score: what validation measures and selects by, a name.
     steps: of gradient descent.
     batch: networks a step.
     sequences: rollouts of each network a step.
@@ -53,6 +57,7 @@ class Config:
   """
 
   divergence: str = "total_variation"
+  score: str = "total_variation"
   steps: int = 100_000
   batch: int = 64
   sequences: int = 1
@@ -67,6 +72,7 @@ class Config:
 
   def __post_init__(self):
     divergences.load(self.divergence)
+    divergences.load(self.score)
     encoding.check_augment(self.augment)
     precision.check(self.matmul_precision)
 
@@ -102,7 +108,7 @@ def make_model(
     ValueError: an encoder whose params depend on the shape of networks, where
       there are several.
   """
-  made = encoding.make_encoders(rnns, family.spec.kind, config["encoder"])
+  made = encoding.make_encoders(rnns, family.spec, config["encoder"])
   speaker = emulator.make(
       plugins.configure(emulator.Config, config["emulator"], "emulator"),
       code=encoding.code_size(rnns[0], made[0]),
@@ -255,7 +261,7 @@ def make_measure(
     config: how it is trained; the first `validation_sequences` of each row
       are measured on.
     mesh: where rows are spread over its axis.
-    names: of the divergences to measure; by default the one of the config.
+    names: of the divergences to measure; by default the score of the config.
     members: whether params have a leading axis [M]; without a mesh.
 
   Returns:
@@ -264,7 +270,7 @@ def make_measure(
     rows, one shape after the other. All calls share one compilation for each
     shape, whatever the number of rows.
   """
-  names = names or (config.divergence,)
+  names = names or (config.score,)
   devices = mesh.size if mesh is not None else 1
   at_once = devices * max(1, config.batch // devices)
 

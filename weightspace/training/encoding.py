@@ -8,13 +8,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import encoders, kernels, symmetry
+from weightspace import encoders, kernels, symmetry, zoo
 from weightspace.encoders import Encoder
+from weightspace.keys import derive
 from weightspace.rnn import RNN
-from weightspace.types import Params
+from weightspace.tasks import TaskFamily, TaskSpec
+from weightspace.types import Key, Params
 
+_EXAMPLES = 256  # real sequences that probes may start as
 AUGMENT = ("permutation", "signed", "none")
 
 
@@ -32,13 +36,13 @@ def check_augment(augment: str) -> None:
 
 
 def make_encoders(
-    rnns: Sequence[RNN], kind: str, config: Mapping[str, Any]
+    rnns: Sequence[RNN], spec: TaskSpec, config: Mapping[str, Any]
 ) -> tuple[Encoder, ...]:
   """An encoder of each shape of networks, all of the same params.
 
   Args:
     rnns: the shapes of the networks to encode.
-    kind: what they read, "token" or "real".
+    spec: of their tasks.
     config: the encoder's "name" and fields.
 
   Raises:
@@ -48,7 +52,7 @@ def make_encoders(
   rnn, *others = rnns
   fields = dict(config)
   name = fields.pop("name")
-  encoder, *rest = (encoders.make(name, fields, rnn, kind) for rnn in rnns)
+  encoder, *rest = (encoders.make(name, fields, rnn, spec) for rnn in rnns)
   params = jax.eval_shape(encoder.init, jax.random.key(0))
   for other, its_rnn in zip(rest, others):
     if jax.eval_shape(other.init, jax.random.key(0)) != params:
@@ -65,6 +69,41 @@ def code_size(rnn: RNN, encoder: Encoder) -> int:
   blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
   params = jax.eval_shape(encoder.init, jax.random.key(0))
   return jax.eval_shape(encoder.apply, params, blank).shape[-1]
+
+
+def start_from_inputs(
+    encoder: Encoder,
+    params: Params,
+    source: zoo.Zoo,
+    family: TaskFamily,
+    rows: np.ndarray,
+    key: Key,
+) -> Params:
+  """Params of an encoder whose probes start as real inputs, if it has such.
+
+  Args:
+    encoder: whose `start_from` says how.
+    params: of the encoder.
+    source: the zoo.
+    family: of its tasks.
+    rows: to train on; what their most trained snapshots have read in their
+      rollouts is drawn from.
+    key: of the draw.
+  """
+  if encoder.start_from is None:
+    return params
+  steps = source.columns["step"][rows]
+  rows = rows[steps == steps.max()]
+  chosen = jax.random.choice(key, rows, (_EXAMPLES,))
+  which = jax.random.randint(
+      derive(key, "rollouts"), (_EXAMPLES, 1), 0, source.spec.rollouts
+  )
+  chosen, which = jax.device_get((chosen, which))
+  sequences = source.rollouts(chosen, which).sequences
+  examples = jax.vmap(family.encode, out_axes=1)(
+      source.columns["task"][chosen], sequences
+  )  # [T, n, 1, I]
+  return encoder.start_from(params, jnp.swapaxes(examples[:, :, 0], 0, 1))
 
 
 def meet(params: Params, mesh: Mesh | None) -> Params:
@@ -107,7 +146,8 @@ def make_encode_batch(
     return symmetry.augment(key, rnn, weights, signed=augment == "signed")
 
   def encode(params, key, vector):
-    return encoder.apply(params, augmented(key, vector))
+    weights = augmented(key, vector)
+    return encoder.apply(params, weights, derive(key, "encoder"))
 
   def encode_batch(params, keys, vectors):
     if encoder.apply_batch and kernels.serve_in_halves(params, vectors):

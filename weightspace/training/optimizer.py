@@ -21,6 +21,7 @@ class OptimizerConfig:
     warmup_steps: the learning rate rises linearly from 0 over so many steps.
     decay_steps: the step by which it has fallen to 0 along a cosine, warm-up
       included; 0 keeps it constant.
+    emulator_ratio: learning rate of the emulator over that of the encoder.
   """
 
   learning_rate: float = 1e-4
@@ -28,6 +29,13 @@ class OptimizerConfig:
   clip: float = 0.1
   warmup_steps: int = 0
   decay_steps: int = 0
+  emulator_ratio: float = 1.0
+
+  def __post_init__(self):
+    if self.emulator_ratio <= 0:
+      raise ValueError(
+          f"emulator_ratio must be positive, got {self.emulator_ratio}"
+      )
 
 
 class ScaledState(NamedTuple):
@@ -42,7 +50,10 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   """AdamW with a schedule, after `clip_by_module`."""
   clip = clip_by_module(config.clip) if config.clip else optax.identity()
   adamw = optax.adamw(_schedule(config), weight_decay=config.weight_decay)
-  return _with_standard_promotion(optax.chain(clip, adamw))
+  ratio = optax.identity()
+  if config.emulator_ratio != 1:
+    ratio = scale_module("emulator", config.emulator_ratio)
+  return _with_standard_promotion(optax.chain(clip, adamw, ratio))
 
 
 @functools.lru_cache(maxsize=64)
@@ -87,6 +98,27 @@ def clip_by_module(max_norm: float) -> optax.GradientTransformation:
           f" {type(updates).__name__}"
       )
     return {name: clip(tree) for name, tree in updates.items()}, state
+
+  return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
+
+
+def scale_module(name: str, ratio: float) -> optax.GradientTransformation:
+  """Multiplies the updates of one module, as a learning rate of its own does.
+
+  Args:
+    name: of the module, a top-level entry of the params.
+    ratio: of its learning rate to that of the others.
+  """
+
+  def update(updates, state, params=None):
+    del params
+    if name not in updates:
+      raise ValueError(
+          f"there is no module {name!r} whose learning rate could differ, only"
+          f" {', '.join(updates)}"
+      )
+    scaled = jax.tree.map(lambda u: u * ratio, updates[name])
+    return {**updates, name: scaled}, state
 
   return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
 

@@ -11,7 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from weightspace import plugins, tasks, zoo
-from weightspace.training import emulation
+from weightspace.keys import derive
+from weightspace.training import emulation, encoding
 from weightspace.training.optimizer import OptimizerConfig
 from weightspace.types import Key, Params
 from weightspace.zoo import loader, splits
@@ -23,7 +24,8 @@ class Setup(NamedTuple):
   Attributes:
     source: the zoo.
     model: encoder and emulator.
-    init: (key) -> params, compiled.
+    init: (key) -> params; probes that start as real inputs are those of
+      training networks.
     rows: of the zoo, those to train on.
     loss: what `fit` differentiates.
     validate: (params) -> {"loss"}; [M] where params have such an axis.
@@ -68,13 +70,28 @@ def make_setup(
   )
 
   def validate(params):
-    rows = measure(params, validation)[settings.divergence]
+    rows = measure(params, validation)[settings.score]
     return {"loss": np.mean(rows, axis=-1)}
+
+  draw = jax.jit(model.init)
+
+  def init(key):
+    params = draw(key)
+    return params | {
+        "encoder": encoding.start_from_inputs(
+            model.encoders[0],
+            params["encoder"],
+            source,
+            family,
+            split.train,
+            derive(key, "examples"),
+        )
+    }
 
   return Setup(
       source,
       model,
-      jax.jit(model.init),
+      init,
       split.train,
       emulation.make_loss(model, family, settings, mesh),
       validate,

@@ -30,6 +30,7 @@ from weightspace import (
     tasks,
     zoo,
 )
+from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, encoding, workdir
@@ -113,6 +114,7 @@ class _Shape(NamedTuple):
 class _Program(NamedTuple):
   """Functions that are compiled once for all rows and seeds."""
 
+  encoder: Encoder  # of the first shape
   init: Callable  # (key) -> params
   loss: Callable  # see `fit`
   measure: Callable  # (params, _Shape, places [n], shape) -> outputs, losses
@@ -187,12 +189,25 @@ def train(
     found = {name: float(np.mean(each)) for name, each in losses.items()}
     return {"loss": sum(found.values()), **found}
 
+  def init(key):
+    params = program.init(key)
+    return params | {
+        "encoder": encoding.start_from_inputs(
+            program.encoder,
+            params["encoder"],
+            source,
+            family,
+            rows["train"],
+            derive(key, "examples"),
+        )
+    }
+
   key = jax.random.key(settings.seed)
   with _files(source, config, rows, folder) as (checkpoints, metrics):
     result = fit(
         program.loss,
         optimizer,
-        program.init(derive(key, "init")),
+        init(derive(key, "init")),
         data,
         key=derive(key, "fit"),
         steps=settings.steps,
@@ -238,7 +253,7 @@ def _program(
     mesh: where the batch is spread.
   """
   rnns = tuple(make_rnn(spec) for spec in specs)
-  made = encoding.make_encoders(rnns, scope.tasks.kind, json.loads(encoder))
+  made = encoding.make_encoders(rnns, scope.tasks, json.loads(encoder))
   encode_batches = [
       encoding.make_encode_batch(rnn, of_shape, config.augment, mesh)
       for rnn, of_shape in zip(rnns, made)
@@ -317,7 +332,7 @@ def _program(
       f = parallel.row_by_row(f, mesh)
     return f((params, data), places)
 
-  return _Program(init, loss, measure)
+  return _Program(made[0], init, loss, measure)
 
 
 def _measure(program, source, batch, mesh, params, data, rows):

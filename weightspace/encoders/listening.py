@@ -1,0 +1,77 @@
+"""Listening: the network samples sequences by itself, and nothing is asked.
+
+    python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
+        --config=experiments/configs/emulation.py:listening
+
+Not in the paper. Draws are new at every step of training and fixed outside of
+it, so that the reader of the sequences can learn no draw by heart. The
+sequences are read as a set, by sums over time. No gradient passes through the
+network, which makes this the cheapest encoder that runs it. It takes networks
+that generate what they read.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from weightspace.encoders import Encoder, Inputs, Transcript, _modules, _sums
+from weightspace.rnn import RNN
+
+
+@dataclass(frozen=True)
+class Config:
+  """Sizes.
+
+  Attributes:
+    strings: sequences sampled from a network in training, M.
+    eval_strings: outside of training, where more of them make codes steadier.
+    length: steps of each, L; 0 for the length of the zoo's sequences.
+    hidden: units of each hidden layer of what reads them.
+    code: size of the code, Z.
+  """
+
+  strings: int = 8
+  eval_strings: int = 32
+  length: int = 0
+  hidden: int = 128
+  code: int = 16
+
+  def __post_init__(self):
+    _modules.check_sizes(self, "strings", "eval_strings", "hidden", "code")
+    if self.length < 0:
+      raise ValueError(f"length must not be negative, got {self.length}")
+
+
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
+  """Samples, sums over time, a set of them, a code.
+
+  Raises:
+    ValueError: the networks generate nothing, or no length is known.
+  """
+  _sums.check_generates(rnn, inputs, "encoder 'listening'")
+  length = config.length or inputs.length
+  if not length:
+    raise ValueError("length=0, and the family of tasks names none either")
+  reader = _sums.Reader(config.hidden, config.code)
+
+  def sample(weights, key):
+    strings = config.eval_strings if key is None else config.strings
+    return _sums.sample(rnn, inputs, weights, key, strings, length)
+
+  def init(key):
+    size, outputs = rnn.spec.inputs, rnn.spec.outputs
+    blank = Transcript(
+        jnp.zeros((length, 1, size)), jnp.zeros((length, 1, outputs))
+    )
+    return reader.init(key, _sums.features("token", blank))
+
+  def apply(params, weights, key=None):
+    heard = _sums.features("token", sample(weights, key))
+    return _modules.unit(reader.apply(params, heard))
+
+  return Encoder(
+      init=init,
+      apply=apply,
+      invariant=True,
+      transcript=lambda params, weights: sample(weights, None),
+  )
