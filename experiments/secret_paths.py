@@ -233,7 +233,7 @@ def learn(
       arm.encoder, fields, found.rnn, found.family.spec.kind
   )
   head = heads.make(
-      heads.Config(hidden=config.units, layers=1),
+      heads.Config("mlp", hidden=config.units, layers=1),
       properties.load("task"),
       properties.Scope(found.family.spec, (config.tune_steps,)),
       config.code,

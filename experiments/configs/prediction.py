@@ -24,12 +24,13 @@ def get_config(family: str = "formal_language") -> ConfigDict:
     )
   config = ConfigDict()
   config.properties = PROPERTIES[family]
+  config.forms = ("mlp", "linear", "ordinal")  # validation chooses
   config.steps = 2000  # of gradient descent
   config.batch = 256  # codes a step
   config.learning_rate = 1e-3  # AdamW's, falling to 0 along a cosine
   config.weight_decay = 0.01  # AdamW's
-  config.hidden = 128  # units of each hidden layer of a head
-  config.layers = 2  # hidden layers; 0 is a linear head
+  config.hidden = 128  # units of each hidden layer of an MLP
+  config.layers = 2  # hidden layers of an MLP
   config.validate_every = 100  # steps; validation selects the step
   config.resamples = 300  # of the bootstrap of each metric
   config.seed = 0

@@ -74,7 +74,7 @@ def get_config(size: str = "small") -> ConfigDict:
   config.remedies = ConfigDict()  # of interactive probing's unsteadiness
   config.remedies.encoder = "interactive"
   # Names in experiments.reproduction.remedies
-  config.remedies.names = ("hard probes", "gated core", "tamed gradient")
+  config.remedies.names = ("hard probes", "own samples", "own samples, sums read")
   config.remedies.families = (LANGUAGES,)
   config.remedies.steps = _each(1200, 400)  # as emulation
   config.remedies.seeds = 3

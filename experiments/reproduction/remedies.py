@@ -12,9 +12,9 @@ from experiments.reproduction.bench import Bench
 from weightspace.training.progress import Progress
 
 REMEDIES = {
-    "hard probes": {"probe_scale": 4.0},
-    "gated core": {"core": "gated"},
-    "tamed gradient": {"tame_gradient": True},
+    "hard probes": {"tokens": "hard"},
+    "own samples": {"start": "samples"},
+    "own samples, sums read": {"start": "samples", "reads": "state+sums"},
 }
 
 

@@ -343,10 +343,10 @@ def _remedies(make, family):
   return {
       name: {
           "encoder": "interactive",
-          "fields": {"core": "gated"},
+          "fields": {"start": "samples"},
           "validation": make.cell(0.11, family, "remedies", "interactive"),
       }
-      for name in ("gated core", "hard probes")
+      for name in ("own samples", "hard probes")
   }
 
 

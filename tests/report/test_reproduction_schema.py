@@ -54,7 +54,7 @@ def test_good_results_pass(results, interrogations):
         ("codes", FAMILY, "rows"),
         ("codes", FAMILY, "pictures", "dws", "explained"),
         ("ablations", FAMILY, "interactive", "length", 1, "setting"),
-        ("remedies", FAMILY, "gated core", "validation"),
+        ("remedies", FAMILY, "own samples", "validation"),
         ("labels", FAMILY, "properties", "task", "arms"),
         ("invariance", FAMILY, "dws", "signed", "distance"),
         ("neighbours", FAMILY, "dws", "precision", 0, "k"),

@@ -22,7 +22,7 @@ def config():
       "encoders": ("interactive",), "parallel": (), "length": (2,),
       "steps": {FAMILY: 2},
   })  # fmt: skip
-  found.remedies.names = ("gated core",)
+  found.remedies.names = ("own samples",)
   found.few_labels.update({
       "networks": (1, 2), "pretrained": ("interactive",),
       "scratch": ("interactive",), "steps": 2,

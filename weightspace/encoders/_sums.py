@@ -18,9 +18,10 @@ from weightspace.types import Key, Weights
 def features(kind: str, transcript: Transcript) -> jax.Array:
   """Sums over time of each sequence.
 
-  With x the probe and p the answer's probabilities at a step: x, p, each pair
-  x_i p_j, and x_i p_j (1 - p_j), which is 0 where the network is sure. Of real
-  probes, p and p (1 - p) alone, and p of the last step.
+  With x the probe and p the answer's probabilities at a step: x, p and all
+  pairs x_i p_j; and, to tell how sure the network is, all x_i p_j (1 - p_j),
+  x_i log max p and x_i times the entropy of p. Of real probes, p and
+  p (1 - p) alone, and p of the last step.
 
   Args:
     kind: of the probes, "token" or "real".
@@ -29,7 +30,8 @@ def features(kind: str, transcript: Transcript) -> jax.Array:
   Returns:
     `[M, F]`, divided by the square root of L.
   """
-  probes, p = transcript.probes, jax.nn.softmax(transcript.answers)
+  probes, log_p = transcript.probes, jax.nn.log_softmax(transcript.answers)
+  p = jnp.exp(log_p)
   doubt = p * (1 - p)
   length, parallel, _ = p.shape
   if kind == "real":
@@ -40,6 +42,8 @@ def features(kind: str, transcript: Transcript) -> jax.Array:
         jnp.sum(p, axis=0),
         jnp.einsum("tmi,tmv->miv", probes, p).reshape(parallel, -1),
         jnp.einsum("tmi,tmv->miv", probes, doubt).reshape(parallel, -1),
+        jnp.einsum("tmi,tm->mi", probes, jnp.max(log_p, axis=-1)),
+        -jnp.einsum("tmi,tmv,tmv->mi", probes, p, log_p),
     ]
   return jnp.concatenate(found, axis=-1) * jnp.float32(length) ** -0.5
 

@@ -1,11 +1,12 @@
 """Heads of a property that differ by chance alone, and how sure they are."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import numpy as np
 
-from weightspace import heads, properties
+from weightspace import properties
 from weightspace.evaluation import bootstrap, prediction
 from weightspace.pretrained import Ensemble
 from weightspace.training.progress import Progress
@@ -26,7 +27,8 @@ def train(
   Each head begins elsewhere and sees its own bootstrap of the training tasks,
   drawn with replacement; no validation or OOD task is among them. Validation
   tasks select its step, and say how much wider than the heads' spread their
-  errors are. The ensemble is then measured on these and, once, on the test:
+  errors are. Their form is the one that validation prefers of a head that saw
+  all training tasks. The ensemble is then measured on these and, once, on the test:
   the half of the OOD tasks that `prediction` tests on.
 
   Args:
@@ -50,9 +52,15 @@ def train(
   total = members * len(config.properties)
   with progress.stage("train heads", total=total, unit="heads") as stage:
     for name in config.properties:
+      choose = prediction.make_trainer(name, scope, codes.shape[-1], config)
+      form = choose(
+          codes, columns, rows.train, rows.validation, config.seed
+      ).form
       train_head = prediction.make_trainer(
-          name, scope, codes.shape[-1], config
-      )
+          name, scope, codes.shape[-1], dataclasses.replace(
+              config, forms=(form,)
+          ),
+      )  # fmt: skip
       trained = []
       for member in range(members):
         seed = config.seed + member
@@ -86,7 +94,7 @@ def _measured(name, trained, codes, columns, rows, scope, config):
   targets = property_.target(columns, scope)
   ensemble = Ensemble(
       name,
-      heads.Config(config.hidden, config.layers),
+      config.head(trained[0].form),
       jax.tree.map(lambda *a: np.stack(a), *(t.params for t in trained)),
       np.stack([t.centre for t in trained]),
       np.stack([t.scale for t in trained]),
@@ -94,7 +102,7 @@ def _measured(name, trained, codes, columns, rows, scope, config):
   )
   outputs = ensemble.outputs(scope, codes)
   mean, spread = outputs.mean(axis=0), outputs.std(axis=0, ddof=1)
-  if property_.kind == "regression":
+  if property_.kind != "classification":
     error = (mean - targets)[rows.validation]
     widening = np.sqrt(
         np.mean(error**2, axis=0)
@@ -125,7 +133,7 @@ def _sureness(
     kind, mean, spread, targets, tasks, resamples
 ) -> dict[str, Any]:
   """How far what heads say of their uncertainty can be relied on."""
-  if kind == "regression":
+  if kind != "classification":
     within = np.abs(mean - targets) <= 2 * spread
     return {
         "within_2_spreads": bootstrap.mean(

@@ -1,55 +1,23 @@
 """Properties from frozen codes: heads, selection on validation, one test."""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from weightspace import heads, properties
+from weightspace import properties
 from weightspace.evaluation import bootstrap
-from weightspace.keys import derive
-from weightspace.training.fit import fit
-from weightspace.training.optimizer import OptimizerConfig, make_optimizer
+from weightspace.evaluation.fitting import Config, Trained, make_trainer
 from weightspace.training.progress import Progress
-from weightspace.types import Params
 from weightspace.zoo import splits
 
 PROTOCOLS = ("strict", "paper")
 PARTS = ("validation", "test")
-
-
-@dataclass(frozen=True)
-class Config:
-  """How heads are trained on frozen codes.
-
-  Attributes:
-    properties: names of modules in `weightspace.properties`.
-    steps: of gradient descent.
-    batch: codes a step.
-    learning_rate: AdamW's, falling to 0 along a cosine.
-    weight_decay: AdamW's.
-    hidden: units of each hidden layer of a head.
-    layers: how many.
-    validate_every: steps between two validations, which select the step.
-    resamples: of the bootstrap of each metric.
-    seed: of initialisation, batches, and which half of the OOD tasks is the
-      test.
-  """
-
-  properties: tuple[str, ...] = ("task", "accuracy")
-  steps: int = 2000
-  batch: int = 256
-  learning_rate: float = 1e-3
-  weight_decay: float = 0.01
-  hidden: int = 128
-  layers: int = 2
-  validate_every: int = 100
-  resamples: int = 300
-  seed: int = 0
+__all__ = [
+    "PARTS", "PROTOCOLS", "Config", "Rows", "Trained", "estimates",
+    "make_rows", "make_trainer", "measure", "measure_by_step", "predict",
+    "train_heads", "train_rows",
+]  # fmt: skip
 
 
 class Rows(NamedTuple):
@@ -99,9 +67,10 @@ def predict(
     name: whose codes these are, for `progress`.
 
   Returns:
-    {property: {protocol: {"step", "validation": metrics, "test": metrics,
-    "predictions": outputs on the test rows, nested lists}}}; each metric is
-    {"value", "low", "high"}, a 95 % interval over tasks.
+    {property: {protocol: {"form" of the head, "step", "validation": metrics,
+    "test": metrics, "by_step": {step: {"validation", "test"}}, "predictions":
+    outputs on the test rows, nested lists}}}; each metric is {"value", "low",
+    "high"}, a 95 % interval over tasks.
   """
   trained = train_heads(
       codes, columns, rows, scope, config, progress=progress, name=name
@@ -109,8 +78,17 @@ def predict(
   return {
       property_name: {
           protocol: {
+              "form": head.form,
               "step": head.step,
               **measure(
+                  property_name,
+                  [head.outputs],
+                  columns,
+                  rows,
+                  scope,
+                  resamples=config.resamples,
+              ),
+              "by_step": measure_by_step(
                   property_name,
                   [head.outputs],
                   columns,
@@ -148,7 +126,7 @@ def train_heads(
     protocols: Sequence[str] = PROTOCOLS,
     progress: Progress,
     name: str = "codes",
-) -> dict[str, dict[str, "Trained"]]:
+) -> dict[str, dict[str, Trained]]:
   """Trains a head for each property and protocol; measures nothing.
 
   Validation rows select the step; the targets of test rows are not read.
@@ -167,8 +145,10 @@ def train_heads(
     {property: {protocol: the head and its outputs}}.
   """
   found: dict[str, dict[str, Trained]] = {}
-  total = len(config.properties) * len(protocols) * config.steps
-  with progress.stage(f"predict from {name}", total=total) as stage:
+  total = len(config.properties) * len(protocols)
+  with progress.stage(
+      f"predict from {name}", total=total, unit="heads"
+  ) as stage:
     for property_name in config.properties:
       train = make_trainer(property_name, scope, codes.shape[-1], config)
       found[property_name] = {}
@@ -180,7 +160,7 @@ def train_heads(
             rows.validation,
             config.seed,
         )
-        stage.advance(config.steps)
+        stage.advance()
   return found
 
 
@@ -235,126 +215,34 @@ def measure(
   return found
 
 
-class Trained(NamedTuple):
-  """A head, trained.
+def measure_by_step(
+    property_name: str,
+    outputs: Sequence[np.ndarray],
+    columns: Mapping[str, np.ndarray],
+    rows: Rows,
+    scope: properties.Scope,
+    *,
+    parts: Sequence[str] = PARTS,
+    resamples: int = 300,
+) -> dict[str, dict[str, Any]]:
+  """As `measure`, of the snapshots of each step apart.
 
-  Attributes:
-    params: of the head, those of the best validation score.
-    step: of that score.
-    score: the mean loss on validation, of targets that are standardised if
-      they are numbers; infinite where there was no validation.
-    outputs: [R, *shape of the property] of all rows, in the targets' units.
-    centre: [n], added to what the head of a regression puts out, which
-    scale: [n], multiplies before. Empty for classifications.
-  """
-
-  params: Params
-  step: int
-  score: float
-  outputs: np.ndarray
-  centre: np.ndarray
-  scale: np.ndarray
-
-
-class _Data(NamedTuple):
-  codes: jax.Array  # [R, Z] of all rows of the zoo
-  targets: jax.Array  # [R, n]
-  train: jax.Array  # [R] rows to train on, the first `count` of these
-  count: jax.Array  # [] int32
-
-
-@functools.lru_cache(maxsize=64)
-def make_trainer(
-    property_name: str, scope: properties.Scope, code: int, config: Config
-) -> Callable[..., Trained]:
-  """What trains heads of a property; compiled once for all codes and seeds.
-
-  Args:
-    property_name: a module in `weightspace.properties`.
-    scope: of the zoo.
-    code: size of a code, Z.
-    config: how to train.
+  An untrained network does nothing, so that no code could tell its task: final
+  snapshots say what codes are worth.
 
   Returns:
-    (codes [R, Z] of all rows, columns of the zoo, rows to train on, at most R,
-    rows to validate on, seed) -> `Trained`. Without rows to validate on, the
-    last params are kept.
+    {step, as a string: {part: {metric: {"value", "low", "high"}}}}, of the
+    steps that have rows in all parts.
   """
-  property_ = properties.load(property_name)
-  head = heads.make(
-      heads.Config(config.hidden, config.layers), property_, scope, code
-  )
-  optimizer = make_optimizer(
-      OptimizerConfig(
-          learning_rate=config.learning_rate,
-          weight_decay=config.weight_decay,
-          clip=1.0,
-          decay_steps=config.steps,
-      )
-  )
-  apply = jax.jit(lambda params, codes: head.apply(params["head"], codes))
-
-  def loss(params, key, step, data):
-    picked = jax.random.randint(
-        derive(key, "rows"), (config.batch,), 0, data.count
-    )
-    picked = data.train[picked]
-    outputs = head.apply(params["head"], data.codes[picked])
-    return jnp.mean(head.loss(outputs, data.targets[picked])), {}
-
-  @jax.jit
-  def row_losses(params, codes, targets):
-    return head.loss(head.apply(params["head"], codes), targets)
-
-  def train(codes, columns, rows, validation, seed):
-    targets = property_.target(columns, scope)
-    centre, scale = _scaling(targets[rows], property_.kind)
-    if property_.kind == "regression":
-      targets = (targets - centre) / scale
-    data = _Data(
-        jnp.asarray(codes),
-        jnp.asarray(targets),
-        jnp.asarray(np.resize(rows, len(codes)).astype(np.int32)),
-        jnp.int32(len(rows)),
-    )
-
-    def validate(params):
-      losses = np.asarray(row_losses(params, data.codes, data.targets))
-      return {"loss": np.mean(losses[validation])}
-
-    key = jax.random.key(seed)
-    result = fit(
-        loss,
-        optimizer,
-        {"head": head.init(derive(key, "init"))},
-        data,
-        key=derive(key, "fit"),
-        steps=config.steps,
-        chunk=config.validate_every,
-        validate=validate if len(validation) else None,
-        validate_every=config.validate_every,
-    )
-    best = result.state.best_params
-    outputs = np.asarray(apply(best, data.codes))
-    if property_.kind == "regression":
-      outputs = outputs * scale + centre
-    return Trained(
-        jax.device_get(best["head"]),
-        int(result.state.best_step),
-        float(result.state.best_score),
-        outputs,
-        centre,
-        scale,
-    )
-
-  return train
-
-
-def _scaling(targets, kind):
-  """What regressions are centred and scaled by."""
-  if kind == "classification":
-    return np.zeros(0, np.float32), np.zeros(0, np.float32)
-  return targets.mean(axis=0), targets.std(axis=0) + np.float32(1e-6)
+  found = {}
+  for step in scope.steps:
+    of_step = Rows(*(r[columns["step"][r] == step] for r in rows))
+    if all(len(getattr(of_step, part)) for part in parts):
+      found[str(step)] = measure(
+          property_name, outputs, columns, of_step, scope, parts=parts,
+          resamples=resamples,
+      )  # fmt: skip
+  return found
 
 
 def estimates(

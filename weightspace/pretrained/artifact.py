@@ -33,7 +33,7 @@ from weightspace.rnn import make_rnn
 from weightspace.tasks import TaskSpec
 from weightspace.zoo import ZooSpec, files
 
-VERSION = 1
+VERSION = 2
 JSON, TENSORS, CARD = "encoder.json", "tensors.safetensors", "README.md"
 _MOST_JSON = 4_000_000  # bytes
 _FIELDS = (
@@ -41,7 +41,7 @@ _FIELDS = (
     "tensors", "checksum",
 )  # fmt: skip
 _HEAD_FIELDS = (
-    "property", "hidden", "layers", "members", "metrics",
+    "property", "form", "hidden", "layers", "members", "metrics",
 )  # fmt: skip
 
 
@@ -91,6 +91,7 @@ def _describe(encoder):
     arrays |= _checks.prefixed(prefix, scaling)
     described.append({
         "property": e.property,
+        "form": e.config.form,
         "hidden": e.config.hidden,
         "layers": e.config.layers,
         "members": e.members,
@@ -252,7 +253,11 @@ def _ensemble(document, scope, code, arrays):
   name = document["property"]
   require(type(name) is str, "heads.property", name, "a string")
   property_ = properties.load(name)
+  form = document["form"]
+  known = form in heads.FORMS and heads.fits(form, property_)
+  require(known, "heads.form", form, "a form of heads of that property")
   config = heads.Config(
+      form,
       require_integer("heads.hidden", document["hidden"], 1, arrays.largest),
       require_integer("heads.layers", document["layers"], 0, arrays.deepest),
   )
@@ -266,8 +271,8 @@ def _ensemble(document, scope, code, arrays):
       lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype),
       jax.eval_shape(head.init, jax.random.key(0)),
   )
-  regression = property_.kind == "regression"
-  n = property_.shape(scope) if regression else (0,)
+  numbers = property_.kind != "classification"
+  n = property_.shape(scope) if numbers else (0,)
   return Ensemble(
       name,
       config,

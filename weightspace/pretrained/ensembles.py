@@ -78,7 +78,9 @@ class Ensemble(NamedTuple):
     found = jax.vmap(head.apply, (0, None))(self.params, codes)
     if property_.kind == "classification":
       return np.asarray(jax.nn.softmax(found))
-    return np.asarray(found) * self.scale[:, None] + self.centre[:, None]
+    return heads.in_units(
+        property_, np.asarray(found), self.centre[:, None], self.scale[:, None]
+    )
 
   def predict(self, scope: properties.Scope, code: jax.Array) -> Prediction:
     """What the heads say of one network's code [Z]."""

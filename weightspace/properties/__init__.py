@@ -21,7 +21,8 @@ class Property(NamedTuple):
   """Something a zoo knows about its rows.
 
   Attributes:
-    kind: "regression" or "classification" (possibly several at once).
+    kind: "regression", "proportion" (of numbers in [0, 1], such as shares
+      that were counted) or "classification" (possibly several at once).
     shape: (Scope) -> shape of what a head puts out for one network: (n,) for
       n numbers, (n, C) for n classifications into C classes (logits).
       ValueError where the zoo's networks have no such property.
@@ -30,7 +31,9 @@ class Property(NamedTuple):
     metrics: (outputs [R, *shape], targets [R, n]), numpy -> dict of floats.
     headline: the metric to show where there is room for one.
     labels: (Scope) -> what each of the n is, strings, and what each class
-      stands for, integers (empty for a regression); see `labels`.
+      stands for, integers (empty for numbers); see `labels`.
+    ordered: whether classes are ordered, so that the ones next to each other
+      are alike.
   """
 
   kind: str
@@ -39,6 +42,7 @@ class Property(NamedTuple):
   metrics: Callable
   headline: str
   labels: Callable | None = None
+  ordered: bool = False
 
 
 def load(name: str) -> Property:

@@ -9,7 +9,7 @@ def _target(columns, scope):
 
 
 PROPERTY = Property(
-    kind="regression",
+    kind="proportion",
     shape=lambda scope: (1,),
     target=_target,
     metrics=_regression.metrics,

@@ -24,4 +24,5 @@ PROPERTY = Property(
     metrics=_metrics,
     headline="accuracy",
     labels=lambda scope: (("step",), scope.steps),
+    ordered=True,
 )

@@ -47,4 +47,5 @@ PROPERTY = Property(
     metrics=_metrics,
     headline="per_count_accuracy",
     labels=_labels,
+    ordered=True,
 )

@@ -228,9 +228,11 @@ def train(
       parallel.fetch(result.state.best_params),
       int(result.state.best_step),
       result.history,
-      {name: o * scaling[name][1] + scaling[name][0] if name in scaling else o
-       for name, o in outputs.items()},
-  )  # fmt: skip
+      {
+          name: heads.in_units(properties.load(name), o, *scaling[name])
+          for name, o in outputs.items()
+      },
+  )
 
 
 @functools.lru_cache(maxsize=16)
@@ -259,7 +261,7 @@ def _program(
       for rnn, of_shape in zip(rnns, made)
   ]
   code = encoding.code_size(rnns[0], made[0])
-  sizes = heads.Config(config.hidden, config.layers)
+  sizes = heads.Config("mlp", config.hidden, config.layers)
   of_property = {
       name: heads.make(sizes, properties.load(name), scope, code)
       for name in config.properties
@@ -382,7 +384,7 @@ def _checked(source, rows, part):
 
 
 def _targets(source, settings, scope, rows):
-  """Targets [R, n] of each property; each regression's (mean, std)."""
+  """Targets [R, n] of each property; its (mean, std)."""
   targets, scaling = {}, {}
   for name in settings.properties:
     property_ = properties.load(name)
@@ -394,6 +396,7 @@ def _targets(source, settings, scope, rows):
             f"property {name!r} is not known of all {part} rows: leave those"
             " out whose column is not finite"
         )
+    scaling[name] = np.float32(0), np.float32(1)
     if property_.kind == "regression":
       known = target[rows["train"]]
       scaling[name] = known.mean(axis=0), known.std(axis=0) + np.float32(1e-6)
