@@ -25,7 +25,7 @@ def main() -> None:
   """Encodes all rows, trains and tests heads, measures emulation."""
   import json
 
-  from experiments import results
+  from experiments import headline, results
   from weightspace import zoo
   from weightspace.training import pretrain, workdir
   from weightspace.training.progress import Progress
@@ -40,7 +40,7 @@ def main() -> None:
   study = results.Study(source, {name: (pretrained, trained_with)}, config)
   found = study.results(progress=Progress())
   results.write(folder / "results.json", found)
-  print(json.dumps(results.summary(found), indent=2))
+  print(json.dumps(headline.summary(found), indent=2))
 
 
 if __name__ == "__main__":

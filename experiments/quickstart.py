@@ -23,7 +23,7 @@ _SIZE = flags.DEFINE_enum(
 
 NOTE = (
     "This is a small study: one-layer networks of 16 units trained for 500"
-    " steps, and encoders trained for 1200 steps of 64 networks. The"
+    " steps, and encoders trained for 1500 steps of 64 networks. The"
     " paper's zoo has 1000 two-layer networks of 32 units, trained for 20,000"
     " steps with nine snapshots each, and its encoders see 6.4 million"
     " networks in 100,000 steps with cores and emulators of 256 units. It"
@@ -121,14 +121,15 @@ def run(folder, size: str, seed: int, progress):
 
 def main() -> None:
   """Runs it and prints the headline numbers."""
-  from experiments import results
+  from experiments import headline
   from weightspace.training.progress import Progress
 
   found, index = run(_WORKDIR.value, _SIZE.value, _SEED.value, Progress())
-  for name, numbers in results.summary(found).items():
+  for name, numbers in headline.summary(found).items():
     print(name)
     for title, value in numbers.items():
       print(f"  {title}: {value}")
+  print(f"headline: {found['headline']}")
   print(f"{sum(found['seconds'].values()):.0f} s in all. Open {index}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments import headline
 from weightspace import plugins, properties, tasks, zoo
 from weightspace.evaluation import bootstrap, emulation, prediction
 from weightspace.evaluation import codes as codes_lib
@@ -22,27 +23,10 @@ from weightspace.training.progress import Progress
 from weightspace.zoo import files, splits
 
 BASELINE = "constant"
-# Validation emulation loss (total variation) of the paper's table, by family:
-# mean over 15 seeds and 95 % interval
-PAPER = {
-    "formal_language": {
-        "statistics": (0.051, 0.050, 0.053),
-        "flat": (0.045, 0.045, 0.046),
-        "transformer": (0.043, 0.042, 0.044),
-        "dws": (0.046, 0.046, 0.046),
-        "noninteractive": (0.023, 0.019, 0.029),
-        "interactive": (0.015, 0.008, 0.022),
-    },
-    "tiled_mnist": {
-        "statistics": (0.039, 0.038, 0.039),
-        "flat": (0.024, 0.024, 0.024),
-        "transformer": (0.067, 0.067, 0.067),
-        "dws": (0.024, 0.023, 0.025),
-        "noninteractive": (0.017, 0.016, 0.017),
-        "interactive": (0.017, 0.017, 0.018),
-    },
-}
-SHOWN_ROWS = 1500  # of the pictures of codes
+PAPER = json.loads((Path(__file__).parent / "paper.json").read_text())[
+    "emulation"
+]
+SHOWN_ROWS = 1500  # final snapshots in the pictures of codes
 
 
 class Study:
@@ -81,7 +65,7 @@ class Study:
 
   def results(self, *, progress: Progress) -> dict[str, Any]:
     """All of it, as JSON values."""
-    return {
+    found = {
         "commit": commit(),
         "software": software(),
         **describe_zoo(self.source, self.split),
@@ -90,6 +74,7 @@ class Study:
         **self._codes(),
         "transcripts": self._transcripts(),
     }
+    return {"headline": headline.of(found), **found}
 
   def _emulation(self, progress):
     parts = {"validation": self.split.validation, "ood": self.split.ood}
@@ -163,10 +148,10 @@ class Study:
     return report
 
   def _codes(self):
-    everything = np.concatenate(self.split)
-    part_of = np.repeat(
-        self.split._fields, [len(rows) for rows in self.split]
-    )
+    last = self.source.spec.snapshot_steps[-1]
+    final = [rows[self.columns["step"][rows] == last] for rows in self.split]
+    everything = np.concatenate(final)
+    part_of = np.repeat(self.split._fields, [len(rows) for rows in final])
     generator = np.random.default_rng(0)
     count = min(SHOWN_ROWS, len(everything))
     chosen = np.sort(
@@ -293,29 +278,6 @@ def _training(pretrained, config):
           "loss": [h["validation/loss"] for h in validated],
       },
   }
-
-
-def summary(found: Mapping[str, Any]) -> dict[str, Any]:
-  """What to print of results: headline numbers only."""
-  brief: dict[str, Any] = {}
-  for name, entry in found["emulation"]["encoders"].items():
-    divergence = found["emulation"]["divergence"]
-    brief[name] = {
-        f"emulation {part}": _show(entry[part][divergence])
-        for part in ("validation", "ood")
-    }
-    for property_name, protocols in found["prediction"]["encoders"][
-        name
-    ].items():
-      headline = properties.load(property_name).headline
-      for protocol, report in protocols.items():
-        title = f"{property_name}, {headline}, OOD test, {protocol} protocol"
-        brief[name][title] = _show(report["test"][headline])
-  return brief
-
-
-def _show(estimate):
-  return "{value:.3f} ({low:.3f}, {high:.3f})".format(**estimate)
 
 
 def software() -> dict[str, str]:

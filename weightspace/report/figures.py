@@ -194,8 +194,10 @@ def codes(results: Mapping[str, Any], encoder: str) -> "Figure":
           for n, t in zip(names, tasks.T)
       ),
       ("share", _floats(rows["accuracy"]), words.accuracy),
-      ("levels", _floats(rows["step"]), "training step of the network"),
   ]
+  if len(set(rows["step"])) > 1:
+    title = "training step of the network"
+    colourings.append(("levels", _floats(rows["step"]), title))
   columns = 2 if len(colourings) == 3 else 3
   lines = -(-(len(colourings) + 1) // columns)
   figure = style.new({2: 3.8, 3: 3.0}[columns] * lines)

@@ -60,12 +60,12 @@ class Section(NamedTuple):
 
 def make(results: Mapping[str, Any]) -> Iterator[Section]:
   """The sections that the results have something for, in order."""
+  if "codes" in results:
+    yield _codes(results)
   if "zoo" in results:
     yield Section("The networks", networks(results))
   if "emulation" in results:
     yield _emulation(results)
-  if "codes" in results:
-    yield _codes(results)
   if "prediction" in results:
     yield _prediction(results)
   if results.get("transcripts"):
@@ -114,8 +114,8 @@ def summary(results: Mapping[str, Any]) -> str:
     name, estimate = max(told, key=lambda item: item[1]["value"])
     facts.append((
         text.percent(estimate["value"]),
-        "of the counts of held-out languages read off the codes of"
-        f" {text.escape(text.encoder(name))} (95 % interval"
+        "of the counts of held-out languages read off the codes of trained"
+        f" networks by {text.escape(text.encoder(name))} (95 % interval"
         f" {_between(estimate)}; blind guessing: 17 %)",
     ))
   if told := _told(results, "angle", "degrees"):
@@ -176,14 +176,18 @@ def _verdict(gains, words):
 
 
 def _told(results, property_, measure):
-  """What heads that saw no held-out task tell of these: encoder, estimate."""
+  """What heads that saw no held-out task tell of these: encoder, estimate.
+
+  Of networks at the end of their training, where that is known apart.
+  """
   found = []
   for name, by_property in results.get("prediction", {"encoders": {}})[
       "encoders"
   ].items():
-    strict = by_property.get(property_, {}).get("strict", {}).get("test", {})
-    if measure in strict:
-      found.append((name, strict[measure]))
+    strict = by_property.get(property_, {}).get("strict", {})
+    final = (list(strict.get("by_step", {}).values()) or [strict])[-1]
+    if measure in final.get("test", {}):
+      found.append((name, final["test"][measure]))
   return found
 
 
@@ -250,11 +254,9 @@ def _emulation(results):
           else ""
       )
       + ".</p>",
-      "<p>The <i>constant code</i> is the baseline: the same vector for every"
-      " network, so its emulator can only learn what networks do on average."
-      " <i>Layer-wise statistics</i> look at the weights: means, spreads and"
-      " quantiles. <i>Interactive probing</i> never looks at them: it runs the"
-      " network and chooses what to ask next from the answers so far.</p>",
+      "<p>"
+      + " ".join(text.DESCRIPTIONS[n] for n in names if n in text.DESCRIPTIONS)
+      + "</p>",
   ]
   if any(
       "curve" in one or "validation_curve" in one
@@ -320,7 +322,8 @@ def _codes(results):
       )
   ]
   blocks: list[Any] = [
-      "<p>Each point is the code of one snapshot, seen along the two"
+      "<p>Each point is the code of one network at the end of its training,"
+      " seen along the two"
       " directions in which codes differ most (principal components). All"
       f" panels show the same points. Nobody told the encoder {words.uncoded}:"
       " colours that keep together were found by learning to emulate.</p>"
@@ -378,11 +381,23 @@ def _prediction(results):
 
 def _transcripts(results):
   words = wording.of(results)
-  blocks: list[Any] = [
-      "<p>This is how interactive probing gets to know a network. At each step"
-      f" the encoder asks: {words.asked} After the last step, what was heard"
-      " is written down as the code.</p>"
-  ]
+  names = {found.get("encoder", "interactive") for found in results[
+      "transcripts"
+  ]}  # fmt: skip
+  blocks: list[Any] = []
+  if names - {"listening"}:
+    blocks.append(
+        "<p>This is how probing gets to know a network. At each step the"
+        f" encoder asks: {words.asked} After the last step, the code is read"
+        " from the answers.</p>"
+    )
+  if "listening" in names:
+    blocks.append(
+        "<p>This is what <i>listening</i> reads: sequences that a network"
+        " generates by itself, each symbol drawn from its last answer, and the"
+        " probabilities that it answers with. The code is read from their sums"
+        " over time.</p>"
+    )
   for i, found in enumerate(results["transcripts"]):
     parallel = len(found["probes"][0])
     shown = figures.SHOWN_SEQUENCES

@@ -68,6 +68,11 @@ _LOOKS = {
     "flat": Look("#e69f00", (0, (3, 1)), "v"),
     "transformer": Look("#cc79a7", (0, (5, 1, 1, 1, 1, 1)), "P"),
     "dws": Look("#009e73", (0, (8, 2)), "X"),
+    "listening": Look("#7a3e9d", "-", "d"),
+    "dialogue": Look("#b9770e", (0, (2, 1, 6, 1)), ">"),
+    "deep_linear": Look("#4d7c2a", (0, (1, 1)), "<"),
+    "hybrid": Look("#00695c", (0, (10, 1)), "p"),
+    "truth": Look(INK, (0, (1, 2)), "*"),
 }
 
 

@@ -103,7 +103,10 @@ def emulation(results: Mapping[str, Any]) -> Table:
 
 
 def prediction(results: Mapping[str, Any]) -> Table:
-  """What heads tell from frozen codes: a row a measure and encoder."""
+  """What heads tell from frozen codes: a row a measure and encoder.
+
+  Of networks at the end of their training, and of all their snapshots.
+  """
   measures: dict[tuple[str, str], list[str]] = {}
   protocols: list[str] = []
   found = results["prediction"]["encoders"]
@@ -123,30 +126,38 @@ def prediction(results: Mapping[str, Any]) -> Table:
   for (property_, measure), names in measures.items():
     write = MEASURES.get(measure, ("", text.number))[1]
     for name in names:
-      parts = [found[name][property_].get(p, {}) for p in protocols]
+      parts = [
+          column
+          for p in protocols
+          for column in _columns(found[name][property_].get(p, {}))
+      ]
       rows.append([
           Cell(property_, lambda p: PROPERTIES.get(p, p)),
           Cell(measure, lambda m: MEASURES.get(m, (m,))[0]),
           Cell(name, text.encoder),
-          *(
-              Cell(part.get(split, {}).get(measure), write)
-              for part in parts
-              for split in ("validation", "test")
-          ),
+          *(Cell(part.get(measure), write) for part in parts),
       ])
   return Table(
       head=(
           "property", "measure", "codes of",
-          *("validation", "test") * len(protocols),
+          *("validation, final", "test, final", "test, all") * len(protocols),
       ),
       keys=(
           "property", "measure", "encoder",
-          *(f"{p}_{split}" for p in protocols for split in
-            ("validation", "test")),
+          *(f"{p}_{column}" for p in protocols for column in
+            ("validation_final", "test_final", "test")),
       ),
       rows=rows,
       labels=3,
-      groups=(("", 3), *((title(p), 2) for p in protocols)),
+      groups=(("", 3), *((title(p), 3) for p in protocols)),
+  )  # fmt: skip
+
+
+def _columns(report):
+  """Metrics of final networks and of all, as the columns show them."""
+  final = (list(report.get("by_step", {}).values()) or [{}])[-1]
+  return (
+      final.get("validation", {}), final.get("test", {}), report.get("test", {})
   )  # fmt: skip
 
 

@@ -15,6 +15,38 @@ ENCODERS = {
     "dws": "DWSNet",
     "noninteractive": "non-interactive probing",
     "interactive": "interactive probing",
+    "deep_linear": "deep linear probes",
+    "hybrid": "DWSNet with probes",
+    "dialogue": "listening and asking",
+    "listening": "listening",
+    "truth": "the truth",
+}
+# What an encoder does, in a sentence
+DESCRIPTIONS = {
+    "constant": "The <i>constant code</i> is the baseline: the same vector for"
+    " every network, so its emulator can only learn what networks do on"
+    " average.",
+    "statistics": "<i>Layer-wise statistics</i> look at the weights: means,"
+    " spreads and quantiles.",
+    "flat": "<i>Flattened weights</i> are read as one long vector.",
+    "transformer": "The <i>parameter transformer</i> attends to the rows of the"
+    " weight matrices.",
+    "dws": "<i>DWSNet</i> reads the weights by layers that commute with"
+    " reordering hidden units.",
+    "noninteractive": "<i>Non-interactive probing</i> never looks at the"
+    " weights: it runs the network on learned inputs, the same for all.",
+    "interactive": "<i>Interactive probing</i> never looks at the weights: it"
+    " runs the network and chooses each input from the answers so far.",
+    "deep_linear": "<i>Deep linear probes</i> run the network on many short"
+    " inputs that a linear generator makes.",
+    "hybrid": "<i>DWSNet with probes</i> reads the weights together with the"
+    " activations of each hidden unit on learned inputs.",
+    "dialogue": "<i>Listening and asking</i> reads sequences that the network"
+    " generates, and interrogates it as well.",
+    "listening": "<i>Listening</i> never looks at the weights: it lets the"
+    " network generate sequences by itself, and asks nothing.",
+    "truth": "<i>The truth</i> is an upper bound: its emulator is given the"
+    " task, the step and the accuracy of the network.",
 }
 DIVERGENCES = {
     "total_variation": "total variation distance",
