@@ -109,7 +109,7 @@ class Arm(NamedTuple):
 
 
 ARMS = {
-    "interactive, echoing": Arm("interactive", {"echo": 1.0}),
+    "interactive, echoing": Arm("interactive", {"start": "samples"}),
     "interactive": Arm("interactive", {}),
     "non-interactive": Arm("noninteractive", {}),
     "non-interactive, one string": Arm("noninteractive", {}, False),
@@ -230,7 +230,7 @@ def learn(
       **arm.fields,
   }
   encoder = encoders.make(
-      arm.encoder, fields, found.rnn, found.family.spec.kind
+      arm.encoder, fields, found.rnn, found.family.spec
   )
   head = heads.make(
       heads.Config("mlp", hidden=config.units, layers=1),

@@ -160,7 +160,7 @@ def test_a_gradient_is_as_exact_as_its_block_where_flax_computes_it():
 def test_a_batch_is_encoded_as_its_networks_are(name, bound):
   rnn = make_rnn(RNNSpec("lstm", (5, 4), 3, 3))
   fields = {"width": 32, "layers": 3, "code": 4}
-  encoder = encoders.make("transformer", fields, rnn, "token")
+  encoder = encoders.make("transformer", fields, rnn, encoders.Inputs("token"))
   params = encoder.init(jax.random.key(0))
   weights = jax.vmap(rnn.init)(jax.random.split(jax.random.key(1), 3))
 

@@ -86,7 +86,7 @@ def test_the_family_replays_its_rollouts():
 
 def test_the_encoder_is_invariant():
   _, rnn, weights = _network()
-  encoder = encoders.make("norms", {"code": 4}, rnn, "token")
+  encoder = encoders.make("norms", {"code": 4}, rnn, encoders.Inputs("token"))
   params = encoder.init(jax.random.key(6))
   moved = symmetry.augment(jax.random.key(7), rnn, weights)
   code = encoder.apply(params, weights)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from weightspace import cells, encoders, symmetry
-from weightspace.encoders import dws
+from weightspace.encoders import _equivariant
 from weightspace.rnn import RNNSpec, make_rnn
 
 CHANNELS = 4
 VARIANTS = [
     (cell, variant, basis)
     for cell in cells.names()
-    for variant in dws.SYMMETRIES
-    for basis in dws.BASES
+    for variant in _equivariant.SYMMETRIES
+    for basis in _equivariant.BASES
     if cell == "lstm" or basis == "maximal"  # the other is part of it
 ]
 
@@ -41,7 +41,7 @@ def moved(element, fields):
       if name.startswith("h"):
         layer = int(name[1:])
         x = jnp.take(x, element.permutations[layer], axis=place)
-        if parity == dws.ODD:
+        if parity == _equivariant.ODD:
           sign = element.signs[layer]
           x = x * sign.reshape(-1, *(1,) * (x.ndim - place - 1))
     return x
@@ -64,7 +64,7 @@ def element_of(rnn, signed):
 def test_the_group_moves_fields_by_their_keys(cell, signed):
   rnn = rnn_of(cell)
   weights, g = weights_of(rnn), element_of(rnn, signed)
-  read = functools.partial(dws.fields, rnn, signed=signed)
+  read = functools.partial(_equivariant.fields, rnn, signed=signed)
   a = moved(g, read(weights))
   assert difference(a, read(symmetry.act(rnn, g, weights))) == 0
   assert difference(a, read(weights)) > 0.1
@@ -74,8 +74,8 @@ def test_the_group_moves_fields_by_their_keys(cell, signed):
 def test_layers_are_equivariant(cell, variant, basis):
   rnn, signed = rnn_of(cell), variant == "signed"
   g = element_of(rnn, signed)
-  fields = dws.fields(rnn, weights_of(rnn), signed=signed)
-  lift, layer = dws.Lift(CHANNELS), dws.Layer(CHANNELS, basis)
+  fields = _equivariant.fields(rnn, weights_of(rnn), signed=signed)
+  lift, layer = _equivariant.Lift(CHANNELS), _equivariant.Layer(CHANNELS, basis)
 
   @jax.jit
   def both(fields):
@@ -98,7 +98,7 @@ def test_layers_are_equivariant(cell, variant, basis):
     np.testing.assert_allclose(means[key][1], own[key][1], atol=1e-6)
 
 
-@pytest.mark.parametrize("variant", dws.SYMMETRIES)
+@pytest.mark.parametrize("variant", _equivariant.SYMMETRIES)
 @pytest.mark.parametrize("cell", cells.names())
 def test_codes_are_invariant(cell, variant):
   rnn, signed = rnn_of(cell), variant == "signed"
@@ -122,7 +122,7 @@ def _encoder(rnn, basis, variant="permutation"):
       "channels": CHANNELS, "layers": 1, "hidden": 8, "basis": basis,
       "symmetry": variant,
   }  # fmt: skip
-  return encoders.make("dws", fields, rnn, "token")
+  return encoders.make("dws", fields, rnn, encoders.Inputs("token"))
 
 
 def test_the_maximal_basis_sees_what_the_papers_cannot():
@@ -169,9 +169,9 @@ def test_sizes_of_the_two_bases():
   """A layer of one square matrix: four maps of the paper's, fifteen in all."""
 
   def maps(basis):
-    key = (("h0", dws.EVEN), ("h0", dws.EVEN))
+    key = (("h0", _equivariant.EVEN), ("h0", _equivariant.EVEN))
     x = {key: jnp.ones((3, 3, 1))}
-    params = dws.Layer(1, basis).init(jax.random.key(0), x)
+    params = _equivariant.Layer(1, basis).init(jax.random.key(0), x)
     biases = 1 if basis == "paper" else 2  # everywhere, and on the diagonal
     return sum(leaf.size for leaf in jax.tree.leaves(params)) - biases
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.test_block import halves_serve
 from weightspace import encoders, kernels, precision
-from weightspace.encoders import _field, dws
+from weightspace.encoders import _equivariant, _field
 from weightspace.rnn import RNNSpec, make_rnn
 
 needs_kernels = pytest.mark.skipif(
@@ -150,11 +150,11 @@ def test_elsewhere_it_is_the_same(case):
   )
 
 
-@pytest.mark.parametrize("basis", dws.BASES)
+@pytest.mark.parametrize("basis", _equivariant.BASES)
 def test_dwsnet_with_and_without_kernels(basis, monkeypatch):
   rnn = make_rnn(RNNSpec("lstm", (5, 4), 3, 3))
   fields = {"channels": 9, "layers": 3, "basis": basis}
-  encoder = encoders.make("dws", fields, rnn, "token")
+  encoder = encoders.make("dws", fields, rnn, encoders.Inputs("token"))
   params = encoder.init(jax.random.key(0))
   weights = rnn.init(jax.random.key(1))
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from weightspace import encoders
-from weightspace.encoders import _interrogation, _modules
+from weightspace.encoders import _deferred, _interrogation, _modules
 from weightspace.rnn import RNNSpec, make_rnn, read_directly
 from weightspace.types import Linear
 
 RNN = make_rnn(RNNSpec("gru", (4,), 3, 3))
+FIRST = 2
+INPUTS = encoders.Inputs("token", first=FIRST)
 SMALL = {
     "parallel": 2, "length": 4, "hidden": 8, "layers": 2, "decoder": 8,
     "code": 4, "probe_scale": 4.0,
@@ -20,7 +22,7 @@ SMALL = {
 
 
 def make(name="interactive", **fields):
-  return encoders.make(name, {**SMALL, **fields}, RNN, "token")
+  return encoders.make(name, {**SMALL, **fields}, RNN, INPUTS)
 
 
 @functools.cache
@@ -70,36 +72,9 @@ def test_memory_of_a_gradient_grows_linearly_in_the_length(name):
   assert (long - middle) / (middle - short) == pytest.approx(2, rel=0.1)
 
 
-@pytest.mark.parametrize("factor, expected", [(2.0, 1.0), (0.5, 0.5**6)])
-def test_a_tamed_gradient_does_not_grow_on_its_way_back(factor, expected):
-  def step(arguments, carry, t):
-    (scale,) = arguments
-    return {"a": scale * carry["a"]}, t
-
-  def last(step, start):
-    walk = functools.partial(step, (jnp.float32(factor),))
-    return jnp.sum(jax.lax.scan(walk, {"a": start}, jnp.arange(6))[0]["a"])
-
-  start = jnp.array([1.0, 2.0])
-  plain = jax.grad(functools.partial(last, step))(start)
-  tamed = jax.grad(functools.partial(last, _interrogation._tamed(step)))(start)
-  np.testing.assert_allclose(plain, factor**6)
-  np.testing.assert_allclose(tamed, expected, rtol=1e-5)
-
-
-def test_taming_changes_no_code():
-  plain, tamed = make(), make(tame_gradient=True)
-  params = jax.jit(plain.init)(jax.random.key(2))
-  codes = [
-      jax.jit(jax.vmap(encoder.apply, (None, 0)))(params, networks())
-      for encoder in (plain, tamed)
-  ]
-  np.testing.assert_allclose(*codes, atol=1e-6)
-
-
-@pytest.mark.parametrize("core", _interrogation.CORES)
-def test_a_deferred_gradient_is_the_gradient(core):
-  """The one that JAX finds by itself, step by step, as where it is tamed."""
+@pytest.mark.parametrize("start", _interrogation.STARTS)
+def test_a_deferred_gradient_is_the_gradient(start):
+  """The one that JAX finds by itself, step by step."""
 
   def gradients(encoder, params, weights):
     def loss(params, weights):
@@ -108,16 +83,108 @@ def test_a_deferred_gradient_is_the_gradient(core):
 
     return jax.jit(jax.grad(loss, (0, 1)))(params, weights)
 
-  deferred = make(core=core)
-  params = jax.jit(deferred.init)(jax.random.key(3))
-  found = gradients(deferred, params, networks())
+  def scan(step, maps, params, rest, start, xs):
+    walk = functools.partial(_deferred.directly(step, maps), (params, rest))
+    return jax.lax.scan(walk, start, xs)
+
+  encoder = make(start=start)
+  params = random_params(encoder)
+  found = gradients(encoder, params, networks())
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(_interrogation, "_tamed", lambda step: step)
-    plain = gradients(make(core=core, tame_gradient=True), params, networks())
+    patch.setattr(_interrogation._deferred, "scan", scan)
+    plain = gradients(encoder, params, networks())
   size = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain))
   assert size > 0.1
   for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(plain), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5 * size)
+
+
+def random_params(encoder):
+  """Params in which nothing is 0, as after some training."""
+  params = jax.jit(encoder.init)(jax.random.key(3))
+  leaves, treedef = jax.tree.flatten(params)
+  keys = jax.random.split(jax.random.key(4), len(leaves))
+  return treedef.unflatten(
+      leaf + 0.3 * jax.random.normal(key, leaf.shape)
+      for key, leaf in zip(keys, leaves)
+  )
+
+
+def test_the_papers_configuration_is_the_paper_written_out():
+  """Interactive probing as section 4.2 has it: no start, one MLP, one core."""
+  encoder = make("interactive", probe_scale=1.0)
+  params = random_params(encoder)
+  weights = jax.tree.map(lambda leaf: leaf[0], networks())
+
+  def dense(layer, x):
+    return x @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])
+
+  def lstm(layer, state, x):
+    h, c = state
+    gates = (
+        np.einsum("ghi,i->gh", layer.wx, x) + layer.bx
+        + np.einsum("ghi,i->gh", layer.wh, h) + layer.bh
+    )  # fmt: skip
+    i, f, o = (1 / (1 + np.exp(-gates[k])) for k in (0, 1, 3))
+    c = f * c + i * np.tanh(gates[2])
+    return o * np.tanh(c), c
+
+  decoder = params["decoder"]["params"]
+  core = [(np.zeros(8), np.zeros(8))] * 2
+  state, heard = RNN.initial_state((2,)), np.zeros(8)
+  for _ in range(4):
+    hidden = np.maximum(dense(decoder["Dense_0"], heard), 0)
+    asked = dense(decoder["Dense_1"], hidden).reshape(2, 3)
+    probe = np.exp(asked) / np.exp(asked).sum(axis=-1, keepdims=True)
+    state, answer = RNN.step(weights, state, jnp.float32(probe))
+    heard = dense(params["embed"]["params"], np.ravel(answer))
+    for place, layer in enumerate(params["core"]):
+      core[place] = lstm(layer, core[place], heard)
+      heard = heard + core[place][0]
+  code = dense(params["read_state"]["params"], heard)
+  np.testing.assert_allclose(
+      encoder.apply(params, weights), code / np.linalg.norm(code), atol=1e-5
+  )
+
+
+def test_before_training_probes_are_samples_of_the_network():
+  """Untrained, the decoder adds nothing: as many of each token as sampled."""
+  encoder = make(start="samples", tokens="hard", parallel=400, probe_scale=1.0)
+  params = jax.jit(encoder.init)(jax.random.key(1))
+  weights = jax.tree.map(lambda leaf: leaf[0], networks())
+  found = jax.jit(encoder.transcript)(params, weights)
+  np.testing.assert_array_equal(found.probes[0, :, FIRST], 1)
+  expected = jax.nn.softmax(found.answers[:-1]).mean(axis=1)
+  shares = found.probes[1:].mean(axis=1)
+  np.testing.assert_allclose(shares, expected, atol=0.08)
+  assert np.abs(shares - 1 / 3).max() > 0.1
+
+
+def test_noise_is_new_with_each_key_and_the_same_for_all_networks():
+  encoder = make(start="samples")
+  params = jax.jit(encoder.init)(jax.random.key(1))
+  weights = jax.tree.map(lambda leaf: leaf[0], networks())
+  codes = [
+      encoder.apply(params, weights, jax.random.key(k)) for k in (0, 0, 1)
+  ]
+  np.testing.assert_array_equal(codes[0], codes[1])
+  assert np.abs(codes[0] - codes[2]).max() > 1e-4
+  twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), weights)
+  a, b = jax.vmap(encoder.apply, (None, 0))(params, twice)
+  np.testing.assert_array_equal(a, b)
+
+
+def test_with_step_codes_interactive_probing_can_be_noninteractive():
+  """What it hears is cut off: the same probes for every network."""
+  encoder = make("interactive", step_codes=True)
+  fixed = make("noninteractive")
+  params = random_params(encoder)
+  # The core hears nothing and stays at 0; step codes alone are decoded
+  deaf = jax.tree.map(jnp.zeros_like, {k: params[k] for k in ("embed", "core")})
+  found = jax.vmap(encoder.transcript, (None, 0))(params | deaf, networks())
+  plain = jax.vmap(fixed.transcript, (None, 0))(params | deaf, networks())
+  np.testing.assert_allclose(found.probes, plain.probes, atol=1e-6)
+  np.testing.assert_array_equal(found.probes[0], found.probes[1])
 
 
 def test_a_core_reads_answers_as_it_would_their_embedding():
@@ -131,33 +198,13 @@ def test_a_core_reads_answers_as_it_would_their_embedding():
     maps, state = _modules.core_maps(2), _modules.core_state(8, 2)
     for _ in range(3):
       state, _ = _modules.core_step(
-          lambda name, v: maps[name](core, v), state, read, x, None
+          lambda name, v: maps[name](core, v), state, read, x
       )
     return jax.tree.leaves(state)
 
   direct = states(read_directly(core, embedding), jnp.float32(read))
   for a, b in zip(direct, states(core, x)):
     np.testing.assert_allclose(a, b, atol=1e-5)
-
-
-def test_a_gated_core_stays_bounded():
-  """What the probes are decoded from: a residual core adds, a gated mixes."""
-  x = jnp.full(8, 100.0)
-  core = jax.tree.map(jnp.zeros_like, _modules.init_core(
-      jax.random.key(0), 8, 2
-  ))  # fmt: skip
-  maps, state = _modules.core_maps(2), _modules.core_state(8, 2)
-
-  def affine(name, v):
-    return maps[name](core, v)
-
-  _, added = _modules.core_step(affine, state, x, x, None)
-  _, mixed = _modules.core_step(affine, state, x, x, jnp.ones((2, 8)))
-  np.testing.assert_array_equal(added, x)
-  np.testing.assert_array_equal(mixed, 0)
-  assert "gates" in jax.eval_shape(make(core="gated").init, jax.random.key(0))
-  with pytest.raises(ValueError, match="core must be one of residual, gated"):
-    make(core="plain")
 
 
 @pytest.mark.parametrize("name", ["interactive", "noninteractive"])

@@ -112,7 +112,7 @@ config.networks = 32
 shards.generate(workdir / "zoo", shards.plan(config.to_dict()), progress=quiet)
 zoo = weightspace.zoo.open(workdir / "zoo")
 
-encoder = encoders.make("spectra", {}, zoo.rnn, "token")
+encoder = encoders.make("spectra", {}, zoo.rnn, encoders.Inputs("token"))
 params = encoder.init(jax.random.key(0))
 weights = jax.tree.map(lambda leaf: leaf[0], zoo.weights([3]))
 twin = symmetry.augment(jax.random.key(1), zoo.rnn, weights)

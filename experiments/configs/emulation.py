@@ -76,8 +76,23 @@ ENCODERS = {
         "quickstart": {"channels": 16, "layers": 2, "hidden": 64},
         "small": {"channels": 16, "layers": 3},
     },
+    "deep_linear": {
+        "tiny": {"probes": 8, "length": 8, "width": 16, "hidden": 32},
+    },
+    "dialogue": {
+        "tiny": {
+            **_PROBING["tiny"], "reader": 32, "strings": 4, "eval_strings": 8,
+        },
+        "quickstart": _PROBING["quickstart"],
+        "small": _PROBING["small"],
+    },
     "flat": {
         "tiny": {"hidden": 32, "layers": 1},
+    },
+    "hybrid": {
+        "tiny": {"channels": 8, "layers": 2, "hidden": 32, "length": 8},
+        "quickstart": {"channels": 16, "layers": 2, "hidden": 64},
+        "small": {"channels": 16, "layers": 3},
     },
     "interactive": _PROBING,
     "listening": {

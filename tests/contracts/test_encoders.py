@@ -11,13 +11,13 @@ from weightspace import cells, encoders, plugins, symmetry
 from weightspace.encoders import Encoder, Transcript
 from weightspace.rnn import RNNSpec, make_rnn
 
-INPUTS, OUTPUTS, NETWORKS = 3, 4, 3
+INPUTS, OUTPUTS, NETWORKS = 4, 4, 3  # they generate what they read
 KINDS = ("token", "real")
 # Sizes that make an encoder small, by the names that its Config may have
 SMALL = {
     "hidden": 8, "layers": 1, "width": 8, "depth": 1, "heads": 2, "channels": 4,
     "decoder": 8, "length": 4, "parallel": 2, "code": 5, "low": -2.0,
-    "high": 1.0,
+    "high": 1.0, "reader": 8, "strings": 2, "eval_strings": 3,
 }  # fmt: skip
 
 
@@ -96,6 +96,22 @@ def check_code(encoder, cell, kind):
     np.testing.assert_allclose(jitted, eager, rtol=1e-4, atol=1e-5)
 
 
+def check_key(encoder, cell, kind):
+  """With a key too; the same one gives the same code, none is always alike."""
+  del kind
+  params, weights = params_of(encoder), one(cell)
+  apply = jax.jit(encoder.apply)
+  first, again, other = (
+      np.asarray(apply(params, weights, jax.random.key(seed)))
+      for seed in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(first, again)
+  for code in (first, other):
+    assert code.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(code), 1, rtol=1e-4)
+  np.testing.assert_array_equal(apply(params, weights), apply(params, weights))
+
+
 def check_networks_apart(encoder, cell, kind):
   """A network's code does not depend on which others are encoded with it."""
   del kind
@@ -163,7 +179,35 @@ def check_transcript(encoder, cell, kind):
     assert np.all(transcript.probes >= SMALL["low"])
     assert np.all(transcript.probes <= SMALL["high"])
   heard = jax.jit(rnn.unroll)(weights, transcript.probes)
-  np.testing.assert_allclose(transcript.answers, heard, rtol=1e-4, atol=1e-5)
+  found, expected = map(jax.nn.log_softmax, (transcript.answers, heard))
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def check_start(encoder, cell, kind):
+  """Probes that start as real inputs are those, as far as they can be."""
+  if encoder.start_from is None:
+    return
+  rnn, (length, parallel) = rnn_of(cell), (SMALL["length"], SMALL["parallel"])
+  shape = (parallel + 1, length, INPUTS)
+  if kind == "token":
+    tokens = jax.random.randint(jax.random.key(5), shape[:2], 0, INPUTS)
+    examples = jax.nn.one_hot(tokens, INPUTS)
+  else:
+    examples = jax.random.uniform(jax.random.key(5), shape, minval=-1.5)
+    examples = examples.clip(-1.5, 0.5)
+  params = encoder.start_from(params_of(encoder), examples)
+  probes = jax.jit(encoder.transcript)(params, one(cell)).probes
+  expected = np.swapaxes(examples[:parallel], 0, 1)
+  if kind == "token":
+    np.testing.assert_array_equal(
+        np.argmax(probes, axis=-1), np.argmax(expected, axis=-1)
+    )
+  else:
+    np.testing.assert_allclose(probes, expected, atol=1e-4)
+  with pytest.raises(ValueError, match="as many real sequences as"):
+    encoder.start_from(params, examples[: parallel - 1])
+  assert jax.tree.structure(params) == jax.tree.structure(params_of(encoder))
+  del rnn
 
 
 CHECKS = (
@@ -172,30 +216,63 @@ CHECKS = (
     check_gradients,
     check_invariance,
     check_transcript,
+    check_key,
+    check_start,
 )
+
+
+GENERATING = ("dialogue", "listening")  # of networks that generate
+# What else encoders can be: those that probe
+VARIANTS = {
+    "interactive, samples": ("interactive", {
+        "start": "samples", "reads": "state+sums", "step_codes": True,
+    }),
+    "interactive, inputs, hard": ("interactive", {
+        "start": "inputs", "tokens": "hard", "reads": "sums",
+    }),
+    "noninteractive, inputs": ("noninteractive", {
+        "start": "inputs", "reads": "answers+state",
+    }),
+}  # fmt: skip
 
 
 @functools.cache
 def made(name, cell, kind):
-  return encoders.make(name, small(name), rnn_of(cell), kind)
+  name, fields = VARIANTS.get(name, (name, {}))
+  inputs = encoders.Inputs(kind, first=0, length=SMALL["length"])
+  return encoders.make(name, {**small(name), **fields}, rnn_of(cell), inputs)
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("cell", cells.names())
-@pytest.mark.parametrize("name", encoders.names())
+@pytest.mark.parametrize("name", [*encoders.names(), *VARIANTS])
 def test_contract(name, cell, check):
   check(made(name, cell, "token"), cell, "token")
 
 
-@pytest.mark.parametrize("name", encoders.names())
-def test_contract_of_probes_that_are_real(name):
-  check_transcript(made(name, "lstm", "real"), "lstm", "real")
+@pytest.mark.parametrize("check", [check_transcript, check_start])
+@pytest.mark.parametrize(
+    "name", sorted({*encoders.names(), *VARIANTS} - {*GENERATING})
+)
+def test_contract_of_probes_that_are_real(name, check):
+  if VARIANTS.get(name, ("", {}))[1].get("start") != "samples":
+    check(made(name, "lstm", "real"), "lstm", "real")
+
+
+@pytest.mark.parametrize("name", [*GENERATING, "interactive, samples"])
+def test_networks_that_do_not_generate_are_refused(name):
+  with pytest.raises(ValueError, match="needs networks that generate"):
+    made(name, "lstm", "real")
+  name, fields = VARIANTS.get(name, (name, {}))
+  nameless = encoders.Inputs("token", length=SMALL["length"])
+  with pytest.raises(ValueError, match="TaskSpec.first"):
+    encoders.make(name, {**small(name), **fields}, rnn_of("gru"), nameless)
 
 
 @pytest.mark.parametrize("cell", cells.names())
 def test_statistics_of_absolute_values_are_invariant(cell):
   fields = {**small("statistics"), "symmetry": "signed"}
-  encoder = encoders.make("statistics", fields, rnn_of(cell), "token")
+  encoder = encoders.make("statistics", fields, rnn_of(cell), TOKENS)
   assert encoder.invariant
   check_invariance(encoder, cell, "token")
 
@@ -206,13 +283,17 @@ def test_statistics_of_the_weights_respect_permutations():
   assert _moved(encoder, "lstm")[0] < 1e-4
 
 
+TOKENS = encoders.Inputs("token")
+
+
 def _flat(project=lambda x: x):
   """The simplest encoder that obeys the contract: a projection of weights."""
 
   def init(key):
     return jax.random.normal(key, (SMALL["code"], rnn_of("lstm").size))
 
-  def apply(params, weights):
+  def apply(params, weights, key=None):
+    del key
     code = params @ rnn_of("lstm").flatten(weights)
     return project(code / jnp.sqrt(jnp.sum(code**2) + 1e-9))
 
@@ -224,7 +305,7 @@ HONEST = made("interactive", "lstm", "token")
 CALLS = []
 
 
-def _restless(params, weights):
+def _restless(params, weights, key=None):
   CALLS.append(None)
   angle = 0.1 * len(CALLS)
   code = FLAT.apply(params, weights)
@@ -232,10 +313,22 @@ def _restless(params, weights):
   return turned.at[1].set(jnp.sin(angle) * code[0] + jnp.cos(angle) * code[1])
 
 
-def _rooted(params, weights):
+def _rooted(params, weights, key=None):
   code = FLAT.apply(params, weights)
   spread = jnp.sqrt(jnp.var(weights.readout.b))
   return code.at[0].multiply(1 + spread)
+
+
+def _longer_with_a_key(params, weights, key=None):
+  code = FLAT.apply(params, weights)
+  return code if key is None else 2 * code
+
+
+def _starts_elsewhere(params, examples):
+  started = made("noninteractive, inputs", "lstm", "token").start_from(
+      params, examples
+  )
+  return started | {"start": started["start"][::-1]}
 
 
 def _asks(change):
@@ -284,8 +377,18 @@ BROKEN = {
         check_transcript,
     ),
     "answers that nobody gave": (
-        _asks(lambda t: t._replace(answers=t.answers + 1)),
+        _asks(lambda t: t._replace(answers=2 * t.answers)),
         check_transcript,
+    ),
+    "a code of another length where there is a key": (
+        FLAT._replace(apply=_longer_with_a_key),
+        check_key,
+    ),
+    "probes that start in reverse": (
+        made("noninteractive, inputs", "lstm", "token")._replace(
+            start_from=_starts_elsewhere
+        ),
+        check_start,
     ),
 }  # fmt: skip
 
@@ -304,7 +407,7 @@ def test_the_flat_encoder_is_broken_in_no_way():
 def test_contract_rejects_networks_that_see_each_other():
   """As batch statistics would make them: only visible in company."""
 
-  def apply(params, weights):
+  def apply(params, weights, key=None):
     code = FLAT.apply(params, weights)
 
     @jax.custom_batching.custom_vmap
@@ -342,7 +445,7 @@ def test_a_planted_encoder_is_found(plant):
   source = "from weightspace.encoders.constant import Config, make"
   plant("weightspace.encoders", "planted", source)
   assert "planted" in encoders.names()
-  encoder = encoders.make("planted", {"code": 3}, rnn_of("gru"), "token")
+  encoder = encoders.make("planted", {"code": 3}, rnn_of("gru"), TOKENS)
   check_code(encoder, "gru", "token")
 
 
@@ -352,7 +455,13 @@ def test_a_planted_encoder_is_found(plant):
         ("interactve", {}, "token", "did you mean 'interactive'"),
         ("interactive", {"lenght": 3}, "token", "did you mean 'length'"),
         ("interactive", {"length": 0}, "token", "length must be at least 1"),
-        ("noninteractive", {"echo": 1.0}, "token", "encoder 'interactive'"),
+        ("noninteractive", {"start": "samples"}, "token", "'interactive'"),
+        ("interactive", {"start": "sample"}, "token", "start must be one of"),
+        ("interactive", {"reads": "state+sum"}, "token", "reads must be one"),
+        ("interactive", {"tokens": "firm"}, "token", "tokens must be one of"),
+        ("interactive", {"probe_scale": 0.0}, "token", "must be positive"),
+        ("listening", {"strings": 0}, "token", "strings must be at least 1"),
+        ("listening", {"length": -1}, "token", "must not be negative"),
         ("transformer", {"width": 9, "heads": 2}, "token", "multiple of heads"),
         ("dws", {"basis": "maximum"}, "token", "basis must be one of paper"),
         ("interactive", {"low": 2.0, "high": 1.0}, "real", "must be below"),
@@ -363,4 +472,4 @@ def test_a_planted_encoder_is_found(plant):
 )
 def test_what_cannot_be_is_refused(name, fields, kind, message):
   with pytest.raises(ValueError, match=message):
-    encoders.make(name, fields, rnn_of("lstm"), kind)
+    encoders.make(name, fields, rnn_of("lstm"), encoders.Inputs(kind, 0, 4))

@@ -15,7 +15,8 @@ RNN = make_rnn(RNNSpec("elman", (3,), 2, 2))
 @pytest.mark.parametrize("size, batch", [(1, 4), (4, 4), (7, 3), (3, 9)])
 def test_each_network_gets_its_own_code(size, batch):
   encoder = encoders.make(
-      "statistics", {"hidden": 4, "layers": 1, "code": 3}, RNN, "token"
+      "statistics", {"hidden": 4, "layers": 1, "code": 3}, RNN,
+      encoders.Inputs("token"),
   )
   params = encoder.init(jax.random.key(0))
   vectors = np.random.default_rng(0).standard_normal(

@@ -32,7 +32,7 @@ def drift(encode, signed=False, vectors=VECTORS, seed=0, **kwargs):
 
 
 def of_encoder(name, signed):
-  encoder = encoders.make(name, FIELDS[name], RNN, "token")
+  encoder = encoders.make(name, FIELDS[name], RNN, encoders.Inputs("token"))
   params = jax.jit(encoder.init)(jax.random.key(0))
   return drift(lambda weights: encoder.apply(params, weights), signed)
 

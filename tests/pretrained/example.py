@@ -38,7 +38,9 @@ def make(encoder=PROBING, shapes=SHAPES, with_heads=True):
   )
   fields = dict(encoder)
   name = fields.pop("name")
-  functions = encoders.make(name, fields, make_rnn(shapes[0]), "token")
+  functions = encoders.make(
+      name, fields, make_rnn(shapes[0]), encoders.Inputs("token")
+  )
   return PretrainedEncoder(
       config={"encoder": dict(encoder)},
       params=_random(functions.init),

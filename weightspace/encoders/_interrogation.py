@@ -96,8 +96,7 @@ class Config:
     _modules.check_choice("tokens", self.tokens, TOKENS)
     for name in self.reads.split("+"):
       _modules.check_choice("reads", name, READS)
-    if self.low >= self.high:
-      raise ValueError(f"low={self.low} must be below high={self.high}")
+    _modules.check_limits(self)
     if self.probe_scale <= 0:
       raise ValueError(
           f"probe_scale must be positive, got {self.probe_scale}"
@@ -191,10 +190,8 @@ def make(
 
   def squash(x):
     x = config.probe_scale * x
-    if inputs.kind == "real":
-      return config.low + (config.high - config.low) * jax.nn.sigmoid(x)
-    soft = jax.nn.softmax(x)
-    if config.tokens == "soft":
+    soft = _modules.squash(inputs.kind, x, config.low, config.high)
+    if inputs.kind == "real" or config.tokens == "soft":
       return soft
     hard = jax.nn.one_hot(jnp.argmax(x, axis=-1), size)
     return soft + jax.lax.stop_gradient(hard - soft)

@@ -50,6 +50,26 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     )
 
 
+def check_limits(config) -> None:
+  """ValueError where `low`, of real probes, is not below `high`."""
+  if config.low >= config.high:
+    raise ValueError(f"low={config.low} must be below high={config.high}")
+
+
+def squash(kind: str, x: jax.Array, low: float, high: float) -> jax.Array:
+  """Any numbers `[..., I]` as inputs of networks.
+
+  Args:
+    kind: of the inputs: "token" for soft tokens, "real" for numbers.
+    x: logits.
+    low: smallest value of a number.
+    high: largest value of a number.
+  """
+  if kind == "token":
+    return jax.nn.softmax(x)
+  return low + (high - low) * jax.nn.sigmoid(x)
+
+
 def unit(x: jax.Array) -> jax.Array:
   """`x` scaled to length 1 along its last axis; differentiable at 0."""
   return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)

@@ -6,50 +6,15 @@ of units it connects. Reordering hidden units reorders the tensors along the
 axes of that name, and a layer commutes with that, whatever the cell, the depth
 and the widths: it is built from the names of the axes alone.
 
-A layer is linear, then a nonlinearity. Its linear part adds to each tensor
-what can be told from the others, pooled over the axes they do not share. That
-goes by way of the axes: everything pooled down to an axis is gathered there,
-mixed by one matrix and handed on to every tensor that has it. So the work
-grows with the number of tensors, not with that of their pairs.
-
-Two bases:
-
-  paper    a matrix gives its own entries, its means over rows, over columns
-           and over both; and receives the same.
-  maximal  a matrix whose axes are the same, hidden to hidden, gives its
-           transpose and its diagonal too, and receives on the diagonal apart.
-           These are all 15 equivariant linear maps of an n x n matrix to
-           another (Maron et al., 2019), and so for every pair of tensors.
-
-Signs (`symmetry="signed"`). A change of sign of hidden units multiplies a
-tensor, along each hidden axis, by the signs or by nothing: its parity there is
-odd or even. Channels are kept apart by parity, one parity for each axis, and
-are equivariant if every operation keeps parities right:
-
-  - linear maps join equal parities only, and never pool over an odd axis,
-    since what is invariant there and linear is 0;
-  - pooling over an odd axis is a product with an odd vector of that axis,
-    `mean_j x[i, j] v[j]`: twice odd is even;
-  - odd channels are multiplied by gates made of absolute values, and even
-    channels receive absolute values of the odd ones at the same place.
-
-Together they see more than absolute values of the weights would: whether two
-paths through the network agree in sign.
+See `weightspace.encoders._equivariant` for the layers and their two bases.
 """
 
 from dataclasses import dataclass
 
-import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from weightspace import cells
-from weightspace.encoders import Encoder, Inputs, _field, _modules
-from weightspace.rnn import GATE, RNN
-
-BASES = ("paper", "maximal")
-SYMMETRIES = ("permutation", "signed")
-EVEN, ODD = 0, 1
+from weightspace.encoders import Encoder, Inputs, _equivariant, _modules
+from weightspace.rnn import RNN
 
 
 @dataclass(frozen=True)
@@ -60,8 +25,8 @@ class Config:
     channels: of each tensor and parity.
     layers: equivariant ones.
     hidden: units of the hidden layer of the MLP that writes the code.
-    basis: "paper" or "maximal"; see the module.
-    symmetry: "permutation" or "signed"; see the module.
+    basis: "paper" or "maximal"; see `_equivariant`.
+    symmetry: "permutation" or "signed"; see there.
     code: size of the code, Z.
   """
 
@@ -74,333 +39,20 @@ class Config:
 
   def __post_init__(self):
     _modules.check_sizes(self, "channels", "layers", "hidden", "code")
-    for name, known in (("basis", BASES), ("symmetry", SYMMETRIES)):
-      if getattr(self, name) not in known:
-        raise ValueError(
-            f"{name} must be one of {', '.join(known)}, got"
-            f" {getattr(self, name)!r}"
-        )
-
-
-# A field is the channels of one parity on one set of axes. Its key is a tuple
-# of (name of the axis, parity there), its value an array [*axes, channels].
-Fields = dict[tuple[tuple[str, int], ...], jax.Array]
-# Of fields that are matrices, where they are known.
-Means = dict[tuple[tuple[str, int], ...], _field.Means]
-
-
-def fields(rnn: RNN, weights, *, signed: bool) -> Fields:
-  """Weights of one network as fields: gates, and tensors alike, are channels.
-
-  Args:
-    rnn: its shape.
-    weights: its weights.
-    signed: whether parities are told apart; otherwise all count as even.
-  """
-  cell = cells.load(rnn.spec.cell)
-  found = {}
-
-  def add(names, parities, array):
-    key = tuple(zip(names, parities))
-    found.setdefault(key, []).append(jnp.moveaxis(array, 0, -1))
-
-  odd_gates = cell.odd_gates if signed else ()
-  read_parity = ODD if odd_gates else EVEN
-  even_gates = [g for g in range(cell.gates) if g not in odd_gates]
-  leaves = jax.tree.leaves(weights)
-  for axes, leaf in zip(_axes(rnn), leaves):
-    gated = axes[0] == GATE
-    names = axes[1:] if gated else axes
-    read = [read_parity if _is_hidden(name) else EVEN for name in names]
-    if gated:
-      for parity, gates in ((EVEN, even_gates), (ODD, odd_gates)):
-        if gates:
-          add(names, [parity, *read[1:]], leaf[jnp.array(gates)])
-    else:
-      add(names, read, leaf[None])
-  return {key: jnp.concatenate(parts, -1) for key, parts in found.items()}
-
-
-def _axes(rnn):
-  return jax.tree.leaves(rnn.axes, is_leaf=lambda x: isinstance(x[0], str))
-
-
-def _is_hidden(name):
-  return name.startswith("h")
-
-
-class Lift(nn.Module):
-  """Channels of the weights -> channels of the layers.
-
-  Input and output units are no symmetry: what unit j of them is connected
-  with is multiplied by a learned embedding of j, which tells it from others
-  and keeps parities as they are. A tensor whose channels are all odd somewhere
-  gets even ones, made of absolute values.
-  """
-
-  channels: int
-
-  @nn.compact
-  def __call__(self, fields: Fields) -> Fields:
-    lifted = {}
-    for key, x in fields.items():
-      y = _modules.Dense(self.channels, use_bias=False)(x)
-      for place, (name, _) in enumerate(key):
-        if not _is_hidden(name):
-          embedding = self.param(
-              f"{name}_{len(lifted)}",
-              nn.initializers.normal(1.0),
-              (x.shape[place], self.channels),
-          )
-          shape = [1] * y.ndim
-          shape[place], shape[-1] = embedding.shape
-          y = y * (1 + embedding.reshape(shape))
-      lifted[key] = y
-    for key in fields:
-      even = tuple((name, EVEN) for name, _ in key)
-      if even not in lifted:
-        lifted[even] = _absolute(lifted, even, self.channels)
-    return lifted
-
-
-class Layer(nn.Module):
-  """An equivariant layer; fields keep their keys and get `channels`.
-
-  It reads what is known of their means, and tells what it knows.
-  """
-
-  channels: int
-  basis: str
-
-  @nn.compact
-  def __call__(
-      self, fields: Fields, means: Means | None = None
-  ) -> tuple[Fields, Means]:
-    linear, done, means = self._linear(fields, means or {})
-    linear = jax.lax.optimization_barrier(linear)
-    out = {
-        key: done[key] if key in done else self._activate(key, linear)
-        for key in fields
-    }
-    return jax.lax.optimization_barrier((out, means))
-
-  def _linear(self, fields, known):
-    """The linear part of the layer, and all of it where a field `_is_alone`.
-
-    Returns:
-      Fields after the linear part; those that are done, and their means.
-    """
-    maximal = self.basis == "maximal"
-    pools, scalars = _pool(fields, known, maximal)
-    self._contract(fields, pools)
-    wanted = _wanted(fields, maximal)
-    received = {}
-    for axis, consumers in wanted.items():
-      if axis in pools:
-        x = jnp.concatenate(pools[axis], axis=-1)
-        dense = _modules.Dense(len(consumers) * self.channels, use_bias=False)
-        parts = jnp.split(dense(x), len(consumers), axis=-1)
-        received |= dict(zip(consumers, parts))
-    even = [key for key in fields if _all_even(key)]
-    diagonal = [
-        key for key in fields if maximal and _is_square(key) and _is_even(key)
-    ]
-    told = _modules.Dense((len(even) + len(diagonal)) * self.channels)(
-        jnp.concatenate(scalars)
-    )
-    told = jnp.split(told, len(even) + len(diagonal))
-    scalar = dict(zip(even, told))
-    on_diagonal = dict(zip(diagonal, told[len(even) :]))
-    linear, done, means = {}, {}, {}
-    for key, x in fields.items():
-      if _is_alone(key, fields, maximal):
-        done[key], means[key] = self._update(key, x, received, scalar[key])
-      else:
-        linear[key] = self._receive(
-            key, x, received, scalar.get(key), on_diagonal.get(key)
-        )
-    return linear, done, means
-
-  def _update(self, key, x, received, scalar):
-    """The field `key` after the layer, where no other takes part in it."""
-    own = _modules.Dense(self.channels, use_bias=False)
-    if self.is_initializing():
-      own(x)
-    return _field.update(
-        x,
-        own.variables["params"]["kernel"],
-        received[key, "rows"] + scalar,
-        received[key, "columns"],
-    )
-
-  def _receive(self, key, x, received, scalar, on_diagonal):
-    """What the field `key` is after the linear part."""
-    y = 0.0 if scalar is None else scalar
-    if len(key) == 1:
-      return y + received[key, "own"]
-    own = [x]
-    if self.basis == "maximal" and key == key[::-1]:
-      own.append(x.swapaxes(0, 1))
-    y += _modules.Dense(self.channels, use_bias=False)(jnp.concatenate(own, -1))
-    if (key, "rows") in received:
-      y += received[key, "rows"][:, None]
-    if (key, "columns") in received:
-      y += received[key, "columns"][None]
-    if (key, "diagonal") in received:
-      diagonal = received[key, "diagonal"]
-      if on_diagonal is not None:
-        diagonal += on_diagonal
-      y += jnp.eye(x.shape[0])[..., None] * diagonal
-    return y
-
-  def _contract(self, fields, pools):
-    """Pools matrices over odd axes, by products with odd vectors of these."""
-    vectors = {}
-    for axis, parts in list(pools.items()):
-      if axis[1] == ODD:
-        x = jnp.concatenate(parts, axis=-1)
-        vectors[axis] = _modules.Dense(self.channels, use_bias=False)(x)
-    for key, x in fields.items():
-      if len(key) == 2:
-        for kept, pooled in (0, 1), (1, 0):
-          if key[pooled] in vectors:
-            v = jnp.expand_dims(vectors[key[pooled]], kept)
-            pools.setdefault(key[kept], []).append(jnp.mean(x * v, pooled))
-
-  def _activate(self, key, fields):
-    x = fields[key]
-    if not _all_even(key):
-      return x * nn.sigmoid(_modules.Dense(self.channels)(jnp.abs(x)))
-    return nn.relu(x + _absolute(fields, key, self.channels))
-
-
-def _absolute(fields, even, channels):
-  """Even channels made of absolute values of all fields on the same axes.
-
-  Called inside a module; 0 where there are no odd fields.
-  """
-  names = [name for name, _ in even]
-  odd = [
-      jnp.abs(x)
-      for key, x in fields.items()
-      if key != even and [name for name, _ in key] == names
-  ]
-  if not odd:
-    return 0.0
-  return _modules.Dense(channels, use_bias=False)(jnp.concatenate(odd, axis=-1))
-
-
-def _is_alone(key, fields, maximal):
-  """Whether a matrix receives from its axes only, and is then put to a ReLU."""
-  names = [name for name, _ in key]
-  others = [k for k in fields if k != key and [n for n, _ in k] == names]
-  if len(key) == 1 or others or not _all_even(key):
-    return False
-  return not (maximal and _is_square(key))
-
-
-def _pool(fields, means, maximal):
-  """What fields look like from an axis, and from nowhere.
-
-  Args:
-    fields: to look at.
-    means: of matrices among them, where they are known.
-    maximal: whether diagonals are looked at.
-
-  Returns:
-    {(axis, parity): [n, C] arrays} and a list of [C] arrays.
-  """
-  pools, scalars = {}, []
-
-  def add(axis, x):
-    pools.setdefault(axis, []).append(x)
-
-  for key, x in fields.items():
-    if len(key) == 1:
-      add(key[0], x)
-    else:
-      row, column = key
-      if key in means:
-        add(row, means[key].over_columns)
-        add(column, means[key].over_rows)
-      else:
-        if column[1] == EVEN:
-          add(row, jnp.mean(x, axis=1))
-        if row[1] == EVEN:
-          add(column, jnp.mean(x, axis=0))
-      if maximal and _is_square(key):
-        diagonal = jnp.diagonal(x).T
-        add(_diagonal_axis(key), diagonal)
-        if _is_even(key):
-          scalars.append(jnp.mean(diagonal, axis=0))
-    if key in means:
-      scalars.append(jnp.mean(means[key].over_rows, axis=0))
-    elif _all_even(key):
-      scalars.append(jnp.mean(x, axis=tuple(range(len(key)))))
-  return pools, scalars
-
-
-def _wanted(fields, maximal):
-  """{(axis, parity): [(key of a field, how it receives), ...]}."""
-  wanted = {}
-
-  def add(axis, key, how):
-    wanted.setdefault(axis, []).append((key, how))
-
-  for key in fields:
-    if len(key) == 1:
-      add(key[0], key, "own")
-      continue
-    row, column = key
-    if column[1] == EVEN:
-      add(row, key, "rows")
-    if row[1] == EVEN:
-      add(column, key, "columns")
-    if maximal and _is_square(key):
-      add(_diagonal_axis(key), key, "diagonal")
-  return wanted
-
-
-def _all_even(key):
-  return all(parity == EVEN for _, parity in key)
-
-
-def _is_square(key):
-  return len(key) == 2 and key[0][0] == key[1][0]
-
-
-def _is_even(key):
-  """Whether the signs of a square field cancel on its diagonal."""
-  return sum(parity for _, parity in key) % 2 == 0
-
-
-def _diagonal_axis(key):
-  return key[0][0], EVEN if _is_even(key) else ODD
-
-
-class _Network(nn.Module):
-  config: Config
-
-  @nn.compact
-  def __call__(self, fields):
-    config = self.config
-    fields, means = Lift(config.channels)(fields), {}
-    for _ in range(config.layers):
-      fields, means = Layer(config.channels, config.basis)(fields, means)
-    even = {key: x for key, x in fields.items() if _all_even(key)}
-    _, scalars = _pool(even, means, config.basis == "maximal")
-    mlp = _modules.MLP((config.hidden, config.code))
-    return mlp(jnp.concatenate(scalars))
+    _modules.check_choice("basis", self.basis, _equivariant.BASES)
+    _modules.check_choice("symmetry", self.symmetry, _equivariant.SYMMETRIES)
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """Fields, equivariant layers, means, MLP."""
   del inputs  # the weights are read, the network is never run
-  network = _Network(config)
+  network = _equivariant.Network(
+      config.channels, config.layers, config.hidden, config.basis, config.code
+  )
   signed = config.symmetry == "signed"
 
   def read(weights):
-    return fields(rnn, weights, signed=signed)
+    return _equivariant.fields(rnn, weights, signed=signed)
 
   return Encoder(
       init=lambda key: network.init(

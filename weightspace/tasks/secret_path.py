@@ -133,6 +133,7 @@ def make(config: Config) -> TaskFamily:
           metric_names=("accuracy", "accuracy_answers", "loss"),
           symbols=("0", "1", "BOS"),
           classes=(0, 1),
+          first=BOS,
       ),
       sample_task=sample_task,
       sample_batch=sample_batch,

@@ -1,0 +1,94 @@
+"""Deep linear probes: many short inputs from a linear generator, and no core.
+
+    python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
+        --config=experiments/configs/emulation.py:deep_linear
+
+After ProbeGen (Kahana et al., 2024), for recurrent networks: M learned codes go
+through linear layers without a nonlinearity between them, which share structure
+between probes, to M sequences of length L. An MLP reads all answers at once.
+"""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from weightspace.encoders import Encoder, Inputs, Transcript, _modules
+from weightspace.keys import derive
+from weightspace.rnn import RNN
+
+
+@dataclass(frozen=True)
+class Config:
+  """Sizes.
+
+  Attributes:
+    probes: sequences that the network is run on, M.
+    length: steps of each, L.
+    latent: size of the code of a probe.
+    width: of the generator's layers.
+    depth: of the generator: linear layers.
+    hidden: units of each of the two hidden layers that read the answers.
+    low: smallest value of a real probe.
+    high: largest value of a real probe.
+    code: size of the code, Z.
+  """
+
+  probes: int = 64
+  length: int = 12
+  latent: int = 32
+  width: int = 64
+  depth: int = 3
+  hidden: int = 256
+  low: float = -3.0
+  high: float = 3.0
+  code: int = 16
+
+  def __post_init__(self):
+    _modules.check_sizes(
+        self, "probes", "length", "latent", "width", "depth", "hidden", "code"
+    )
+    _modules.check_limits(self)
+
+
+class _Generator(nn.Module):
+  """Codes of probes `[M, latent]` -> what is squashed to probes `[M, n]`."""
+
+  config: Config
+  outputs: int
+
+  @nn.compact
+  def __call__(self, x):
+    for _ in range(self.config.depth - 1):
+      x = nn.Dense(self.config.width, use_bias=False)(x)
+    return nn.Dense(self.outputs)(x)
+
+
+def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
+  """A generator of probes, the network's answers, an MLP of these."""
+  m, size = config.probes, rnn.spec.inputs
+  generator = _Generator(config, config.length * size)
+  reader = _modules.MLP((config.hidden, config.hidden, config.code))
+
+  def init(key):
+    latent = jax.random.normal(derive(key, "latent"), (m, config.latent))
+    answers = jnp.zeros(config.length * m * rnn.spec.outputs)
+    return {
+        "latent": latent,
+        "generator": generator.init(derive(key, "generator"), latent),
+        "reader": reader.init(derive(key, "reader"), answers),
+    }
+
+  def run(params, weights):
+    made = generator.apply(params["generator"], params["latent"])
+    made = jnp.swapaxes(made.reshape(m, config.length, size), 0, 1)
+    probes = _modules.squash(inputs.kind, made, config.low, config.high)
+    return Transcript(probes, rnn.unroll(weights, probes))
+
+  def apply(params, weights, key=None):
+    del key
+    answers = jax.nn.softmax(run(params, weights).answers)
+    return _modules.unit(reader.apply(params["reader"], answers.ravel()))
+
+  return Encoder(init=init, apply=apply, invariant=True, transcript=run)
