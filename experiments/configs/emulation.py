@@ -109,6 +109,9 @@ ENCODERS = {
         "quickstart": {"width": 32, "layers": 2},
         "small": {"width": 48, "layers": 2},
     },
+    "watching": {
+        "tiny": {"parallel": 8, "hidden": 32, "layers": 1},
+    },
 }
 # Pixels of a digit, normalised as networks read them, lie in [-0.42, 2.82]; a
 # probe_limit of 3 keeps the outer 5 % of the range of probes out of reach

@@ -210,6 +210,30 @@ def check_start(encoder, cell, kind):
   del rnn
 
 
+def check_observation(encoder, cell, kind):
+  """What is observed once and then read is what is encoded at once."""
+  del kind
+  if encoder.observe is None:
+    assert encoder.read is None
+    return
+  params, weights = params_of(encoder), one(cell)
+  features = jax.jit(encoder.observe)(params, weights)
+  assert features.ndim == 1
+  assert features.dtype == np.float32
+  for key in (None, jax.random.key(3)):
+    found = encoder.read(params, features, key)
+    np.testing.assert_allclose(
+        found, encoder.apply(params, weights, key), rtol=1e-4, atol=1e-5
+    )
+  learned = {k: v for k, v in params.items() if k != "fixed"}
+  changed = jax.tree.map(lambda leaf: leaf + 1, learned)
+  np.testing.assert_array_equal(
+      jax.jit(encoder.observe)(params | changed, weights), features
+  )
+  slopes = jax.grad(lambda p: jnp.sum(encoder.apply(p, weights)[:2]))(params)
+  assert not np.any(slopes["fixed"])
+
+
 CHECKS = (
     check_code,
     check_networks_apart,
@@ -218,6 +242,7 @@ CHECKS = (
     check_transcript,
     check_key,
     check_start,
+    check_observation,
 )
 
 
@@ -324,6 +349,12 @@ def _longer_with_a_key(params, weights, key=None):
   return code if key is None else 2 * code
 
 
+def _observes_what_is_learned(params, weights):
+  features = made("watching", "lstm", "token").observe(params, weights)
+  first = params["reader"]["params"]["Dense_0"]["bias"][0]
+  return features + first
+
+
 def _starts_elsewhere(params, examples):
   started = made("noninteractive, inputs", "lstm", "token").start_from(
       params, examples
@@ -383,6 +414,12 @@ BROKEN = {
     "a code of another length where there is a key": (
         FLAT._replace(apply=_longer_with_a_key),
         check_key,
+    ),
+    "observes with what is learned": (
+        made("watching", "lstm", "token")._replace(
+            observe=_observes_what_is_learned
+        ),
+        check_observation,
     ),
     "probes that start in reverse": (
         made("noninteractive, inputs", "lstm", "token")._replace(

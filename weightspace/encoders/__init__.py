@@ -51,6 +51,12 @@ class Encoder(NamedTuple):
       not run the network.
     start_from: (params, examples [n, T, I]) -> params whose probes are real
       input sequences; None for encoders that start without.
+    observe: (params, weights) -> features [F]; of encoders that run or read a
+      network in a way that nothing learned changes, which training then does
+      once for each network. It reads no params but those under "fixed", which
+      no optimiser changes.
+    read: (params, features, key=None) -> code: `apply` is `read` of what
+      `observe` gives. None as `observe`.
     at_once: how many networks are best encoded at a time on a core in
       training, so that what is computed of them stays in its cache; what is
       needed for the gradient is then computed again. None for all.
@@ -63,6 +69,8 @@ class Encoder(NamedTuple):
   invariant: bool
   transcript: Callable | None = None
   start_from: Callable | None = None
+  observe: Callable | None = None
+  read: Callable | None = None
   at_once: int | None = None
   apply_batch: Callable | None = None
 

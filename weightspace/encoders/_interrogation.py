@@ -172,14 +172,7 @@ def make(
 
   def start_from(params, examples):
     """Probes that start as `examples`, [n, T, I], at least M of them."""
-    n, steps, _ = examples.shape
-    if n < m:
-      raise ValueError(
-          f"start='inputs' needs as many real sequences as parallel={m}, got"
-          f" {n}"
-      )
-    time = jnp.minimum(jnp.arange(config.length), steps - 1)
-    examples = jnp.swapaxes(examples[:m, time], 0, 1)
+    examples = _modules.fit_examples(examples, m, config.length)
     if inputs.kind == "token":
       logits = _LOGIT * examples
     else:

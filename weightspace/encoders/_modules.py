@@ -50,6 +50,30 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     )
 
 
+def fit_examples(examples: jax.Array, count: int, length: int) -> jax.Array:
+  """The first of several real sequences, cut to a length or held at the end.
+
+  Args:
+    examples: `[n, T, I]`.
+    count: how many are needed, M.
+    length: steps of each, L.
+
+  Returns:
+    `[L, M, I]`.
+
+  Raises:
+    ValueError: there are fewer than M.
+  """
+  n, steps, _ = examples.shape
+  if n < count:
+    raise ValueError(
+        "probes that start as inputs need as many real sequences as"
+        f" parallel={count}, got {n}"
+    )
+  time = jnp.minimum(jnp.arange(length), steps - 1)
+  return jnp.swapaxes(examples[:count, time], 0, 1)
+
+
 def check_limits(config) -> None:
   """ValueError where `low`, of real probes, is not below `high`."""
   if config.low >= config.high:

@@ -16,8 +16,10 @@ from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily, TaskSpec
+from weightspace.training import batches
 from weightspace.types import Key, Params
 
+_OBSERVED = 64  # networks that are observed at a time
 _EXAMPLES = 256  # real sequences that probes may start as
 AUGMENT = ("permutation", "signed", "none")
 
@@ -121,6 +123,39 @@ def meet(params: Params, mesh: Mesh | None) -> Params:
   return params | {"encoder": kernels.meet(here, params["encoder"])}
 
 
+def observe(
+    rnns: Sequence[RNN],
+    made: Sequence[Encoder],
+    params: Params,
+    split: batches.Split | batches.Stream,
+) -> batches.Split | batches.Stream:
+  """A split in memory whose vectors are what encoders observe of networks.
+
+  Args:
+    rnns: the shapes of networks.
+    made: encoders of them.
+    params: of the encoder.
+    split: to train on; a stream, or of encoders that observe nothing, stays.
+  """
+  if made[0].observe is None or not isinstance(split, batches.Split):
+    return split
+
+  def of_shape(rnn, encoder, data):
+    def one(vector):
+      return encoder.observe(params, rnn.unflatten(vector))
+
+    observed = jax.jit(
+        lambda vectors: jax.lax.map(one, vectors, batch_size=_OBSERVED)
+    )
+    return data._replace(vectors=np.asarray(observed(data.vectors)))
+
+  shapes = (
+      of_shape(rnn, encoder, data) if len(data.vectors) else data
+      for rnn, encoder, data in zip(rnns, made, split.shapes)
+  )
+  return split._replace(shapes=tuple(shapes))
+
+
 def make_encode_batch(
     rnn: RNN, encoder: Encoder, augment: str, mesh: Mesh | None = None
 ) -> Callable:
@@ -133,8 +168,9 @@ def make_encode_batch(
     mesh: where training runs.
 
   Returns:
-    (params of the encoder, keys [B], vectors [B, P]) -> codes [B, Z]. On CPU,
-    `encoder.at_once` networks at a time, unless `encoder.apply_batch` serves.
+    (params of the encoder, keys [B], vectors [B, P]) -> codes [B, Z]. Vectors
+    may be of features, [B, F], see `observe`. On CPU, `encoder.at_once`
+    networks at a time, unless `encoder.apply_batch` serves.
   """
   device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
   on_cpu = device.platform == "cpu"
@@ -149,7 +185,12 @@ def make_encode_batch(
     weights = augmented(key, vector)
     return encoder.apply(params, weights, derive(key, "encoder"))
 
+  def read(params, key, features):
+    return encoder.read(params, features, derive(key, "encoder"))
+
   def encode_batch(params, keys, vectors):
+    if encoder.read and vectors.shape[-1] != rnn.size:
+      return jax.vmap(read, (None, 0, 0))(params, keys, vectors)
     if encoder.apply_batch and kernels.serve_in_halves(params, vectors):
       weights = jax.vmap(augmented)(keys, vectors)
       return encoder.apply_batch(params, weights)

@@ -49,7 +49,9 @@ class ScaledState(NamedTuple):
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   """AdamW with a schedule, after `clip_by_module`."""
   clip = clip_by_module(config.clip) if config.clip else optax.identity()
-  adamw = optax.adamw(_schedule(config), weight_decay=config.weight_decay)
+  adamw = optax.adamw(
+      _schedule(config), weight_decay=config.weight_decay, mask=_is_learned
+  )
   ratio = optax.identity()
   if config.emulator_ratio != 1:
     ratio = scale_module("emulator", config.emulator_ratio)
@@ -126,6 +128,16 @@ def scale_module(name: str, ratio: float) -> optax.GradientTransformation:
 def global_norm(tree) -> jax.Array:
   """L2 norm of all leaves together; optax's own has changed its name."""
   return jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree)))
+
+
+def _is_learned(params):
+  """False for leaves under "fixed", which have no gradient either."""
+
+  def learned(path, leaf):
+    del leaf
+    return not any(getattr(key, "key", None) == "fixed" for key in path)
+
+  return jax.tree_util.tree_map_with_path(learned, params)
 
 
 def _with_standard_promotion(inner):

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from weightspace import parallel, tasks, zoo
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
-from weightspace.training import batches, emulation, workdir
+from weightspace.training import batches, emulation, encoding, workdir
 from weightspace.training.checkpoints import Checkpoints
 from weightspace.training.fit import fit
 from weightspace.training.metrics import MetricsLog, read
@@ -149,11 +149,14 @@ def run(
           memory=memory,
       ) as training,
   ):
+    params = setup.init(derive(key, "init"))
     result = fit(
         setup.loss,
         make_optimizer(optimizer),
-        setup.init(derive(key, "init")),
-        training,
+        params,
+        encoding.observe(
+            model.rnns, model.encoders, params["encoder"], training
+        ),
         key=derive(key, "fit"),
         steps=settings.steps,
         chunk=chunk(settings),
