@@ -28,7 +28,7 @@ class Config:
     length: steps of each, L; 0 for the length of the zoo's sequences.
     every: answers are read at each so many steps, and at the last.
     hidden: units of each hidden layer of what reads them.
-    layers: hidden layers.
+    layers: hidden layers; 0 reads by a linear map alone.
     noise: standard deviation of what is added to the features in training, so
       that the reader can learn no network by heart.
     code: size of the code, Z.
@@ -43,8 +43,8 @@ class Config:
   code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(self, "parallel", "every", "hidden", "layers", "code")
-    for name in ("length", "noise"):
+    _modules.check_sizes(self, "parallel", "every", "hidden", "code")
+    for name in ("length", "layers", "noise"):
       if getattr(self, name) < 0:
         raise ValueError(
             f"{name} must not be negative, got {getattr(self, name)}"
