@@ -18,6 +18,7 @@ from experiments import headline
 from weightspace import plugins, properties, tasks, zoo
 from weightspace.evaluation import bootstrap, emulation, prediction
 from weightspace.evaluation import codes as codes_lib
+from weightspace.training import emulation as training
 from weightspace.training.pretrain import Pretrained
 from weightspace.training.progress import Progress
 from weightspace.zoo import files, splits
@@ -97,14 +98,14 @@ class Study:
             for divergence, values in losses[name][part].items()
         }
         if BASELINE in losses and name != BASELINE:
-          divergence = config["emulation"]["score"]
+          divergence = _score(config)
           found[name].setdefault("gain", {})[part] = emulation.gain(
               losses[name][part][divergence],
               losses[BASELINE][part][divergence],
               row_tasks,
           )._asdict()
     (divergence, *_) = {
-        c["emulation"]["score"] for _, c in self.encoders.values()
+        _score(c) for _, c in self.encoders.values()
     }
     paper = PAPER.get(self.source.spec.family, {})
     return {
@@ -258,6 +259,13 @@ def describe_zoo(source: zoo.Zoo, split: splits.Splits) -> dict[str, Any]:
           for name, rows in split._asdict().items()
       },
   }
+
+
+def _score(config):
+  """The divergence that validation measured, of runs of any age."""
+  return plugins.configure(
+      training.Config, config["emulation"], "emulation"
+  ).score
 
 
 def _training(pretrained, config):

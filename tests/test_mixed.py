@@ -134,7 +134,7 @@ def test_supervised_training_takes_all_shapes(mixed):
       tasks.make(mixed.spec.family, mixed.spec.family_config).spec,
       mixed.spec.snapshot_steps,
   )
-  head = heads.make(heads.Config(8), properties.load("step"), scope, 4)
+  head = heads.make(heads.Config("mlp", 8), properties.load("step"), scope, 4)
   made = make_encoders(mixed.rnns, "token", config["encoder"])
   for row in (20, 40):
     weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))

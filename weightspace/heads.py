@@ -4,7 +4,8 @@ A line can name a combination that no training network had, where an MLP
 memorises those there were; so there are several forms of a head to choose from:
 
   mlp      dense layers with ReLU between them: the paper's
-  linear   a linear map to numbers or to the logits of classes
+  linear   a linear map to numbers, to the logits of classes, or to a point in
+           a direction, with another to how sure that is
   ordinal  of ordered classes: a linear map to a place on the line of classes,
            and another to a precision; classes near the place are likelier
 """
@@ -51,7 +52,9 @@ class Head(NamedTuple):
     apply: (params, codes [..., Z]) -> outputs [..., *shape of the property].
     loss: (outputs [..., *shape], targets [..., n]) -> [...]: cross-entropy of
       classes and of proportions, squared error of other numbers, summed over
-      the n.
+      the n. Of a direction, outputs are the natural parameters of a von Mises
+      distribution: their length says how sure the head is, and networks of
+      which nothing can be told do not bend the map of the others.
   """
 
   init: Callable
@@ -82,9 +85,24 @@ class _Ordinal(nn.Module):
   def __call__(self, x):
     n, classes = self.shape
     place, width = jnp.split(nn.Dense(2 * n)(x), 2, axis=-1)
-    distance = jnp.arange(classes) - (classes - 1) / 2 - place[..., None]
+    places = jnp.arange(classes, dtype=x.dtype) - (classes - 1) / 2
+    distance = places - place[..., None]
     precision = jax.nn.softplus(width)
     return -0.5 * precision[..., None] * distance**2
+
+
+class _Direction(nn.Module):
+  """Natural parameters of a direction: linear are a point and a precision.
+
+  The direction is that of the point, however far it is from the origin, so a
+  line of codes need not be a circle.
+  """
+
+  @nn.compact
+  def __call__(self, x):
+    point, width = jnp.split(nn.Dense(3)(x), (2,), axis=-1)
+    kappa = 4 * jax.nn.softplus(width)
+    return kappa * point / _length(point)[..., None]
 
 
 def check_form(form: str) -> None:
@@ -115,6 +133,8 @@ def make(
     raise ValueError("an ordinal head needs a property with ordered classes")
   if config.form == "ordinal":
     module = _Ordinal(shape)
+  elif config.form == "linear" and property_.kind == "direction":
+    module = _Direction()
   else:
     layers = config.layers if config.form == "mlp" else 0
     module = _Dense((config.hidden,) * layers + (int(np.prod(shape)),))
@@ -129,6 +149,10 @@ def make(
       )
     elif property_.kind == "proportion":
       each = optax.sigmoid_binary_cross_entropy(outputs, targets)
+    elif property_.kind == "direction":
+      kappa = _length(outputs)
+      log_norm = jnp.log(jax.scipy.special.i0e(kappa)) + kappa
+      return log_norm - jnp.sum(outputs * targets, axis=-1)
     else:
       each = (outputs - targets) ** 2
     return jnp.sum(each, axis=-1)
@@ -169,4 +193,12 @@ def in_units(
     return outputs * scale + centre
   if property_.kind == "proportion":
     return np.asarray(jax.nn.sigmoid(outputs))
+  if property_.kind == "direction":  # the mean of a von Mises distribution
+    kappa = _length(jnp.asarray(outputs))[..., None]
+    ratio = jax.scipy.special.i1e(kappa) / jax.scipy.special.i0e(kappa)
+    return np.asarray(outputs * ratio / kappa)
   return outputs
+
+
+def _length(vectors):
+  return jnp.sqrt(jnp.sum(vectors**2, axis=-1) + 1e-12)

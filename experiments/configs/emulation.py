@@ -110,7 +110,7 @@ ENCODERS = {
         "small": {"width": 48, "layers": 2},
     },
     "watching": {
-        "tiny": {"parallel": 8, "hidden": 32, "layers": 1},
+        "tiny": {"parallel": 8},
     },
 }
 # Pixels of a digit, normalised as networks read them, lie in [-0.42, 2.82]; a

@@ -56,7 +56,7 @@ def targets_of(property_):
 
 def perfect(property_, targets):
   """Outputs of a head that is always right."""
-  if property_.kind == "regression":
+  if property_.kind != "classification":
     return targets
   classes = property_.shape(scope_of(property_))[-1]
   return 9 * np.eye(classes, dtype=np.float32)[targets]
@@ -65,14 +65,21 @@ def perfect(property_, targets):
 def check_shapes(property_):
   """Targets are what a head of that shape can be trained on."""
   assert isinstance(property_, Property)
-  assert property_.kind in ("regression", "classification")
+  assert property_.kind in (
+      "regression", "proportion", "direction", "classification"
+  )  # fmt: skip
   shape = property_.shape(scope_of(property_))
   targets = targets_of(property_)
-  assert len(shape) == (1 if property_.kind == "regression" else 2)
+  assert len(shape) == (2 if property_.kind == "classification" else 1)
   assert targets.shape == (ROWS, shape[0])
-  if property_.kind == "regression":
+  if property_.kind != "classification":
     assert targets.dtype == np.float32
     assert np.all(np.isfinite(targets))
+    if property_.kind == "proportion":
+      assert np.all((targets >= 0) & (targets <= 1))
+    if property_.kind == "direction":
+      assert shape == (2,)
+      np.testing.assert_allclose(np.sum(targets**2, axis=-1), 1, rtol=1e-5)
   else:
     assert targets.dtype == np.int32
     assert np.all((targets >= 0) & (targets < shape[-1]))
@@ -115,7 +122,7 @@ def check_metrics(property_):
 def check_head(property_):
   """A head for it learns: its loss falls towards the targets."""
   targets, scope = targets_of(property_), scope_of(property_)
-  head = heads.make(heads.Config(8, 1), property_, scope, code=4)
+  head = heads.make(heads.Config("mlp", 8, 1), property_, scope, code=4)
   params = jax.jit(head.init)(jax.random.key(0))
   codes = np.random.default_rng(0).standard_normal((ROWS, 4), np.float32)
   outputs = jax.jit(head.apply)(params, codes)
@@ -123,10 +130,17 @@ def check_head(property_):
   assert outputs.dtype == jnp.float32
   loss = head.loss(outputs, jnp.asarray(targets))
   assert loss.shape == (ROWS,)
-  best = head.loss(
-      jnp.asarray(perfect(property_, targets)), jnp.asarray(targets)
-  )
-  assert np.all(best < 0.01)
+  right = perfect(property_, targets)
+  least = 0.0
+  if property_.kind == "proportion":  # of logits; at best, their entropy
+    right = np.log(targets) - np.log1p(-targets)
+    least = -np.sum(
+        targets * np.log(targets) + (1 - targets) * np.log1p(-targets), axis=-1
+    )
+  if property_.kind == "direction":  # surer than anything, in the end
+    right, least = 1e4 * targets, -0.5 * np.log(2e4 * np.pi)
+  best = head.loss(jnp.asarray(right), jnp.asarray(targets))
+  assert np.all(best < least + 0.01)
   assert np.mean(loss) > np.mean(best)
   gradient = jax.jit(
       jax.grad(lambda p: jnp.mean(head.loss(head.apply(p, codes), targets)))

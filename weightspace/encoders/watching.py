@@ -38,8 +38,8 @@ class Config:
   length: int = 0
   every: int = 4
   hidden: int = 256
-  layers: int = 2
-  noise: float = 0.1
+  layers: int = 0
+  noise: float = 0.3
   code: int = 16
 
   def __post_init__(self):

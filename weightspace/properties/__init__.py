@@ -22,7 +22,8 @@ class Property(NamedTuple):
 
   Attributes:
     kind: "regression", "proportion" (of numbers in [0, 1], such as shares
-      that were counted) or "classification" (possibly several at once).
+      that were counted), "direction" (a unit vector in the plane: cosine and
+      sine) or "classification" (possibly several at once).
     shape: (Scope) -> shape of what a head puts out for one network: (n,) for
       n numbers, (n, C) for n classifications into C classes (logits).
       ValueError where the zoo's networks have no such property.

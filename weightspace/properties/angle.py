@@ -48,7 +48,7 @@ def _metrics(outputs, targets):
 
 
 PROPERTY = Property(
-    kind="regression",
+    kind="direction",
     shape=_shape,
     target=_target,
     metrics=_metrics,
