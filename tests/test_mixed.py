@@ -135,7 +135,7 @@ def test_supervised_training_takes_all_shapes(mixed):
       mixed.spec.snapshot_steps,
   )
   head = heads.make(heads.Config("mlp", 8), properties.load("step"), scope, 4)
-  made = make_encoders(mixed.rnns, "token", config["encoder"])
+  made = make_encoders(mixed.rnns, scope.tasks, config["encoder"])
   for row in (20, 40):
     weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))
     code = jax.jit(made[mixed.shapes[row]].apply)(

@@ -69,15 +69,15 @@ def features(weights):
   return jnp.log(jnp.concatenate([strength, strength**2 / squares]))
 
 
-def make(config, rnn, kind):
-  """An encoder; `rnn` is the shape of the networks, `kind` what they read."""
+def make(config, rnn, inputs):
+  """An encoder; `rnn` is the shape of the networks, `inputs` what they read."""
 
   def init(key):
     size = features(rnn.unflatten(jnp.zeros(rnn.size))).size
     linear = jax.random.normal(key, (config.code, size)) / size**0.5
     return {"linear": linear, "bias": jnp.zeros(config.code)}
 
-  def apply(params, weights):
+  def apply(params, weights, key=None):  # a key, to draw from in training
     code = params["linear"] @ features(weights) + params["bias"]
     return code / jnp.sqrt(jnp.sum(code**2) + 1e-12)  # codes have length 1
 

@@ -56,7 +56,7 @@ def test_what_is_there_is_not_overwritten(folder, tmp_path):
 
 def test_what_could_not_be_read_is_not_written(tmp_path):
   encoder = example.make()
-  encoder.params["writer"]["params"]["bias"] *= jnp.nan
+  encoder.params["read_state"]["params"]["bias"] *= jnp.nan
   with pytest.raises(ValueError, match="bias is not finite everywhere"):
     weightspace.save_encoder(tmp_path / "new", encoder)
   assert not list(tmp_path.iterdir())
@@ -111,7 +111,7 @@ def at(*names, value):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (at("version", value=2), "format 2, newer than 1"),
+        (at("version", value=3), "format 3, newer than 2"),
         (at("version", value="1"), "version is '1', expected an integer"),
         (at("more", value=1), "has the fields"),
         (at("config", value=[]), r"config is '\[\]', expected an object"),
@@ -157,7 +157,7 @@ def test_documents_of_strangers_are_refused(folder, tmp_path, change, message):
         ("reference/step", np.zeros(11, np.int32), r"int32\[11\], expected"),
         ("reference/codes", np.full((12, 4), np.inf, "f4"), "not finite"),
         ("heads/accuracy/widening", np.zeros(2, np.float32), "widening is flo"),
-        ("encoder/writer/params/bias", np.zeros(4), "float64"),
+        ("encoder/read_state/params/bias", np.zeros(4), "float64"),
     ],
 )
 def test_tensors_of_strangers_are_refused(

@@ -166,6 +166,11 @@ def _document(path):
           f"it has format {version}, newer than {VERSION}, the newest that is"
           " known here; install a newer weightspace"
       )
+    if version < VERSION:
+      raise ValueError(
+          f"it has format {version}, older than {VERSION}, the only one that is"
+          " known here; export it again from its run"
+      )
     require_fields("the document", document, _FIELDS)
     files.check_seal(text)
   except ValueError as error:
@@ -214,6 +219,8 @@ def _tasks(document, zoo):
     low = require_integer("tasks.classes", classes[0], -(2**31), 2**31)
     require_integer("tasks.classes", classes[1], low, low + _checks.MOST)
     tasks["classes"] = tuple(classes)
+  if tasks["first"] is not None:
+    require_integer("tasks.first", tasks["first"], 0, rnn.inputs - 1)
   return TaskSpec(**tasks)
 
 
