@@ -25,8 +25,9 @@ def of(found: Mapping[str, Any]) -> dict[str, Any]:
   """
   emulation = found["emulation"]
   encoders, divergence = emulation["encoders"], emulation["divergence"]
+  known = [name for name in encoders if name in found["prediction"]["encoders"]]
   best = min(
-      encoders, key=lambda n: encoders[n]["validation"][divergence]["value"]
+      known, key=lambda n: encoders[n]["validation"][divergence]["value"]
   )
   predicted = found["prediction"]["encoders"][best]
   numbers: dict[str, Any] = {"encoder": best}
@@ -61,9 +62,8 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
         f"emulation, {part}": _show(entry[part][divergence])
         for part in ("validation", "ood")
     }
-    for property_name, protocols in found["prediction"]["encoders"][
-        name
-    ].items():
+    told = found["prediction"]["encoders"].get(name, {})
+    for property_name, protocols in told.items():
       measure = properties.load(property_name).headline
       for protocol, report in protocols.items():
         title = f"{property_name}, {measure}, held out, {protocol} protocol"

@@ -45,7 +45,7 @@ def configs(size: str, seed: int):
   zoo_config = formal_languages.get_config("tiny" if tiny else "quickstart")
   zoo_config.seed = seed
   encoders = {}
-  for name in ("constant", "statistics", "listening"):
+  for name in ("constant", "truth", "statistics", "listening"):
     config = emulation.get_config(f"{name},{'tiny' if tiny else 'quickstart'}")
     config.emulation.seed = config.emulation.split_seed = seed
     encoders[name] = config.to_dict()

@@ -19,11 +19,13 @@ from weightspace import plugins, properties, tasks, zoo
 from weightspace.evaluation import bootstrap, emulation, prediction
 from weightspace.evaluation import codes as codes_lib
 from weightspace.training import emulation as training
+from weightspace.training import truth
 from weightspace.training.pretrain import Pretrained
 from weightspace.training.progress import Progress
 from weightspace.zoo import files, splits
 
 BASELINE = "constant"
+COUNTING = "counting"  # symbols of networks' own samples
 PAPER = json.loads((Path(__file__).parent / "paper.json").read_text())[
     "emulation"
 ]
@@ -62,6 +64,7 @@ class Study:
     self.codes = {
         name: codes_lib.of_zoo(source, pretrained)
         for name, (pretrained, _) in encoders.items()
+        if name != truth.NAME
     }
 
   def results(self, *, progress: Progress) -> dict[str, Any]:
@@ -132,8 +135,10 @@ class Study:
         )
         for name, codes in self.codes.items()
     }
+    if "task" in self.prediction.properties and self.family.decode:
+      found[COUNTING] = {"task": {"strict": self._counted(rows)}}
     report: dict[str, Any] = {"encoders": found}
-    last = list(self.encoders)[-1]
+    last = list(self.codes)[-1]
     if "accuracy" in self.prediction.properties:
       report["scatter"] = {
           "encoder": last,
@@ -145,8 +150,28 @@ class Study:
     for by_property in found.values():
       for protocols in by_property.values():
         for report_of in protocols.values():
-          del report_of["predictions"]
+          report_of.pop("predictions", None)
     return report
+
+  def _counted(self, rows):
+    """How well the task is told from rollouts by `TaskFamily.decode`."""
+    scope = properties.Scope(self.family.spec, self.source.spec.snapshot_steps)
+    property_ = properties.load("task")
+    classes = property_.shape(scope)[-1]
+    outputs = np.zeros((len(self.source), *property_.shape(scope)), np.float32)
+    chosen = np.concatenate([rows.validation, rows.test])
+    told = jax.jit(jax.vmap(self.family.decode))(
+        self.source.rollouts(chosen).sequences
+    )
+    outputs[chosen] = np.eye(classes)[
+        property_.target({"task": np.asarray(told)}, scope)
+    ]
+    given = "task", [outputs], self.columns, rows, scope
+    resamples = self.prediction.resamples
+    return {
+        **prediction.measure(*given, resamples=resamples),
+        "by_step": prediction.measure_by_step(*given, resamples=resamples),
+    }
 
   def _codes(self):
     last = self.source.spec.snapshot_steps[-1]

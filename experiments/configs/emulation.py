@@ -6,7 +6,8 @@
 FAMILY is the zoo's family of tasks, where it is not formal_language: for
 tiled_mnist, probes cover the range of its pixels.
 
-Encoders are the modules of `weightspace.encoders`. Sizes:
+Encoders are the modules of `weightspace.encoders`, and `truth`, an upper bound:
+the emulator is given what the zoo knows of each network. Sizes:
 
 tiny        seconds on 2 cores, for trying things out.
 quickstart  about a minute on 2 cores.
@@ -27,16 +28,18 @@ SIZES = ("tiny", "quickstart", "small", "paper")
 def get_config(what: str = "interactive,small") -> ConfigDict:
   """The config of an encoder, of one of `SIZES`."""
   from weightspace import emulator, encoders, plugins, tasks
-  from weightspace.training import emulation, optimizer
+  from weightspace.training import emulation, optimizer, truth
 
   name, size, family = (*what.split(",", 2), "", "")[:3]
   size = size or "small"
   if size not in SIZES:
     raise ValueError(f"no size {size!r}; there are: {', '.join(SIZES)}")
   plugins.load(tasks.__name__, family or "formal_language")
-  encoder = plugins.load(encoders.__name__, name).Config
   config = ConfigDict()
-  config.encoder = ConfigDict({"name": name, **_fields(encoder)})
+  config.encoder = ConfigDict({"name": name})
+  if name != truth.NAME:
+    known = plugins.load(encoders.__name__, name).Config
+    config.encoder.update(_fields(known))
   config.encoder.update(ENCODERS.get(name, {}).get(size, {}))
   for field, value in FAMILIES.get(family, {}).get(size, {}).items():
     if field in config.encoder:  # of encoders that interrogate

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from weightspace import plugins, tasks, zoo
 from weightspace.evaluation import bootstrap
-from weightspace.training import emulation
+from weightspace.training import emulation, truth
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import loader
 
@@ -37,6 +37,7 @@ def row_losses(
   Returns:
     {part: {name: [n] float32}}.
   """
+  source = truth.view(source, config)
   settings = plugins.configure(
       emulation.Config, config["emulation"], "emulation"
   )

@@ -19,6 +19,7 @@ ENCODERS = {
     "hybrid": "DWSNet with probes",
     "dialogue": "listening and asking",
     "listening": "listening",
+    "counting": "counting symbols, nothing learned",
     "truth": "the truth",
 }
 # What an encoder does, in a sentence

@@ -82,6 +82,9 @@ class TaskFamily(NamedTuple):
     novelty: (task) -> scalar; the tasks that score highest become the
       out-of-distribution split.
     describe: (task, as numpy) -> str, the task in words or symbols.
+    decode: (sequences [K, T + 1] that a network generated) -> task [D]: what
+      a plain reader without anything learned makes of them; None where there
+      is no such reader.
     data: arrays that all tasks share, such as images; a pytree, empty where
       tasks make all there is.
     bind: (data) -> the same family on these arrays. What is compiled takes
@@ -100,6 +103,7 @@ class TaskFamily(NamedTuple):
   performance: Callable
   novelty: Callable
   describe: Callable
+  decode: Callable | None = None
   data: Any = ()
   bind: Callable | None = None
   recorded: Mapping[str, Any] = MappingProxyType({})

@@ -138,6 +138,20 @@ def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
   return counted & letters_only & padded & in_order & valid
 
 
+def count_shifts(tokens: jax.Array) -> jax.Array:
+  """The shifts of most strings: how many more of b, c, d than of a.
+
+  Args:
+    tokens: [K, T + 1] integers, strings that a network generated.
+
+  Returns:
+    [3] int32, the median over strings; all 0 for strings that tell nothing.
+  """
+  counts, _, _ = _counts_and_end(jnp.asarray(tokens, jnp.int32))
+  more = (counts[:, 1:] - counts[:, :1]).astype(jnp.float32)
+  return jnp.round(jnp.median(more, axis=0)).astype(jnp.int32)
+
+
 def sample_strings(
     key: Key, rnn, weights: Weights, count: int, length: int
 ) -> tuple[jax.Array, jax.Array]:
@@ -251,6 +265,9 @@ def make(config: Config) -> TaskFamily:
       performance=performance,
       novelty=novelty,
       describe=describe,
+      decode=lambda sequences: jnp.clip(
+          count_shifts(sequences), config.shift_min, config.shift_max
+      ),
   )
 
 

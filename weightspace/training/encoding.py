@@ -16,7 +16,7 @@ from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily, TaskSpec
-from weightspace.training import batches
+from weightspace.training import batches, truth
 from weightspace.types import Key, Params
 
 _OBSERVED = 64  # networks that are observed at a time
@@ -54,6 +54,8 @@ def make_encoders(
   rnn, *others = rnns
   fields = dict(config)
   name = fields.pop("name")
+  if name == truth.NAME:
+    return tuple(map(truth.make, rnns))
   encoder, *rest = (encoders.make(name, fields, rnn, spec) for rnn in rnns)
   params = jax.eval_shape(encoder.init, jax.random.key(0))
   for other, its_rnn in zip(rest, others):

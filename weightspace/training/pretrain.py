@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from weightspace import parallel, tasks, zoo
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
-from weightspace.training import batches, emulation, encoding, workdir
+from weightspace.training import batches, emulation, encoding, truth, workdir
 from weightspace.training.checkpoints import Checkpoints
 from weightspace.training.fit import fit
 from weightspace.training.metrics import MetricsLog, read
@@ -190,6 +190,7 @@ def load(
   folder = Path(folder)
   config = workdir.read(folder)
   try:
+    source = truth.view(source, config)
     model, template = _expected(source, folder, config)
     steps = int(config["emulation"]["steps"])
   except (ValueError, OSError):

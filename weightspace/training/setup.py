@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from weightspace import plugins, tasks, zoo
 from weightspace.keys import derive
-from weightspace.training import emulation, encoding
+from weightspace.training import emulation, encoding, truth
 from weightspace.training.optimizer import OptimizerConfig
 from weightspace.types import Key, Params
 from weightspace.zoo import loader, splits
@@ -59,6 +59,7 @@ def make_setup(
     ValueError: a field that is not there, with the nearest name.
   """
   settings, _ = configure(config)
+  source = truth.view(source, config)
   family = tasks.make(source.spec.family, source.spec.family_config)
   model = emulation.make_model(source.rnns, family, config)
   split = splits.of_zoo(source, family, seed=settings.split_seed)
