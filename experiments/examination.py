@@ -17,6 +17,8 @@ def to_json(found: Examination) -> dict[str, Any]:
       "shape": dataclasses.asdict(found.shape),
       "outside": found.outside,
       "farther_than": found.farther_than,
+      "task": found.task,
+      "task_probability": found.task_probability,
       "code": found.code.tolist(),
       "properties": {
           prediction.name: _prediction(prediction)
@@ -55,6 +57,8 @@ def to_text(found: Examination) -> str:
   lines += ["", "code"]
   for row in np.split(found.code, range(8, len(found.code), 8)):
     lines.append("  " + " ".join(f"{x:+.3f}" for x in row))
+  if found.task is not None:
+    lines += ["", f"task: {found.task}, {found.task_probability:.1%} sure"]
   if found.predictions:
     lines += ["", "predicted"]
     for prediction in found.predictions:

@@ -110,6 +110,13 @@ def _measured(name, trained, codes, columns, rows, scope, config):
     ).astype(np.float32)
     ensemble = ensemble._replace(widening=widening)
     spread = widening * spread
+  final = columns["step"] == scope.steps[-1]
+  parts = {
+      "validation": rows.validation,
+      "test": rows.test,
+      "validation, final": rows.validation[final[rows.validation]],
+      "test, final": rows.test[final[rows.test]],
+  }
   metrics = {
       part: {
           **prediction.estimates(
@@ -124,8 +131,9 @@ def _measured(name, trained, codes, columns, rows, scope, config):
               columns["task"][chosen], config.resamples,
           ),
       }
-      for part, chosen in (("validation", rows.validation), ("test", rows.test))
-  }  # fmt: skip
+      for part, chosen in parts.items()
+      if len(chosen)
+  }
   return ensemble._replace(metrics=metrics)
 
 

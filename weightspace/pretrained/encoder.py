@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import cells, encoders, properties
+from weightspace import cells, encoders, properties, tasks
 from weightspace.encoders import Encoder, Transcript
 from weightspace.interop import tensors
 from weightspace.pretrained.ensembles import Ensemble, Prediction
@@ -34,6 +34,9 @@ class Examination(NamedTuple):
       that is like none of them. None without a table of them.
     predictions: of each property.
     nearest: networks of the zoo, nearest first.
+    task: the predicted task in words; None where heads predict none.
+    task_probability: the heads' mean of the probability that all numbers of
+      that task are right.
   """
 
   shape: RNNSpec
@@ -42,6 +45,8 @@ class Examination(NamedTuple):
   farther_than: float | None
   predictions: tuple[Prediction, ...]
   nearest: tuple[Neighbour, ...]
+  task: str | None = None
+  task_probability: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +142,20 @@ class PretrainedEncoder:
         farther,
         self.predict(code),
         nearest[:neighbours],
+        *self._task(code),
     )
+
+  def _task(self, code):
+    """The likeliest task in words, and how likely it is."""
+    found = [e for e in self.ensembles if e.property == "task"]
+    if not found:
+      return None, None
+    prediction = found[0].predict(self.scope, code)
+    family = tasks.make(self.zoo.family, self.zoo.family_config)
+    each = found[0].outputs(self.scope, jnp.asarray(code)[None])[:, 0]
+    likeliest = prediction.probabilities.argmax(axis=-1)[None, :, None]
+    of_all = np.take_along_axis(each, likeliest, axis=-1).prod(axis=(1, 2))
+    return family.describe(prediction.value), float(of_all.mean())
 
   def predict(self, code: Any) -> tuple[Prediction, ...]:
     """The properties of a network by its code [Z]."""
