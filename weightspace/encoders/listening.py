@@ -25,6 +25,7 @@ class Config:
   Attributes:
     strings: sequences sampled from a network in training, M.
     eval_strings: outside of training, where more of them make codes steadier.
+    fresh: whether draws are new at every step of training.
     length: steps of each, L; 0 for the length of the zoo's sequences.
     hidden: units of each hidden layer of what reads them.
     code: size of the code, Z.
@@ -32,6 +33,7 @@ class Config:
 
   strings: int = 8
   eval_strings: int = 32
+  fresh: bool = True
   length: int = 0
   hidden: int = 128
   code: int = 16
@@ -56,6 +58,7 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
 
   def sample(weights, key):
     strings = config.eval_strings if key is None else config.strings
+    key = key if config.fresh else None
     return _sums.sample(rnn, inputs, weights, key, strings, length)
 
   def init(key):
