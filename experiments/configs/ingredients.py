@@ -73,6 +73,6 @@ def get_config(family: str = "formal_language") -> ConfigDict:
   config = ConfigDict()
   config.family = family
   config.names = tuple(VARIANTS[family])  # of the variants to compare
-  config.steps = 2000 if family == "formal_language" else 1000
+  config.steps = 1000 if family == "formal_language" else 500
   config.seeds = 3
   return config

@@ -245,7 +245,8 @@ def _coloured(figure, axes, xy, values, held, kind):
   pen = {"cmap": map_, "vmin": limits[0], "vmax": limits[1]}
   size = _size(xy)
   axes.scatter(
-      *xy[~held].T, c=shown[~held], s=7 * size, alpha=0.3, linewidths=0,
+      *xy[~held].T, c=shown[~held], s=9 * size, alpha=0.3 + 0.4 * (size == 1),
+      linewidths=0,
       rasterized=True, **pen,
   )  # fmt: skip
   axes.scatter(
@@ -349,10 +350,12 @@ def transcript(found: Mapping[str, Any]) -> "Figure":
       _rows(asked, probes[:, m], found["symbols"], "Oranges")
     else:
       _tiles(asked, probes[:, m])
-    asked.set_title(f"{which}he encoder asks")
+    listens = found.get("encoder") == "listening"
+    asks = "network generates" if listens else "encoder asks"
+    asked.set_title(f"{which}he {asks}")
     _rows(said, answers[:, m], found["symbols"], "Blues")
     said.set_title(f"{which}he network answers")
-  panels[-1].set_xlabel("step of the interrogation")
+  panels[-1].set_xlabel("step of the sequence")
   return figure
 
 

@@ -103,7 +103,7 @@ def summary(results: Mapping[str, Any]) -> str:
     gains = _gains(emulation)
     if gains:
       name, gain = gains[0]
-      said.append(_verdict(gains, words))
+      said.append(_verdict(gains, emulation, words))
       facts.append((
           text.percent(gain["value"]),
           "of the emulation loss removed by"
@@ -150,18 +150,25 @@ def _gains(emulation):
   gains = [
       (name, one["gain"]["ood"])
       for name, one in emulation["encoders"].items()
-      if "ood" in one.get("gain", {})
+      if "ood" in one.get("gain", {}) and name != "truth"
   ]
   return sorted(gains, key=lambda item: -item[1]["value"])
 
 
-def _verdict(gains, words):
+def _verdict(gains, emulation, words):
   name, best = gains[0]
   encoder = text.escape(text.encoder(name))
   if best["low"] <= 0:
     return (
         f"On {words.tasks} that were held out, codes of {encoder} do not"
         " clearly beat a code that is the same for all networks."
+    )
+  bound = emulation["encoders"].get("truth", {}).get("gain", {}).get("ood")
+  told = ""
+  if bound:
+    told = (
+        " An emulator that is given the truth about each network instead of a"
+        f" code removes {text.percent(bound['value'])}."
     )
   others = "".join(
       f", those of {text.escape(text.encoder(other))}"
@@ -171,7 +178,7 @@ def _verdict(gains, words):
   return (
       f"On {words.tasks} that were held out, codes of {encoder} remove"
       f" <b>{text.percent(best['value'])}</b> of the loss that is left when"
-      f" every network gets the same code{others}."
+      f" every network gets the same code{others}.{told}"
   )
 
 
@@ -337,9 +344,9 @@ def _codes(results):
             figures.codes(results, encoder),
             f"Principal components of the codes of {text.encoder(encoder)},"
             f" coloured by {words.task}, accuracy, training step and split.",
-            f"<b>Codes of {name}.</b> Faint points are {words.tasks} of"
-            " training and validation; outlined ones are held out."
-            f" {words.untrained}",
+            f"<b>Codes of {name}.</b> Points without an outline are"
+            f" {words.tasks} of training and validation; outlined ones are held"
+            " out.",
             Hover(points.reshape(-1, 2), spoken),
         )
     )
@@ -355,9 +362,12 @@ def _prediction(results):
       Tabled(
           tables.prediction(results),
           "<b>Properties from codes,</b> with 95 % intervals below, over"
-          f" {words.tasks}. Both times the test is the half of the OOD"
+          f" {words.tasks}: of networks at the end of their training, and of"
+          " all snapshots. Both times the test is the half of the OOD"
           f" {words.tasks} that no head saw. {words.chance} R² is 0 for always"
-          " predicting the mean, 1 is perfect;"
+          " predicting the mean of the networks that are measured, 1 is"
+          " perfect; the accuracy of final networks hardly varies, so that"
+          " errors of some percentage points make it negative;"
           " Kendall’s τ is 1 if the order is right.",
           "prediction",
       ),
@@ -414,7 +424,10 @@ def _transcripts(results):
             ),
         )
     )
-  return Section("An interrogation, word for word", blocks)
+  title = "An interrogation, word for word"
+  if names == {"listening"}:
+    title = "What a network generates, symbol by symbol"
+  return Section(title, blocks)
 
 
 def _subject(found, words):

@@ -140,25 +140,23 @@ def prediction(results: Mapping[str, Any]) -> Table:
   return Table(
       head=(
           "property", "measure", "codes of",
-          *("validation, final", "test, final", "test, all") * len(protocols),
+          *("final networks", "all snapshots") * len(protocols),
       ),
       keys=(
           "property", "measure", "encoder",
           *(f"{p}_{column}" for p in protocols for column in
-            ("validation_final", "test_final", "test")),
+            ("test_final", "test")),
       ),
       rows=rows,
       labels=3,
-      groups=(("", 3), *((title(p), 3) for p in protocols)),
+      groups=(("", 3), *((title(p), 2) for p in protocols)),
   )  # fmt: skip
 
 
 def _columns(report):
-  """Metrics of final networks and of all, as the columns show them."""
+  """Metrics on the test of final networks and of all snapshots."""
   final = (list(report.get("by_step", {}).values()) or [{}])[-1]
-  return (
-      final.get("validation", {}), final.get("test", {}), report.get("test", {})
-  )  # fmt: skip
+  return final.get("test", {}), report.get("test", {})
 
 
 def splits(results: Mapping[str, Any]) -> Table:
