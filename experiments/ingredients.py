@@ -67,7 +67,8 @@ def measure(source, run, config):
       for line in run.history
       if "validation/loss" in line
   )
-  return {"loss": float(loss), **{k: float(np.mean(v)) for k, v in told.items()}}
+  numbers = {name: float(np.mean(value)) for name, value in told.items()}
+  return {"loss": float(loss), **numbers}
 
 
 def main() -> None:

@@ -74,8 +74,8 @@ quartiles {_number(final["low"])}, {_number(final["high"])} |
 
 {_properties(encoder)}
 Validation tasks chose the form and the step of each head and how wide spreads
-are, so what holds for others is in the last columns: half of the held-out tasks,
-looked at once. Snapshots from before training have no task that could be told.
+are, so what holds for others is in the last columns: half of the held-out
+tasks, looked at once. Snapshots from before training have no task to tell.
 {_checked(encoder)}
 ## Limits
 

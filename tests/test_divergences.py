@@ -142,6 +142,17 @@ def test_bounds():
   np.testing.assert_allclose(divergences.js(one, other), np.log(2), rtol=1e-6)
 
 
+def test_several_are_added():
+  draws = np.random.default_rng(0).standard_normal((2, 5, 4), np.float32)
+  p, q = jax.nn.log_softmax(draws)
+  names = ("kl", "total_variation")
+  found = divergences.load("+".join(names))(p, q)
+  each = [divergences.load(name)(p, q) for name in names]
+  np.testing.assert_allclose(found, each[0] + each[1], rtol=1e-6)
+  with pytest.raises(ValueError, match="did you mean 'kl'"):
+    divergences.load("kll+total_variation")
+
+
 def test_an_unknown_divergence_is_refused_naming_the_nearest():
   with pytest.raises(ValueError, match="did you mean 'reverse_kl'"):
     divergences.load("reverse_lk")

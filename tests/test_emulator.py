@@ -14,8 +14,8 @@ T, B, I, V, Z = 7, 3, 4, 5, 6  # noqa: E741
 
 
 @functools.cache
-def example(cell="lstm"):
-  config = emulator.Config(cell=cell, hidden=8, layers=2)
+def example(cell="lstm", conditioning="first"):
+  config = emulator.Config(cell, 8, 2, conditioning)
   model = emulator.make(config, code=Z, inputs=I, outputs=V)
   model = model._replace(apply=jax.jit(model.apply))
   random = np.random.default_rng(0)
@@ -24,9 +24,10 @@ def example(cell="lstm"):
   return model, jax.jit(model.init)(jax.random.key(0)), codes, inputs
 
 
+@pytest.mark.parametrize("conditioning", emulator.CONDITIONING)
 @pytest.mark.parametrize("cell", cells.names())
-def test_it_is_a_loop_over_steps_that_is_told_the_code_at_the_first(cell):
-  model, params, codes, inputs = example(cell)
+def test_it_is_a_loop_over_steps_that_is_given_the_code(cell, conditioning):
+  model, params, codes, inputs = example(cell, conditioning)
   found = model.apply(params, codes, inputs)
   assert found.shape == (T, B, V)
   assert found.dtype == jnp.float32
@@ -37,12 +38,26 @@ def test_it_is_a_loop_over_steps_that_is_told_the_code_at_the_first(cell):
     state = rnn.initial_state(())
     for t in range(T):
       x = inputs[t, b] @ np.asarray(params["embedding"])
-      if t == 0:
+      if t == 0 or conditioning == "every":
         x = x + codes[b] @ np.asarray(params["code"])
       state, logits = step(params["rnn"], state, x)
       np.testing.assert_allclose(
           found[t, b], jax.nn.log_softmax(logits), rtol=1e-4, atol=1e-5
       )
+
+
+@pytest.mark.parametrize("conditioning", emulator.CONDITIONING)
+def test_step_by_step_it_is_the_same(conditioning):
+  model, params, codes, inputs = example("gru", conditioning)
+  state = model.initial_state((B,))
+  for x, expected in zip(inputs, model.apply(params, codes, inputs)):
+    state, found = model.step(params, codes, state, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_conditioning_is_refused():
+  with pytest.raises(ValueError, match="conditioning must be one of first, ev"):
+    emulator.Config(conditioning="last")
 
 
 def test_answers_are_log_probabilities():

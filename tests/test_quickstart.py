@@ -39,7 +39,7 @@ def test_the_same_numbers_whole_or_in_two_parts(tmp_path):
   )
   with pytest.raises(Killed):
     quickstart.run(
-        tmp_path / "parts", "tiny", 0, KilledAt("pretrain interactive")
+        tmp_path / "parts", "tiny", 0, KilledAt("pretrain listening")
     )
   parts, _ = quickstart.run(tmp_path / "parts", "tiny", 0, Progress.silent())
   assert index.exists()
@@ -62,5 +62,5 @@ def _run_the_readme(folder):
   names = {}
   exec(code.replace("/tmp/weightspace", str(folder)), names)
   assert names["z"].shape == (8, 16)
-  again = names["found"].encoder.apply(names["params"], names["twin"])
+  again = names["pretrained"].encoder.apply(names["params"], names["augmented"])
   np.testing.assert_allclose(again, names["z"][0], atol=1e-4)

@@ -17,7 +17,6 @@ from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn, read_directly
 from weightspace.types import Linear
 
-
 CONDITIONING = ("first", "every")
 
 

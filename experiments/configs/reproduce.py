@@ -74,7 +74,9 @@ def get_config(size: str = "small") -> ConfigDict:
   config.remedies = ConfigDict()  # of interactive probing's unsteadiness
   config.remedies.encoder = "interactive"
   # Names in experiments.reproduction.remedies
-  config.remedies.names = ("hard probes", "own samples", "own samples, sums read")
+  config.remedies.names = (
+      "hard probes", "own samples", "own samples, sums read",
+  )  # fmt: skip
   config.remedies.families = (LANGUAGES,)
   config.remedies.steps = _each(1200, 400)  # as emulation
   config.remedies.seeds = 3

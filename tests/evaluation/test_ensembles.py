@@ -1,8 +1,7 @@
 """Heads agree where codes tell, and say so where they do not."""
 
-import types
-
 import dataclasses
+import types
 
 import numpy as np
 import pytest

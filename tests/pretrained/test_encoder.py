@@ -156,4 +156,4 @@ def test_without_heads_and_table():
   constant = {"name": "constant", "code": 4}
   encoder = example.make(constant, example.SHAPES[:1], with_heads=False)
   found = encoder.examine(example.weights(example.SHAPES[0]))
-  assert found[-3:] == (None, (), ())
+  assert found[-5:] == (None, (), (), None, None)

@@ -115,6 +115,10 @@ def _prediction(generator):
                 "step": 1200,
                 "validation": metrics(good),
                 "test": metrics(good * share),
+                "by_step": {"500": {
+                    "validation": metrics(good + 0.1),
+                    "test": metrics(good * share + 0.1),
+                }},
                 "predictions": [[0.1], [0.2]],
             }
             for protocol, share in (("strict", 0.71), ("paper", 0.83))

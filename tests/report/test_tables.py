@@ -88,9 +88,10 @@ def test_prediction(results):
     shown = _percent if property_ == "task" else _decimal
     assert row[2] == [text.encoder(name)]
     assert row[3:] == [
-        shown(found[name][property_][protocol][part][measure])
+        shown(report["test"][measure])
         for protocol in ("strict", "paper")
-        for part in ("validation", "test")
+        for one in (found[name][property_][protocol],)
+        for report in (one["by_step"]["500"], one)
     ]
 
 
@@ -116,8 +117,10 @@ def test_csv_of_prediction_is_exact(results):
   for row in csv.DictReader(lines):
     by_protocol = found[row["encoder"]][row["property"]]
     for protocol in ("strict", "paper"):
-      for part in ("validation", "test"):
-        estimate = by_protocol[protocol][part][row["measure"]]
+      report = by_protocol[protocol]
+      final = report["by_step"]["500"]
+      for part, of in (("test_final", final), ("test", report)):
+        estimate = of["test"][row["measure"]]
         assert float(row[f"{protocol}_{part}"]) == estimate["value"]
         assert float(row[f"{protocol}_{part}_low"]) == estimate["low"]
 
@@ -141,7 +144,8 @@ def test_bare_numbers_and_missing_ones(results):
   one = {"accuracy": {"strict": {"validation": part, "test": part}}}
   table = tables.prediction({"prediction": {"encoders": {"flat": one}}})
   rows = Cells(tables.to_html(table)).rows
-  assert [row[3] for row in rows] == [["0.250"], ["–"], ["–"]]
+  assert [row[4] for row in rows] == [["0.250"], ["–"], ["–"]]
+  assert [row[3] for row in rows] == [["–"]] * 3  # no snapshots apart
 
 
 def test_labels_and_titles_are_escaped():

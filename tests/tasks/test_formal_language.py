@@ -377,6 +377,21 @@ def test_masked_padding_in_batches():
   np.testing.assert_array_equal(counted, letters + 1)
 
 
+def test_counting_tells_the_language_of_most_strings():
+  family = tasks.make("formal_language", {})
+  for task in ((0, 0, 0), (2, -1, 1), (-3, 2, -2)):
+    strings = formal_language.write(
+        jnp.array(task), jnp.array([4, 5, 6, 7]), 42
+    )
+    wrong = formal_language.write(jnp.array([1, 1, -1]), jnp.array([5]), 42)
+    found = family.decode(jnp.concatenate([strings, wrong]))
+    np.testing.assert_array_equal(found, task)
+  silent = jnp.full((3, 42), formal_language.EOS).at[:, 0].set(
+      formal_language.BOS
+  )
+  np.testing.assert_array_equal(family.decode(silent), 0)
+
+
 def test_describe():
   assert formal_language.describe(np.array([1, 0, -1])) == (
       "a^n b^(n+1) c^n d^(n-1)"

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,3 +124,43 @@ def test_selection_keeps_the_lowest_and_never_nan():
     state = state_lib.select(state, jnp.float32(score))
   assert (state.best_step, state.best_score) == (2, 2.0)
   assert state.best_params["w"] == 2.0
+
+
+def test_a_module_may_have_a_learning_rate_of_its_own():
+  """As if it alone were trained by an optimiser of that rate."""
+
+  def trained(config, params):
+    optimizer = optimizer_lib.make_optimizer(config)
+    state = optimizer.init(params)
+    for _ in range(3):
+      grads = jax.tree.map(lambda x: 0.1 * x + 1, params)
+      updates, state = optimizer.update(grads, state, params)
+      params = optax.apply_updates(params, updates)
+    return params
+
+  params = {"encoder": jnp.arange(3.0), "emulator": jnp.arange(2.0) - 3}
+  config = optimizer_lib.OptimizerConfig(learning_rate=0.01, warmup_steps=2)
+  plain = trained(config, params)
+  fast = trained(dataclasses.replace(config, learning_rate=0.03), params)
+  mixed = trained(dataclasses.replace(config, emulator_ratio=3.0), params)
+  np.testing.assert_array_equal(mixed["encoder"], plain["encoder"])
+  np.testing.assert_allclose(
+      mixed["emulator"][0], fast["emulator"][0], rtol=1e-3
+  )
+  with pytest.raises(ValueError, match="must be positive"):
+    dataclasses.replace(config, emulator_ratio=0.0)
+  heads = {"heads": params["encoder"]}
+  alone = [
+      trained(dataclasses.replace(config, emulator_ratio=r), heads)["heads"]
+      for r in (1.0, 3.0)
+  ]
+  np.testing.assert_array_equal(*alone)
+
+
+def test_what_is_fixed_is_not_decayed():
+  optimizer = optimizer_lib.make_optimizer(optimizer_lib.OptimizerConfig())
+  params = {"encoder": {"fixed": jnp.ones(3), "learned": jnp.ones(3)}}
+  grads = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = optimizer.update(grads, optimizer.init(params), params)
+  assert not np.any(updates["encoder"]["fixed"])
+  assert np.all(updates["encoder"]["learned"] < 0)

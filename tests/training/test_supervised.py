@@ -205,7 +205,9 @@ def test_devices_share_a_batch(source, split, found):
 
 def test_augmentation_is_for_those_who_need_it(source):
   rnn, *_ = source.rnns
-  encoder = encoders.make("flat", {"hidden": 4, "layers": 1}, rnn, encoders.Inputs("token"))
+  encoder = encoders.make(
+      "flat", {"hidden": 4, "layers": 1}, rnn, encoders.Inputs("token")
+  )
   params = encoder.init(jax.random.key(0))
   vectors = source.vectors(np.arange(3))
   keys = jax.random.split(jax.random.key(1), 3)

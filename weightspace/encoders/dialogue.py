@@ -3,9 +3,9 @@
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:dialogue
 
-Not in the paper. The code is the sum of what `listening` reads from samples and
-of what an interactive interrogation reads from answers to its own probes, scaled
-to length 1. It says what asking adds to listening.
+Not in the paper. The code is the sum of what `listening` reads from samples
+and of what an interactive interrogation reads from answers to its own probes,
+scaled to length 1. It says what asking adds to listening.
 """
 
 from dataclasses import dataclass

@@ -28,8 +28,8 @@ def train(
   drawn with replacement; no validation or OOD task is among them. Validation
   tasks select its step, and say how much wider than the heads' spread their
   errors are. Their form is the one that validation prefers of a head that saw
-  all training tasks. The ensemble is then measured on these and, once, on the test:
-  the half of the OOD tasks that `prediction` tests on.
+  all training tasks. The ensemble is then measured on these and, once, on the
+  test: the half of the OOD tasks that `prediction` tests on.
 
   Args:
     codes: [R, Z] of all rows of a zoo.

@@ -21,7 +21,8 @@ class OptimizerConfig:
     warmup_steps: the learning rate rises linearly from 0 over so many steps.
     decay_steps: the step by which it has fallen to 0 along a cosine, warm-up
       included; 0 keeps it constant.
-    emulator_ratio: learning rate of the emulator over that of the encoder.
+    emulator_ratio: learning rate of the emulator over that of the encoder; of
+      no account in training without an emulator.
   """
 
   learning_rate: float = 1e-4
@@ -108,17 +109,14 @@ def scale_module(name: str, ratio: float) -> optax.GradientTransformation:
   """Multiplies the updates of one module, as a learning rate of its own does.
 
   Args:
-    name: of the module, a top-level entry of the params.
+    name: of the module, a top-level entry of the params, where it is there.
     ratio: of its learning rate to that of the others.
   """
 
   def update(updates, state, params=None):
     del params
     if name not in updates:
-      raise ValueError(
-          f"there is no module {name!r} whose learning rate could differ, only"
-          f" {', '.join(updates)}"
-      )
+      return updates, state
     scaled = jax.tree.map(lambda u: u * ratio, updates[name])
     return {**updates, name: scaled}, state
 

@@ -1,0 +1,83 @@
+"""Codes that no step of training makes of weights: truth, observations."""
+
+import jax
+import numpy as np
+import pytest
+
+from weightspace import parallel, properties, tasks, zoo
+from weightspace.evaluation import emulation as evaluation
+from weightspace.training import encoding, pretrain, truth
+from weightspace.training.progress import Progress
+
+CONFIG = {
+    "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
+    "optimizer": {"learning_rate": 1e-2},
+    "emulation": {"steps": 20, "batch": 8, "validate_every": 10},
+}
+WATCHING = {**CONFIG, "encoder": {"name": "watching", "parallel": 3, "code": 4}}
+
+
+@pytest.fixture(scope="module")
+def source(tiny_zoo):
+  return zoo.open(tiny_zoo)
+
+
+def train(source, config, folder):
+  return pretrain.pretrain(
+      source, config, folder, progress=Progress.silent()
+  )
+
+
+def test_the_truth_is_all_that_the_zoo_knows(source):
+  known = truth.facts(source)
+  family = tasks.make(source.spec.family, source.spec.family_config)
+  scope = properties.Scope(family.spec, source.spec.snapshot_steps)
+  low, high = family.spec.classes
+  assert known.shape == (len(source), 1 + 3 + 3 * (high - low + 1))
+  np.testing.assert_array_equal(known[:, 0], source.columns["accuracy"])
+  steps = properties.load("step").target(source.columns, scope)[:, 0]
+  np.testing.assert_array_equal(known[:, 1:4].argmax(axis=1), steps)
+  counts = known[:, 4:].reshape(len(source), 3, -1).argmax(axis=-1) + low
+  np.testing.assert_array_equal(counts, source.columns["task"])
+
+
+def test_an_emulator_of_the_truth_is_trained_and_measured(source, tmp_path):
+  config = {**CONFIG, "encoder": {"name": "truth"}}
+  run = train(source, config, tmp_path)
+  again, _ = pretrain.load(source, tmp_path)
+  assert jax.tree.structure(again.params) == jax.tree.structure(run.params)
+  rows = np.arange(6)
+  found = evaluation.row_losses(
+      source, again, config, {"some": rows}, names=("total_variation",)
+  )
+  assert found["some"]["total_variation"].shape == (6,)
+  view = truth.view(source, config)
+  assert truth.view(view, config) is view
+  assert truth.view(source, {"encoder": {"name": "constant"}}) is source
+
+
+def test_observed_once_or_at_each_step_the_same_is_learned(
+    source, tmp_path, monkeypatch
+):
+  once = train(source, WATCHING, tmp_path / "once")
+  monkeypatch.setattr(encoding, "observe", lambda rnns, made, params, x: x)
+  each = train(source, WATCHING, tmp_path / "each")
+  for a, b in zip(*map(jax.tree.leaves, (once.params, each.params))):
+    np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_it_watches_real_inputs_that_training_leaves_alone(source, tmp_path):
+  run = train(source, WATCHING, tmp_path)
+  fixed = run.params["encoder"]["fixed"]
+  assert fixed.shape == (11, 3, 6)
+  assert set(np.unique(fixed)) == {0, 1}
+  np.testing.assert_array_equal(fixed[0, :, 4], 1)  # BOS begins a string
+  np.testing.assert_array_equal(fixed.sum(axis=-1), 1)
+
+
+def test_on_several_devices_too(source, tmp_path):
+  mesh = parallel.mesh(parallel.DATA)
+  run = pretrain.pretrain(
+      source, WATCHING, tmp_path, progress=Progress.silent(), mesh=mesh
+  )
+  assert np.isfinite(run.history[-1]["loss"])
