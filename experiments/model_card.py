@@ -186,7 +186,7 @@ def _command(encoder):
 
 def _estimate(found):
   if found is None:
-    return "–"
+    return "-"
   return "{} ({}, {})".format(
       *(_number(found[k]) for k in ("value", "low", "high"))
   )

@@ -132,7 +132,7 @@ def test_proportions_are_probabilities_and_others_are_refused():
   rows = np.arange(300)
   found = trained("accuracy", SCOPE, "linear", codes, columns, rows, rows)
   np.testing.assert_allclose(found.outputs[:, 0], share, atol=0.02)
-  with pytest.raises(ValueError, match="share between 0 and 1, got 3.0"):
+  with pytest.raises(ValueError, match="share between 0 and 1, got 3"):
     properties.load("accuracy").target({"accuracy": np.full(2, 3.0)}, SCOPE)
 
 

@@ -290,7 +290,7 @@ def test_networks_that_do_not_generate_are_refused(name):
     made(name, "lstm", "real")
   name, fields = VARIANTS.get(name, (name, {}))
   nameless = encoders.Inputs("token", length=SMALL["length"])
-  with pytest.raises(ValueError, match="TaskSpec.first"):
+  with pytest.raises(ValueError, match=r"TaskSpec\.first"):
     encoders.make(name, {**small(name), **fields}, rnn_of("gru"), nameless)
 
 
