@@ -74,6 +74,17 @@ def compiled_once(tmp_path_factory):
     yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_forgotten():
+  """Compiled programs are freed once a file's tests are done.
+
+  On CPU each takes some memory mappings, of which Linux allows a process 65,530
+  by default: beyond them XLA ends in a segmentation fault.
+  """
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory):
   """The folder of a tiny real zoo; nobody may change it."""
