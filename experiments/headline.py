@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weightspace import properties
+from weightspace.report import tables
 
 
 def of(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,15 +34,10 @@ def of(found: Mapping[str, Any]) -> dict[str, Any]:
   numbers: dict[str, Any] = {"encoder": best}
 
   def add(name, property_name, metric, final):
-    report = predicted.get(property_name, {}).get("strict")
-    if report is None:
-      return
-    if final:
-      if not report["by_step"]:
-        return
-      report = list(report["by_step"].values())[-1]
-    if metric in report["test"]:
-      numbers[name] = report["test"][metric]["value"]
+    report = predicted.get(property_name, {}).get("strict", {})
+    test = (tables.final(report) if final else report).get("test", {})
+    if metric in test:
+      numbers[name] = test[metric]["value"]
 
   add("task_per_count", "task", "per_count_accuracy", True)
   add("task_all_right", "task", "all_right", True)
@@ -68,8 +64,7 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
       for protocol, report in protocols.items():
         title = f"{property_name}, {measure}, held out, {protocol} protocol"
         brief[name][title] = _show(report["test"][measure])
-        if report["by_step"]:
-          final = list(report["by_step"].values())[-1]
+        if final := tables.final(report):
           brief[name][f"{title}, final networks"] = _show(
               final["test"][measure]
           )

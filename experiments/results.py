@@ -53,6 +53,9 @@ class Study:
     """
     self.source, self.encoders, self.mesh = source, encoders, mesh
     self.family = tasks.make(source.spec.family, source.spec.family_config)
+    self.scope = properties.Scope(
+        self.family.spec, source.spec.snapshot_steps
+    )
     self.prediction = plugins.configure(
         prediction.Config, config, "prediction"
     )
@@ -126,9 +129,7 @@ class Study:
             codes,
             self.columns,
             rows,
-            properties.Scope(
-                self.family.spec, self.source.spec.snapshot_steps
-            ),
+            self.scope,
             self.prediction,
             progress=progress,
             name=name,
@@ -155,23 +156,20 @@ class Study:
 
   def _counted(self, rows):
     """How well the task is told from rollouts by `TaskFamily.decode`."""
-    scope = properties.Scope(self.family.spec, self.source.spec.snapshot_steps)
     property_ = properties.load("task")
-    classes = property_.shape(scope)[-1]
-    outputs = np.zeros((len(self.source), *property_.shape(scope)), np.float32)
+    shape = property_.shape(self.scope)
+    outputs = np.zeros((len(self.source), *shape), np.float32)
     chosen = np.concatenate([rows.validation, rows.test])
     told = jax.jit(jax.vmap(self.family.decode))(
         self.source.rollouts(chosen).sequences
     )
-    outputs[chosen] = np.eye(classes)[
-        property_.target({"task": np.asarray(told)}, scope)
+    outputs[chosen] = np.eye(shape[-1])[
+        property_.target({"task": np.asarray(told)}, self.scope)
     ]
-    given = "task", [outputs], self.columns, rows, scope
-    resamples = self.prediction.resamples
-    return {
-        **prediction.measure(*given, resamples=resamples),
-        "by_step": prediction.measure_by_step(*given, resamples=resamples),
-    }
+    return prediction.measure_with_steps(
+        "task", [outputs], self.columns, rows, self.scope,
+        resamples=self.prediction.resamples,
+    )  # fmt: skip
 
   def _codes(self):
     last = self.source.spec.snapshot_steps[-1]

@@ -163,4 +163,4 @@ def _replace(name, encoder, model_card):
 
 
 if __name__ == "__main__":
-  launch.run(main, required=("encoder",))
+  launch.run(main)

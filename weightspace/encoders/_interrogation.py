@@ -107,8 +107,8 @@ def make(
     config: Config,
     rnn: RNN,
     inputs: Inputs,
-    init_source: Callable,
-    source: Callable,
+    init_source: Callable = lambda key: {},
+    source: Callable = lambda params, heard, t: heard,
 ) -> Encoder:
   """An encoder that interrogates.
 
@@ -117,9 +117,9 @@ def make(
     rnn: the shape of the networks under study.
     inputs: what they read. Probes are soft or hard tokens, or lie in
       [low, high].
-    init_source: (key) -> params of `source`, any pytree.
+    init_source: (key) -> params of `source`, any pytree; by default none.
     source: (params, output of the core [hidden], t) -> what the probes of
-      step t are decoded from.
+      step t are decoded from; by default that output.
 
   Raises:
     ValueError: probes start as samples of networks that generate nothing.

@@ -5,6 +5,8 @@ by itself they are counts, which generalise to networks of unseen tasks, where
 a reader that knows times memorises those of the training tasks.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -93,6 +95,51 @@ def sample(
       [jnp.full((1, strings), inputs.first, tokens.dtype), tokens[:-1]]
   )
   return Transcript(jax.nn.one_hot(read, rnn.spec.inputs), answers)
+
+
+def make_sample_reader(
+    rnn: RNN,
+    inputs: Inputs,
+    config,
+    *,
+    hidden: int,
+    length: int,
+    fresh: bool = True,
+) -> tuple[Callable, Callable, Callable]:
+  """What reads a code, not yet of length 1, from a network's own samples.
+
+  Args:
+    rnn: the shape of the network.
+    inputs: what it reads; checked by `check_generates`.
+    config: with `strings`, sequences in training, `eval_strings`, outside of
+      it, and the size of the `code`.
+    hidden: units of each hidden layer of the reader.
+    length: steps of each sequence, L.
+    fresh: whether a key makes new draws; where not, they are always the same.
+
+  Returns:
+    init: (key) -> params.
+    apply: (params, weights, key or None) -> [Z].
+    transcript: (weights, key or None) -> the samples.
+  """
+  reader = Reader(hidden, config.code)
+
+  def init(key):
+    blank = Transcript(
+        jnp.zeros((length, 1, rnn.spec.inputs)),
+        jnp.zeros((length, 1, rnn.spec.outputs)),
+    )
+    return reader.init(key, features("token", blank))
+
+  def transcript(weights, key):
+    strings = config.eval_strings if key is None else config.strings
+    key = key if fresh else None
+    return sample(rnn, inputs, weights, key, strings, length)
+
+  def apply(params, weights, key):
+    return reader.apply(params, features("token", transcript(weights, key)))
+
+  return init, apply, transcript
 
 
 def sampling_key(key: Key | None) -> Key:

@@ -11,12 +11,10 @@ scaled to length 1. It says what asking adds to listening.
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
 from weightspace.encoders import (
     Encoder,
     Inputs,
-    Transcript,
     _interrogation,
     _modules,
     _sums,
@@ -51,35 +49,21 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
     ValueError: the networks generate nothing.
   """
   _sums.check_generates(rnn, inputs, "encoder 'dialogue'")
-  asking = _interrogation.make(
-      config,
-      rnn,
-      inputs,
-      init_source=lambda key: {},
-      source=lambda params, heard, t: heard,
-  )
-  reader = _sums.Reader(config.reader, config.code)
-  length = inputs.length or config.length
+  asking = _interrogation.make(config, rnn, inputs)
+  init_reader, read, _ = _sums.make_sample_reader(
+      rnn, inputs, config, hidden=config.reader,
+      length=inputs.length or config.length,
+  )  # fmt: skip
 
   def init(key):
-    size, outputs = rnn.spec.inputs, rnn.spec.outputs
-    blank = Transcript(
-        jnp.zeros((length, 1, size)), jnp.zeros((length, 1, outputs))
-    )
     return {
         "asking": asking.init(derive(key, "asking")),
-        "reader": reader.init(
-            derive(key, "reader"), _sums.features("token", blank)
-        ),
+        "reader": init_reader(derive(key, "reader")),
     }
 
   def apply(params, weights, key=None):
-    strings = config.eval_strings if key is None else config.strings
-    asked, heard = None, None
-    if key is not None:
-      asked, heard = jax.random.split(key)
-    samples = _sums.sample(rnn, inputs, weights, heard, strings, length)
-    listened = reader.apply(params["reader"], _sums.features("token", samples))
+    asked, heard = (None, None) if key is None else jax.random.split(key)
+    listened = read(params["reader"], weights, heard)
     return _modules.unit(
         listened + asking.apply(params["asking"], weights, asked)
     )

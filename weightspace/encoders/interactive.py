@@ -29,13 +29,7 @@ class Config(_interrogation.Config):
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """An interrogation whose probes are decoded from the core's output."""
   if not config.step_codes:
-    return _interrogation.make(
-        config,
-        rnn,
-        inputs,
-        init_source=lambda key: {},
-        source=lambda params, heard, t: heard,
-    )
+    return _interrogation.make(config, rnn, inputs)
   return _interrogation.make(
       config,
       rnn,

@@ -12,9 +12,7 @@ that generate what they read.
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-
-from weightspace.encoders import Encoder, Inputs, Transcript, _modules, _sums
+from weightspace.encoders import Encoder, Inputs, _modules, _sums
 from weightspace.rnn import RNN
 
 
@@ -54,27 +52,16 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   length = config.length or inputs.length
   if not length:
     raise ValueError("length=0, and the family of tasks names none either")
-  reader = _sums.Reader(config.hidden, config.code)
-
-  def sample(weights, key):
-    strings = config.eval_strings if key is None else config.strings
-    key = key if config.fresh else None
-    return _sums.sample(rnn, inputs, weights, key, strings, length)
-
-  def init(key):
-    size, outputs = rnn.spec.inputs, rnn.spec.outputs
-    blank = Transcript(
-        jnp.zeros((length, 1, size)), jnp.zeros((length, 1, outputs))
-    )
-    return reader.init(key, _sums.features("token", blank))
-
-  def apply(params, weights, key=None):
-    heard = _sums.features("token", sample(weights, key))
-    return _modules.unit(reader.apply(params, heard))
+  init, read, transcript = _sums.make_sample_reader(
+      rnn, inputs, config, hidden=config.hidden, length=length,
+      fresh=config.fresh,
+  )  # fmt: skip
 
   return Encoder(
       init=init,
-      apply=apply,
+      apply=lambda params, weights, key=None: _modules.unit(
+          read(params, weights, key)
+      ),
       invariant=True,
-      transcript=lambda params, weights: sample(weights, None),
+      transcript=lambda params, weights: transcript(weights, None),
   )

@@ -15,7 +15,7 @@ PROTOCOLS = ("strict", "paper")
 PARTS = ("validation", "test")
 __all__ = [
     "PARTS", "PROTOCOLS", "Config", "Rows", "Trained", "estimates",
-    "make_rows", "make_trainer", "measure", "measure_by_step", "predict",
+    "make_rows", "make_trainer", "measure", "measure_with_steps", "predict",
     "train_heads", "train_rows",
 ]  # fmt: skip
 
@@ -80,15 +80,7 @@ def predict(
           protocol: {
               "form": head.form,
               "step": head.step,
-              **measure(
-                  property_name,
-                  [head.outputs],
-                  columns,
-                  rows,
-                  scope,
-                  resamples=config.resamples,
-              ),
-              "by_step": measure_by_step(
+              **measure_with_steps(
                   property_name,
                   [head.outputs],
                   columns,
@@ -215,34 +207,36 @@ def measure(
   return found
 
 
-def measure_by_step(
+def measure_with_steps(
     property_name: str,
     outputs: Sequence[np.ndarray],
     columns: Mapping[str, np.ndarray],
     rows: Rows,
     scope: properties.Scope,
     *,
-    parts: Sequence[str] = PARTS,
     resamples: int = 300,
-) -> dict[str, dict[str, Any]]:
-  """As `measure`, of the snapshots of each step apart.
+) -> dict[str, Any]:
+  """As `measure`, and the same of the snapshots of each step apart.
 
   An untrained network does nothing, so that no code could tell its task: final
   snapshots say what codes are worth.
 
   Returns:
-    {step, as a string: {part: {metric: {"value", "low", "high"}}}}, of the
-    steps that have rows in all parts.
+    What `measure` does of all parts, and "by_step": {step, as a string: what
+    `measure` does}, of the steps that have rows in all parts.
   """
-  found = {}
+
+  def measured(chosen):
+    return measure(
+        property_name, outputs, columns, chosen, scope, resamples=resamples
+    )
+
+  by_step = {}
   for step in scope.steps:
     of_step = Rows(*(r[columns["step"][r] == step] for r in rows))
-    if all(len(getattr(of_step, part)) for part in parts):
-      found[str(step)] = measure(
-          property_name, outputs, columns, of_step, scope, parts=parts,
-          resamples=resamples,
-      )  # fmt: skip
-  return found
+    if all(len(getattr(of_step, part)) for part in PARTS):
+      by_step[str(step)] = measured(of_step)
+  return {**measured(rows), "by_step": by_step}
 
 
 def estimates(

@@ -192,9 +192,9 @@ def _told(results, property_, measure):
       "encoders"
   ].items():
     strict = by_property.get(property_, {}).get("strict", {})
-    final = (list(strict.get("by_step", {}).values()) or [strict])[-1]
-    if measure in final.get("test", {}):
-      found.append((name, final["test"][measure]))
+    report = tables.final(strict) or strict
+    if measure in report.get("test", {}):
+      found.append((name, report["test"][measure]))
   return found
 
 

@@ -153,10 +153,17 @@ def prediction(results: Mapping[str, Any]) -> Table:
   )  # fmt: skip
 
 
+def final(report: Mapping[str, Any]) -> Mapping[str, Any]:
+  """What a report of predictions says of final snapshots: "test", ...
+
+  Empty where it does not tell snapshots apart.
+  """
+  return (list(report.get("by_step", {}).values()) or [{}])[-1]
+
+
 def _columns(report):
   """Metrics on the test of final networks and of all snapshots."""
-  final = (list(report.get("by_step", {}).values()) or [{}])[-1]
-  return final.get("test", {}), report.get("test", {})
+  return final(report).get("test", {}), report.get("test", {})
 
 
 def splits(results: Mapping[str, Any]) -> Table:
