@@ -9,7 +9,7 @@ for anything; a notebook that fails ends it.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _OUT = flags.DEFINE_string("out", None, "Folder to write; made if missing.")
 

@@ -10,7 +10,7 @@ installed.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _ENCODER = flags.DEFINE_string("encoder", None, "Folder or name of it.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "File of the network.")

@@ -12,7 +12,7 @@ experiments.embed` and `weightspace.load_encoder` read it.
 from absl import flags
 from ml_collections import config_flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "experiments/configs/prediction.py", "How heads are trained."

@@ -11,7 +11,7 @@ table. Killed and run again, it goes on where it was.
 from absl import flags
 from ml_collections import config_flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "experiments/configs/ingredients.py", "What is compared."

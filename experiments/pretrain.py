@@ -14,7 +14,7 @@ over the devices of all. Of --workdir only process 0 needs to know.
 from absl import flags
 from ml_collections import config_flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "What to train: FILE.py:ENCODER,SIZE."

@@ -10,7 +10,7 @@ goes on where it was; run twice with one seed, it gives the same numbers.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for all of it.")
 _SEED = flags.DEFINE_integer(

@@ -12,7 +12,7 @@ import pathlib
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of a run, with its results.json."

@@ -15,7 +15,7 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "experiments/configs/reproduce.py:small", "What to run."

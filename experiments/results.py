@@ -18,11 +18,12 @@ from experiments import headline
 from weightspace import plugins, properties, tasks, zoo
 from weightspace.evaluation import bootstrap, emulation, prediction
 from weightspace.evaluation import codes as codes_lib
+from weightspace.io import files
 from weightspace.training import emulation as training
 from weightspace.training import truth
 from weightspace.training.pretrain import Pretrained
 from weightspace.training.progress import Progress
-from weightspace.zoo import files, splits
+from weightspace.zoo import splits
 
 BASELINE = "constant"
 COUNTING = "counting"  # symbols of networks' own samples

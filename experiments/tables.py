@@ -10,7 +10,7 @@ something would be.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _RESULTS = flags.DEFINE_string("results", None, "results.json of a study.")
 _TEXT = flags.DEFINE_string("text", "README.md", "File with marked places.")
@@ -23,7 +23,7 @@ def main() -> int:
   import pathlib
 
   from experiments import markdown
-  from weightspace.zoo import files
+  from weightspace.io import files
 
   path = pathlib.Path(_TEXT.value)
   before = path.read_text(encoding="utf-8")

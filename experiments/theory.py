@@ -20,7 +20,7 @@ are answers.
 from absl import flags
 from ml_collections import config_flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "experiments/configs/theory.py", "How much of it: FILE.py:SIZE."

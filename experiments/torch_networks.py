@@ -12,7 +12,7 @@ line. Needs the extra `torch`.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _ENCODER = flags.DEFINE_string(
     "encoder", "formal_languages", "Folder of an encoder, or a shipped one."

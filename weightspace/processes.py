@@ -1,7 +1,7 @@
 """Several processes that do one job: which of them this one is.
 
-It is told, or knows it from what started it: SLURM or a TPU pod. Pure; to join
-the others is up to `zoo_gen.launch`.
+The command line says so, or what started it: SLURM or a TPU pod. Pure; to join
+the others is up to `weightspace.launch`.
 """
 
 import contextlib

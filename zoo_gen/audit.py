@@ -11,7 +11,7 @@ bit; what they are replaced for goes to DIR/broken.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _SAMPLE = flags.DEFINE_integer(

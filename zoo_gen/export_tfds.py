@@ -10,7 +10,7 @@ validation and ood.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _OUT = flags.DEFINE_string("out", None, "Folder to write; must not be there.")

@@ -9,7 +9,7 @@ after it was killed, it goes on.
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _SOURCE = flags.DEFINE_string("source", None, "Folder of the .npy files.")
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo, made if missing.")

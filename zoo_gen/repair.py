@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weightspace import zoo
+from weightspace.io import files
 from weightspace.training.progress import Progress
-from weightspace.zoo import files, integrity, manifest, store
+from weightspace.zoo import integrity, manifest, store
 from zoo_gen import shards
 from zoo_gen.trainer import Recipe
 

@@ -24,6 +24,7 @@ import numpy as np
 from absl import logging
 
 from weightspace import plugins, tasks, zoo
+from weightspace.io import files, npy, npz
 from weightspace.parallel import NETWORKS, mesh, split
 from weightspace.processes import Share
 from weightspace.rnn import RNNSpec, make_rnn
@@ -31,7 +32,7 @@ from weightspace.training.checkpoints import CheckpointError, Checkpoints
 from weightspace.training.preemption import watch_sigterm
 from weightspace.training.progress import Progress
 from weightspace.training.records import TemplateError
-from weightspace.zoo import files, manifest, npy, npz
+from weightspace.zoo import manifest
 from weightspace.zoo.schema import ZooSpec
 from zoo_gen import claims
 from zoo_gen.programs import Programs, compile_to_fit, usable_memory

@@ -30,7 +30,7 @@ import time
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _NETWORKS = flags.DEFINE_list(
     "networks", None, "Numbers of networks, increasing. By default 2, 4 and 8"

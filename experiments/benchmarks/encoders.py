@@ -32,7 +32,7 @@ import time
 from absl import flags
 
 from experiments.benchmarks import _roofline, _torch
-from zoo_gen import launch
+from weightspace import launch
 
 _ENCODERS = flags.DEFINE_list(
     "encoders",

@@ -17,7 +17,7 @@ import tempfile
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _KILLS = flags.DEFINE_integer("kills", 100, "How many.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.", lower_bound=0)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _FAMILY = flags.DEFINE_enum(
     "family", "tiled_mnist", ["tiled_mnist", "formal_language"], "Which one."

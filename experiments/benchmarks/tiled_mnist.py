@@ -18,7 +18,7 @@ import time
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _STEPS = flags.DEFINE_integer("steps", 50, "Of training, a round.")
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "How often to measure each.")

@@ -19,7 +19,7 @@ import time
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _SIZE = flags.DEFINE_string("size", "small", "Of zoo_gen/configs.")
 _NETWORKS = flags.DEFINE_integer("networks", 32, "How many to train.")

@@ -22,7 +22,7 @@ import time
 from absl import flags
 
 from experiments.benchmarks import _roofline, _torch
-from zoo_gen import launch
+from weightspace import launch
 
 _STEPS = flags.DEFINE_integer("steps", 30, "Of training, a round.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often to measure each.")

@@ -26,7 +26,7 @@ import time
 
 from absl import flags
 
-from zoo_gen import launch
+from weightspace import launch
 
 _SNAPSHOTS = flags.DEFINE_integer(
     "snapshots", 1_000_000, "Rows, about.", lower_bound=1000

@@ -14,8 +14,8 @@ from experiments.reproduction import bench as bench_lib
 from experiments.reproduction import few_labels
 from experiments.reproduction import workers as workers_lib
 from experiments.reproduction.bench import Bench
+from weightspace.io import files
 from weightspace.training.progress import Progress
-from weightspace.zoo import files
 from zoo_gen import shards
 
 ZOOS = "zoos"

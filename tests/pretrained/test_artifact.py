@@ -15,7 +15,7 @@ import weightspace
 from tests.pretrained import example
 from weightspace import pretrained
 from weightspace.interop import tensors
-from weightspace.zoo import files
+from weightspace.io import files
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ class At:
 
 
 def main(port, index, path, fresh, chained):
-  from zoo_gen.distributed import joined
+  from weightspace.launch import joined
 
   def signalled(number):
     victim = index == "1"

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import faulty
+from weightspace.io import files
 from weightspace.training import metrics, records, workdir
 from weightspace.training.checkpoints import CheckpointError, Checkpoints
-from weightspace.zoo import files
 
 PLACES = 100
 MEMORY = 2**24

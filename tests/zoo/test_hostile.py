@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests import faulty
 from tests.zoo import example
 from weightspace import zoo
-from weightspace.zoo import files, npy, npz
+from weightspace.io import files, npy, npz
 
 SPEC = dataclasses.replace(example.SPEC, num_networks=2)  # one shard
 PLACES = 100

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.zoo.example import ROWS, SPEC, arrays, everything, write
 from weightspace import zoo
-from weightspace.zoo import files
+from weightspace.io import files
 
 FILES = ["zoo.json", "shards/00001/shard.json"] + [
     f"shards/00001/{name}.npy" for name in arrays(1)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.zoo.example import SPEC, arrays, write
 from weightspace import zoo
-from weightspace.zoo import files
+from weightspace.io import files
 
 
 def test_rows_of_the_last_shard():

@@ -10,9 +10,9 @@ import pytest
 from tests import processes, tiny_zoo
 from tests.zoo_gen.test_generate import checksums
 from weightspace import zoo
+from weightspace.io import files
 from weightspace.processes import Share
 from weightspace.training.progress import Progress
-from weightspace.zoo import files
 from zoo_gen import shards
 from zoo_gen.claims import claim
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.zoo import example
 from weightspace import kernels, zoo
-from weightspace.zoo import files
+from weightspace.io import files
 from zoo_gen import claims, repair
 
 GROUP = 2  # of tests.tiny_zoo

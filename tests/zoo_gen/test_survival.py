@@ -7,7 +7,7 @@ import pytest
 
 from tests import faulty, tiny_zoo
 from weightspace import zoo
-from weightspace.zoo import npy
+from weightspace.io import npy
 
 
 def contents(path):

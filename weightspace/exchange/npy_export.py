@@ -13,9 +13,9 @@ import numpy as np
 from weightspace import tasks, zoo
 from weightspace.exchange import npy_layout
 from weightspace.exchange.npy_layout import COUNTED, FORMAL
+from weightspace.io import files
 from weightspace.tasks import formal_language, tiled_mnist
 from weightspace.training.progress import Progress
-from weightspace.zoo import files
 
 _ROWS_AT_ONCE = 32
 

@@ -17,10 +17,11 @@ import numpy as np
 from weightspace import plugins, tasks, zoo
 from weightspace.exchange import imported, npy_layout, npy_rows
 from weightspace.exchange.npy_layout import FORMAL
+from weightspace.io import files
 from weightspace.rnn import make_rnn
 from weightspace.tasks import formal_language, tiled_mnist
 from weightspace.training.progress import Progress
-from weightspace.zoo import files, replay
+from weightspace.zoo import replay
 from weightspace.zoo.integrity import IMPORTED
 from weightspace.zoo.schema import ZooSpec
 

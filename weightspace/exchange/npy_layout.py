@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weightspace.exchange import npy_shapes
+from weightspace.io import files, npy
 from weightspace.rnn import RNNSpec
 from weightspace.tasks import formal_language, tiled_mnist
-from weightspace.zoo import files, npy
 
 PARAMETERS, SEQUENCES = "parameters.npy", "sequences.npy"
 LOGITS, TASKS = "logits.npy", "tasks.npy"

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from weightspace import tasks, zoo
+from weightspace.io import files
 from weightspace.rnn import RNN
 from weightspace.training.progress import Progress
-from weightspace.zoo import files, loader, splits
+from weightspace.zoo import loader, splits
 from weightspace.zoo.reader import Zoo
 
 NAME, VERSION = "weightspace_zoo", "1.0.0"

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace.interop import tensors
-from weightspace.zoo import files
+from weightspace.io import files
 
 MOST = 10_000  # of a size that the number of params does not bound
 DEEPEST = 256  # layers of anything: they are traced one by one

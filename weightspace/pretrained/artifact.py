@@ -19,19 +19,20 @@ import numpy as np
 
 from weightspace import encoders, heads, plugins, properties
 from weightspace.interop import tensors
+from weightspace.io import files
 from weightspace.pretrained import _checks
 from weightspace.pretrained._checks import (
-    require,
-    require_fields,
-    require_integer,
-    require_number,
+  require,
+  require_fields,
+  require_integer,
+  require_number,
 )
 from weightspace.pretrained.encoder import PretrainedEncoder
 from weightspace.pretrained.ensembles import Ensemble
 from weightspace.pretrained.reference import Reference
 from weightspace.rnn import make_rnn
 from weightspace.tasks import TaskSpec
-from weightspace.zoo import ZooSpec, files
+from weightspace.zoo import ZooSpec
 
 VERSION = 2
 JSON, TENSORS, CARD = "encoder.json", "tensors.safetensors", "README.md"

@@ -5,7 +5,7 @@ import math
 import os
 from pathlib import Path
 
-from weightspace.zoo import files
+from weightspace.io import files
 
 _REMEDY = (
     "mend it or move it away: a run goes on without the metrics of before"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint as ocp
 
-from weightspace.zoo import npz
+from weightspace.io import npz
 
 _FILE = "arrays.npz"
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weightspace.zoo import files
+from weightspace.io import files
 
 _VERSION = 2
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from weightspace.zoo import files
+from weightspace.io import files
 
 CONFIG = "config.json"
 

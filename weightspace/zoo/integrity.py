@@ -5,7 +5,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from weightspace.zoo import arrays, files, manifest, npy, store
+from weightspace.io import files, npy
+from weightspace.zoo import arrays, manifest, store
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from weightspace import kernels
+from weightspace.io import files
 from weightspace.rnn import RNNSpec
-from weightspace.zoo import files
 from weightspace.zoo.schema import ZooSpec, check_version
 
 ZOO, SHARD, SHARDS = "zoo.json", "shard.json", "shards"

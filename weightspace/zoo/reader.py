@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.io import npy
 from weightspace.rnn import RNN, make_rnn
 from weightspace.tasks import Rollouts
 from weightspace.types import Weights
-from weightspace.zoo import integrity, manifest, npy
+from weightspace.zoo import integrity, manifest
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from weightspace.io import files
 from weightspace.zoo import arrays as layout
-from weightspace.zoo import files, manifest
+from weightspace.zoo import manifest
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.schema import ZooSpec, differences
 

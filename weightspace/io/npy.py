@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from weightspace.zoo import files
+from weightspace.io import files
 
 _MAGIC = b"\x93NUMPY\x01\x00"  # version 1.0, what arrays of numbers get
 _HEADER = re.compile(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weightspace.zoo import files, npy
+from weightspace.io import files, npy
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

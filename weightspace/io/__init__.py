@@ -1,0 +1,1 @@
+"""Durable files: atomic text, sealed JSON, checked .npy and .npz archives."""

@@ -1,0 +1,163 @@
+"""What all launchers share: flags, one-line errors, devices, processes.
+
+The only module of the library that has flags, prints and changes global state;
+only launchers import it. It imports nothing heavy at its top, so that --help
+is quick.
+"""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+
+from absl import app, flags, logging
+
+from weightspace import processes
+
+# A process that is silent for so long counts as dead, which ends the others
+HEARTBEAT_SECONDS = 30
+# Processes that finish early wait for the others
+_SHUTDOWN_SECONDS = 30 * 24 * 3600
+_TERMINATED = 143  # the exit status after a SIGTERM that was answered
+
+
+def define_distributed() -> flags.FlagHolder[str]:
+  """The flag of launchers that may be one of several processes."""
+  return flags.DEFINE_string(
+      "distributed", "auto", "Whether this is one of several processes: auto"
+      " asks SLURM or the TPU, off, or ADDRESS,COUNT,INDEX with host:port of"
+      " process 0.",
+  )  # fmt: skip
+
+
+def run(
+    main: Callable[[], int | None],
+    required: Sequence[str] = (),
+    distributed: flags.FlagHolder[str] | None = None,
+) -> None:
+  """Parses flags and runs `main`, which takes no arguments.
+
+  One XLA device is made of each CPU core. A ValueError or OSError, which say
+  what is wrong with the user's request, ends the program with status 1 and
+  that one line; so does an unknown field of a config, with the nearest name.
+  Other exceptions are bugs and keep their traceback.
+
+  Args:
+    main: the program; it returns the exit status.
+    required: names of flags that must be given.
+    distributed: of `define_distributed`; `main` then runs in a process that
+      has joined the others.
+  """
+  flags.mark_flags_as_required(required)
+
+  def launch(argv):
+    if len(argv) > 1:
+      raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)  # jax is chatty about backends
+    from weightspace import parallel
+
+    parallel.use_all_cores()
+    how = "off" if distributed is None else distributed.value
+    with (
+        _errors_in_one_line(),
+        joined(processes.job(how, os.environ)),
+        _errors_in_one_line(),  # before this process leaves the others
+    ):
+      return main()
+
+  app.run(launch, flags_parser=_parse)
+
+
+@contextlib.contextmanager
+def joined(
+    job: processes.Job | None, *, heartbeat: int = HEARTBEAT_SECONDS
+) -> Iterator[None]:
+  """Makes this process one of a job.
+
+  Call it before anything touches a device. A process that ends as planned, or
+  by a SIGTERM that it has answered, waits until the others end too. One that
+  fails exits at once, so that the others notice.
+
+  Args:
+    job: None does nothing.
+    heartbeat: seconds after which a silent process counts as dead.
+
+  Raises:
+    OSError: the others cannot be reached.
+  """
+  if job is None:
+    yield
+    return
+  import jax
+
+  # JAX's service would catch the SIGTERM that training watches for
+  jax.config.update("jax_enable_preemption_service", False)
+  try:
+    jax.distributed.initialize(
+        *job,
+        heartbeat_timeout_seconds=heartbeat,
+        shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+    )
+  except RuntimeError as error:
+    raise OSError(f"no way to the other processes: {error}") from error
+  try:
+    yield
+  except SystemExit as error:
+    if error.code not in (None, 0, _TERMINATED):
+      _exit_now(error.code)
+    jax.distributed.shutdown()
+    raise
+  except BaseException as error:
+    traceback.print_exc()
+    lost = isinstance(error, jax.errors.JaxRuntimeError)
+    _exit_now(_lost_another() if lost else 1)
+  jax.distributed.shutdown()
+
+
+def _lost_another():
+  import jax
+
+  return (
+      f"error: process {jax.process_index()} of {jax.process_count()} failed in"
+      " what it does together with the others. Most likely another process"
+      " stopped: its own output says why. Run all of them again to go on"
+  )
+
+
+def _exit_now(code):
+  if not isinstance(code, int):
+    print(code, file=sys.stderr)
+    code = 1
+  sys.stdout.flush()
+  sys.stderr.flush()
+  # JAX's own exit handler would wait for the others
+  os._exit(code)
+
+
+@contextlib.contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+  try:
+    yield
+  except (ValueError, OSError) as error:
+    sys.exit(f"error: {error}")
+  except KeyboardInterrupt:
+    print("interrupted; run again to go on", file=sys.stderr)
+    sys.exit(130)
+
+
+def _parse(args):
+  try:
+    return app.parse_flags_with_usage(args)
+  except (AttributeError, KeyError) as error:
+    # How config_flags refuses a field that the config does not have
+    if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1][0]:
+      raise
+    sys.exit(f"error: no such config field: {_plain(error)}")
+
+
+def _plain(error):
+  text = str(error)  # a repr: in quotes, with escapes
+  if text[:1] in ("'", '"') and text[:1] == text[-1:]:
+    text = text[1:-1]
+  return " ".join(text.replace("\\'", "'").replace("\\n", " ").split())
