@@ -1,4 +1,4 @@
-"""Tells what a network of anybody does, from its weights.
+"""Predicts what a network does, from its weights.
 
     python -m experiments.embed --encoder=DIR --weights=lstm.safetensors
 
@@ -31,9 +31,9 @@ def main() -> None:
   """Launches `PretrainedEncoder.examine`."""
   import json
 
-  from experiments import examination
   from weightspace import pretrained
   from weightspace.interop import torch
+  from weightspace.pretrained import examination
 
   encoder = pretrained.load_encoder(_ENCODER.value)
   prefix = _PREFIX.value
@@ -42,13 +42,13 @@ def main() -> None:
       recurrent=prefix if prefix is None else prefix or "",
       readout=_READOUT.value,
   )
-  found = encoder.examine(
+  result = encoder.examine(
       network.weights, network.rnn, neighbours=_NEIGHBOURS.value
   )
   if _JSON.value:
-    print(json.dumps(examination.to_json(found), indent=2))
+    print(json.dumps(examination.to_json(result), indent=2))
   else:
-    print(examination.to_text(found))
+    print(examination.to_text(result))
 
 
 if __name__ == "__main__":

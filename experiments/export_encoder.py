@@ -3,9 +3,9 @@
     python -m experiments.export_encoder --zoo=DIR --encoder=RUN --out=DIR \\
         --config=experiments/configs/prediction.py
 
-RUN is the --workdir of experiments.pretrain. Heads are trained on its frozen
-codes, several of each property, whose spread tells how sure they are. The
-folder holds them, a table of the zoo's networks and a model card; `python -m
+RUN is the --workdir of experiments.pretrain. An ensemble of heads
+of each property is trained on its frozen codes. The folder holds them, a table
+of the zoo's networks and a model card; `python -m
 experiments.embed` and `weightspace.load_encoder` read it.
 """
 
@@ -27,11 +27,14 @@ _LIMIT = flags.DEFINE_float("megabytes", 5.0, "The folder may have at most.")
 
 def main() -> None:
   """Launches `weightspace.evaluation.export.export`."""
+  import dataclasses
   from pathlib import Path
 
-  from experiments import model_card, results
+  from experiments import results
   from weightspace import pretrained, zoo
+  from weightspace.evaluation import prediction
   from weightspace.evaluation.export import export
+  from weightspace.pretrained import card
   from weightspace.training import pretrain
   from weightspace.training.progress import Progress
 
@@ -54,7 +57,11 @@ def main() -> None:
   pretrained.save_encoder(
       out,
       encoder,
-      card=model_card.write(encoder, out.resolve().name),
+      card=card.write(
+          encoder,
+          out.resolve().name,
+          dataclasses.asdict(prediction.Config()),
+      ),
       most=int(_LIMIT.value * 1e6),
   )
   size = sum(file.stat().st_size for file in out.iterdir())

@@ -14,10 +14,10 @@ import jax
 import numpy as np
 
 import weightspace
-from experiments import examination
 from experiments.configs import emulation, prediction
 from weightspace.evaluation.export import export
 from weightspace.interop import torch as from_torch
+from weightspace.pretrained import examination
 from weightspace.report import figures
 from weightspace.training.pretrain import pretrain
 from weightspace.training.progress import Progress

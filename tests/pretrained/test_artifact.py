@@ -138,10 +138,10 @@ def at(*names, value):
         (at("heads", 1, "property", value="accuracy"), "lacks heads/accuracy"),
         (at("reference", "descriptions", value=["a"]), r"expected float32\[1,"),
         (at("reference", "descriptions", 0, value="\x1b[2J"), "one line"),
-        (at("reference", value=None), "does not belong to the encoder"),
+        (at("reference", value=None), "not the encoder's: 'reference"),
     ],
 )
-def test_documents_of_strangers_are_refused(folder, tmp_path, change, message):
+def test_malformed_documents_are_refused(folder, tmp_path, change, message):
   forge(folder, tmp_path / "forged", change)
   with pytest.raises(ValueError, match=message) as caught:
     weightspace.load_encoder(tmp_path / "forged")
@@ -151,7 +151,7 @@ def test_documents_of_strangers_are_refused(folder, tmp_path, change, message):
 @pytest.mark.parametrize(
     "name, array, message",
     [
-        ("more", np.zeros(3, np.float32), "does not belong to the encoder"),
+        ("more", np.zeros(3, np.float32), "not the encoder's: 'reference"),
         ("reference/task", np.full(12, 2, np.int32), "outside of 0 to 1"),
         ("reference/shape", np.full(12, -1, np.int32), "outside of 0 to 1"),
         ("reference/step", np.zeros(11, np.int32), r"int32\[11\], expected"),

@@ -1,5 +1,6 @@
-"""From a zoo to what a stranger's network does: the launchers, one by one."""
+"""From a zoo to the examination of another network: launcher by launcher."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -10,11 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import examination, model_card
 from tests.interop.networks import fill
 from weightspace import pretrained, zoo
-from weightspace.evaluation import codes
+from weightspace.evaluation import codes, prediction
 from weightspace.interop import torch as interop
+from weightspace.pretrained import card as model_card
+from weightspace.pretrained import examination
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import pretrain
 from weightspace.training.progress import Progress
@@ -95,7 +97,9 @@ def test_what_is_exported_is_the_run(tiny_zoo, run, exported):
 def test_the_card_says_what_was_measured(exported):
   encoder = pretrained.load_encoder(exported)
   card = (exported / "README.md").read_text()
-  assert card == model_card.write(encoder, "encoder")
+  assert card == model_card.write(
+      encoder, "encoder", dataclasses.asdict(prediction.Config())
+  )
   assert 'load_encoder("encoder")' in card
   for found in (
       encoder.about["emulation"]["validation"],
@@ -110,7 +114,7 @@ def test_the_card_says_what_was_measured(exported):
   ).read_text()
 
 
-def test_a_network_of_a_stranger(exported, tmp_path):
+def test_a_network_from_elsewhere(exported, tmp_path):
   path = tmp_path / "lstm.safetensors"
   rnn = make_rnn(RNNSpec("lstm", (5, 5), 6, 6))
   weights = fill(rnn, 0)

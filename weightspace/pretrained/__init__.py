@@ -2,7 +2,7 @@
 
     encoder = weightspace.load_encoder("ENCODER")  # a folder, or a shipped one
     code = encoder.embed(weights)  # [Z]
-    found = encoder.examine(weights)  # code, properties, nearest networks
+    examination = encoder.examine(weights)  # properties, nearest networks
 """
 
 import os
@@ -30,8 +30,8 @@ MODELS = Path(__file__).parent / "models"
 
 def names() -> tuple[str, ...]:
   """Names of the encoders that are shipped with the package."""
-  found = MODELS.glob(f"*/{artifact.JSON}")
-  return tuple(sorted(path.parent.name for path in found))
+  documents = MODELS.glob(f"*/{artifact.JSON}")
+  return tuple(sorted(path.parent.name for path in documents))
 
 
 def load_encoder(path: str | os.PathLike) -> PretrainedEncoder:
@@ -41,7 +41,7 @@ def load_encoder(path: str | os.PathLike) -> PretrainedEncoder:
 
   Raises:
     FileNotFoundError: there is neither; lists the shipped ones.
-    ValueError: what is there was altered, cut short or is no such artefact.
+    ValueError: the folder's files are damaged, or no encoder's.
   """
   if path in names():
     return artifact.read(MODELS / path)
@@ -64,7 +64,7 @@ def save_encoder(
 
   Args:
     path: the folder, which must not exist or be empty.
-    encoder: what to write.
+    encoder: to write.
     card: its model card, Markdown.
     most: bytes that the folder may have.
 

@@ -1,4 +1,4 @@
-"""Checks of what strangers write, and the names of what they got wrong."""
+"""Validation of untrusted input; errors name the field."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,16 +12,16 @@ import numpy as np
 from weightspace.interop import tensors
 from weightspace.io import files
 
-MOST = 10_000  # of a size that the number of params does not bound
+MOST = 10_000  # for a size that the number of params does not bound
 DEEPEST = 256  # layers of anything: they are traced one by one
 
 
 class Arrays:
-  """The tensors of a file, each of which must be asked for as it is.
+  """The tensors of a file; each must be taken once, by shape and dtype.
 
   Attributes:
-    deepest: layers that they can be of, at most.
-    largest: the most that a size can be which they are to match.
+    deepest: bound on numbers of layers.
+    largest: bound on all other sizes.
   """
 
   def __init__(self, path: Path, record: Any):
@@ -35,7 +35,7 @@ class Arrays:
     size, digest = path.stat().st_size, record["sha256"]
     if size != record["bytes"] or files.sha256(path) != digest:
       raise ValueError(
-          f"{path} is not the file that it is described as: its size or"
+          f"{path} is damaged: its size or"
           " checksum differ; get the folder again"
       )
     self._path, self._left = path, tensors.read(path)
@@ -70,10 +70,10 @@ class Arrays:
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
   def check_all_taken(self) -> None:
-    """ValueError where one was not asked for."""
+    """ValueError where one was not taken."""
     if self._left:
       raise ValueError(
-          f"{self._path} holds what does not belong to the encoder:"
+          f"{self._path} holds tensors that are not the encoder's:"
           f" {tensors.listed(self._left)}"
       )
 

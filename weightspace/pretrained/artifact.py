@@ -1,11 +1,11 @@
-"""Encoders on disk: safetensors and JSON, and nothing of it is trusted.
+"""Encoders on disk: safetensors and JSON, read as untrusted input.
 
-    encoder.json         sealed: what it is; checksum of the tensors
+    encoder.json         sealed: config, zoo, heads; checksum of the tensors
     tensors.safetensors  params, heads, reference table
     README.md            the model card
 
-All that is read is checked against what it should be before it is used: a
-stranger's file makes a ValueError, or an encoder.
+Every value is validated before its use: any file makes an encoder or a
+ValueError.
 """
 
 import dataclasses
@@ -100,9 +100,9 @@ def _describe(encoder):
     })
   reference = None
   if encoder.reference is not None:
-    found = encoder.reference._asdict()
-    reference = {"descriptions": list(found.pop("descriptions"))}
-    arrays |= _checks.prefixed("reference", found)
+    table = encoder.reference._asdict()
+    reference = {"descriptions": list(table.pop("descriptions"))}
+    arrays |= _checks.prefixed("reference", table)
   document = {
       "version": VERSION,
       "config": encoder.config,
@@ -144,8 +144,8 @@ def _read(path):
   described = document["heads"]
   require(isinstance(described, list), "heads", described, "a list")
   ensembles = tuple(_ensemble(d, scope, code, arrays) for d in described)
-  called = [e.property for e in ensembles]
-  require(len(set(called)) == len(called), "heads", called, "one a property")
+  names = [e.property for e in ensembles]
+  require(len(set(names)) == len(names), "heads", names, "one a property")
   reference = _reference(document["reference"], zoo, code, arrays)
   arrays.check_all_taken()
   return PretrainedEncoder(
@@ -164,13 +164,13 @@ def _document(path):
     )
     if version > VERSION:
       raise ValueError(
-          f"it has format {version}, newer than {VERSION}, the newest that is"
-          " known here; install a newer weightspace"
+          f"it has format {version}, newer than {VERSION}, the newest"
+          " supported; install a newer weightspace"
       )
     if version < VERSION:
       raise ValueError(
-          f"it has format {version}, older than {VERSION}, the only one that is"
-          " known here; export it again from its run"
+          f"it has format {version}, older than {VERSION}, the only one"
+          " supported; export it again from its run"
       )
     require_fields("the document", document, _FIELDS)
     files.check_seal(text)
@@ -244,11 +244,11 @@ def _params(fields, zoo, tasks, arrays):
       require(type(value) is kind, where, value, kind.__name__)
   rnn = make_rnn(zoo.rnns[0])
   try:
-    found = encoders.make(name, fields, rnn, tasks)
-    template = jax.eval_shape(found.init, jax.random.key(0))
+    encoder = encoders.make(name, fields, rnn, tasks)
+    template = jax.eval_shape(encoder.init, jax.random.key(0))
     blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
-    (code,) = jax.eval_shape(found.apply, template, blank).shape
-  except Exception as error:  # whatever sizes that do not go together raise
+    (code,) = jax.eval_shape(encoder.apply, template, blank).shape
+  except Exception as error:  # sizes that do not fit raise many kinds
     raise ValueError(
         f"config.encoder makes no encoder of {zoo.rnns[0]}:"
         f" {type(error).__name__}: {error}"
@@ -303,7 +303,7 @@ def _reference(document, zoo, code, arrays):
     require(text.isprintable(), "reference.descriptions", text, "one line")
   codes = arrays.take("reference/codes", (None, code))
   rows = (len(codes),)
-  found = Reference(
+  table = Reference(
       codes,
       arrays.take("reference/net_id", rows, "int32"),
       arrays.take("reference/step", rows, "int32"),
@@ -314,11 +314,11 @@ def _reference(document, zoo, code, arrays):
       tuple(texts),
   )
   for name, index, size in (
-      ("shape", found.shape, len(zoo.rnns)),
-      ("task", found.task, len(texts)),
+      ("shape", table.shape, len(zoo.rnns)),
+      ("task", table.task, len(texts)),
   ):
     if np.any((index < 0) | (index >= size)):
       raise ValueError(
           f"reference/{name} holds numbers outside of 0 to {size - 1}"
       )
-  return found
+  return table

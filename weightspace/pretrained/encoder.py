@@ -1,4 +1,4 @@
-"""An encoder and what is needed to use it on networks of anybody."""
+"""A pretrained encoder, applied to networks from anywhere."""
 
 import functools
 from dataclasses import dataclass, field
@@ -22,16 +22,15 @@ _BATCH = 256  # networks that are encoded at the same time
 
 
 class Examination(NamedTuple):
-  """What an encoder finds about one network.
+  """What an encoder computes about one network.
 
   Attributes:
     shape: of the network.
     code: [Z] float32.
-    outside: why it is outside of what the encoder was trained on, in words;
-      None where it is of a shape that the zoo has.
+    outside: a note where the network's shape is none of the zoo's; else None.
     farther_than: share of the zoo's networks that are nearer to another
-      network of the zoo than this one is to its nearest; close to 1 for one
-      that is like none of them. None without a table of them.
+      network of the zoo than this one is to its nearest. It is close to 1 for
+      a network unlike all of them, None without a reference table.
     predictions: of each property.
     nearest: networks of the zoo, nearest first.
     task: the predicted task in words; None where heads predict none.
@@ -54,14 +53,13 @@ class PretrainedEncoder:
   """A trained encoder.
 
   Attributes:
-    config: what it was trained with, JSON values; "encoder" holds its name and
-      fields.
+    config: of its training, JSON values; "encoder" holds its name and fields.
     params: of the encoder.
     zoo: the zoo it was trained on.
-    tasks: what that zoo's networks do.
+    tasks: the TaskSpec of that zoo.
     ensembles: heads of the properties that can be predicted.
     reference: networks of the zoo and their codes.
-    about: JSON values: how it was made and how good it is.
+    about: JSON values: how it was made and its metrics.
   """
 
   config: dict[str, Any]
@@ -77,7 +75,7 @@ class PretrainedEncoder:
 
     Args:
       weights: of the network.
-      rnn: its shape; by default told from the weights.
+      rnn: its shape; by default inferred from the weights.
 
     Raises:
       ValueError: it does not fit the encoder, naming the sizes; its weights
@@ -93,7 +91,7 @@ class PretrainedEncoder:
 
     Args:
       weights: of the networks, every leaf with a leading axis N.
-      rnn: their shape; by default told from the weights.
+      rnn: their shape; by default inferred from the weights.
 
     Raises:
       ValueError: as of `embed`.
@@ -105,36 +103,36 @@ class PretrainedEncoder:
   def transcript(
       self, weights: Weights, rnn: RNN | None = None
   ) -> Transcript:
-    """What the encoder asks a network and what it answers.
+    """The probes that the encoder feeds a network, and its outputs.
 
     Args:
       weights: of one network.
-      rnn: its shape; by default told from the weights.
+      rnn: its shape; by default inferred from the weights.
 
     Raises:
       ValueError: the encoder does not interrogate; or as of `embed`.
     """
     rnn = rnn or make_rnn(self.shape_of(weights))
-    found = self._functions(rnn.spec).transcript
-    if found is None:
+    transcribe = self._functions(rnn.spec).transcript
+    if transcribe is None:
       raise ValueError(
-          f"encoder {self.config['encoder']['name']!r} reads weights and asks"
+          f"encoder {self.config['encoder']['name']!r} reads weights and probes"
           " nothing: there is no transcript"
       )
     batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], weights)
     batch = _checked(rnn, batch)
-    return found(self.params, jax.tree.map(lambda leaf: leaf[0], batch))
+    return transcribe(self.params, jax.tree.map(lambda leaf: leaf[0], batch))
 
   def examine(
       self, weights: Weights, rnn: RNN | None = None, *, neighbours: int = 5
   ) -> Examination:
-    """All that can be said of a network; arguments as of `embed`."""
+    """Code, predictions and neighbours; arguments as of `embed`."""
     rnn = rnn or make_rnn(self.shape_of(weights))
     code = self.embed(weights, rnn)
     nearest = self.nearest(code, max(1, neighbours))
     farther = None
-    if nearest and len(self._loneliness):
-      farther = float(np.mean(self._loneliness < nearest[0].distance))
+    if nearest and len(self._nearest_distances):
+      farther = float(np.mean(self._nearest_distances < nearest[0].distance))
     return Examination(
         rnn.spec,
         code,
@@ -147,12 +145,12 @@ class PretrainedEncoder:
 
   def _task(self, code):
     """The likeliest task in words, and how likely it is."""
-    found = [e for e in self.ensembles if e.property == "task"]
-    if not found:
+    heads = next((e for e in self.ensembles if e.property == "task"), None)
+    if heads is None:
       return None, None
-    prediction = found[0].predict(self.scope, code)
+    prediction = heads.predict(self.scope, code)
     family = tasks.make(self.zoo.family, self.zoo.family_config)
-    each = found[0].outputs(self.scope, jnp.asarray(code)[None])[:, 0]
+    each = heads.outputs(self.scope, jnp.asarray(code)[None])[:, 0]
     likeliest = prediction.probabilities.argmax(axis=-1)[None, :, None]
     of_all = np.take_along_axis(each, likeliest, axis=-1).prod(axis=(1, 2))
     return family.describe(prediction.value), float(of_all.mean())
@@ -171,11 +169,11 @@ class PretrainedEncoder:
 
   @property
   def scope(self) -> properties.Scope:
-    """What properties must know of the zoo."""
+    """The zoo's constants that properties depend on."""
     return properties.Scope(self.tasks, self.zoo.snapshot_steps)
 
   def outside(self, shape: RNNSpec) -> str | None:
-    """Why a shape is outside of what it was trained on; None where it isn't.
+    """A note where a shape is none of the zoo's; else None.
 
     Raises:
       ValueError: networks of that shape cannot be encoded.
@@ -185,7 +183,7 @@ class PretrainedEncoder:
       return None
     return (
         "outside of what it was trained on: this network is"
-        f" {show(shape)}, those of its zoo {_shown(self.zoo.rnns)}"
+        f" {describe_shape(shape)}, those of its zoo {_shown(self.zoo.rnns)}"
     )
 
   def encoder_of(self, shape: RNNSpec) -> Encoder:
@@ -204,14 +202,14 @@ class PretrainedEncoder:
       )
     fields = dict(self.config["encoder"])
     name = fields.pop("name")
-    found = encoders.make(name, fields, make_rnn(shape), self.tasks)
-    if shape not in known and found.transcript is None:
+    encoder = encoders.make(name, fields, make_rnn(shape), self.tasks)
+    if shape not in known and encoder.transcript is None:
       raise ValueError(
           f"encoder {name!r} reads weights, and only those of networks of the"
           f" shape it was trained on: {_shown(known)}; this one is"
-          f" {show(shape)}"
+          f" {describe_shape(shape)}"
       )
-    return found
+    return encoder
 
   def shape_of(self, weights: Weights) -> RNNSpec:
     """The shape of networks by their weights, of one or, batched, of many.
@@ -260,17 +258,17 @@ class PretrainedEncoder:
     return {}
 
   @functools.cached_property
-  def _loneliness(self):
-    return self.reference.loneliness()
+  def _nearest_distances(self):
+    return self.reference.nearest_distances()
 
 
-def show(shape: RNNSpec) -> str:
+def describe_shape(shape: RNNSpec) -> str:
   """A shape in words: "lstm of 32, 32 units"."""
   return f"{shape.cell} of {', '.join(map(str, shape.hidden))} units"
 
 
 def _shown(shapes):
-  return " and ".join(map(show, shapes))
+  return " and ".join(map(describe_shape, shapes))
 
 
 def _checked(rnn, weights):
@@ -278,11 +276,11 @@ def _checked(rnn, weights):
   blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
   if jax.tree.structure(weights) != jax.tree.structure(blank):
     raise ValueError(
-        f"expected the weights of a network of {show(rnn.spec)}, got"
+        f"expected the weights of a network of {describe_shape(rnn.spec)}, got"
         f" {len(getattr(weights, 'layers', ()))} layers in a"
         f" {type(weights).__name__}"
     )
-  found = []
+  checked = []
   leaves = tensors.named(weights)
   size = np.shape(weights.readout.b)[:1]
   for (name, leaf), expected in zip(leaves.items(), jax.tree.leaves(blank)):
@@ -290,10 +288,10 @@ def _checked(rnn, weights):
     if leaf.shape != (*size, *expected.shape):
       raise ValueError(
           f"{name} has shape {leaf.shape[1:]}, expected {expected.shape} of"
-          f" {show(rnn.spec)} with {rnn.spec.inputs} inputs and"
+          f" {describe_shape(rnn.spec)} with {rnn.spec.inputs} inputs and"
           f" {rnn.spec.outputs} outputs"
       )
     if not np.isfinite(leaf).all():
       raise ValueError(f"{name} is not finite: a network that diverged?")
-    found.append(jnp.asarray(leaf))
-  return jax.tree.unflatten(jax.tree.structure(blank), found)
+    checked.append(jnp.asarray(leaf))
+  return jax.tree.unflatten(jax.tree.structure(blank), checked)

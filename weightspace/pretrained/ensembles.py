@@ -1,7 +1,7 @@
-"""Heads of one property, trained alike but for chance: they tell how sure.
+"""Ensembles of heads of one property, whose disagreement is the uncertainty.
 
-Where heads that saw other tasks and began elsewhere agree, the codes decide;
-where they do not, it is anybody's guess.
+Each head starts from other initial params and sees its own bootstrap of the
+training tasks. Where heads agree, the code determines the property.
 """
 
 from typing import Any, NamedTuple
@@ -15,11 +15,11 @@ from weightspace.types import Params
 
 
 class Prediction(NamedTuple):
-  """What heads say of n numbers or classifications of one network.
+  """The prediction of n numbers or classifications of one network.
 
   Attributes:
     name: of the property.
-    labels: what each of the n is.
+    labels: names of the n.
     value: [n], the heads' mean, or the likeliest class.
     spread: [n]. Of a regression, the heads' standard deviation, widened to the
       size of their errors on validation tasks. Of a class, the standard
@@ -43,11 +43,12 @@ class Ensemble(NamedTuple):
     property: name of a module in `weightspace.properties`.
     config: of the heads.
     params: with a leading axis of M heads.
-    centre: [M, n] float32, added to what heads of a regression put out, which
-    scale: [M, n] float32, multiplies before. [M, 0] for classifications.
+    centre: [M, n] float32, added to scaled outputs of regressions.
+    scale: [M, n] float32, factor on the outputs. Both are [M, 0] for
+      classifications.
     widening: [n] float32, factor on the heads' standard deviation; [0] for
       classifications.
-    metrics: JSON values, how good the ensemble is: {part: {name: estimate}}.
+    metrics: JSON values, {part of the split: {name: estimate}}.
   """
 
   property: str
@@ -64,7 +65,7 @@ class Ensemble(NamedTuple):
     return len(self.centre)
 
   def outputs(self, scope: properties.Scope, codes: jax.Array) -> np.ndarray:
-    """What each head says, [M, N, *shape of the property].
+    """The outputs of each head, [M, N, *shape of the property].
 
     Args:
       scope: of the zoo.
@@ -75,18 +76,21 @@ class Ensemble(NamedTuple):
     """
     property_ = properties.load(self.property)
     head = heads.make(self.config, property_, scope, codes.shape[-1])
-    found = jax.vmap(head.apply, (0, None))(self.params, codes)
+    outputs = jax.vmap(head.apply, (0, None))(self.params, codes)
     if property_.kind == "classification":
-      return np.asarray(jax.nn.softmax(found))
+      return np.asarray(jax.nn.softmax(outputs))
     return heads.in_units(
-        property_, np.asarray(found), self.centre[:, None], self.scale[:, None]
+        property_,
+        np.asarray(outputs),
+        self.centre[:, None],
+        self.scale[:, None],
     )
 
   def predict(self, scope: properties.Scope, code: jax.Array) -> Prediction:
-    """What the heads say of one network's code [Z]."""
+    """The heads' prediction from one network's code [Z]."""
     labels, classes = properties.labels(self.property, scope)
-    found = self.outputs(scope, jnp.asarray(code)[None])[:, 0]
-    mean, deviation = found.mean(axis=0), found.std(axis=0, ddof=1)
+    outputs = self.outputs(scope, jnp.asarray(code)[None])[:, 0]
+    mean, deviation = outputs.mean(axis=0), outputs.std(axis=0, ddof=1)
     if not classes:
       return Prediction(
           self.property, labels, mean, self.widening * deviation

@@ -1,4 +1,4 @@
-"""Networks of a zoo by their codes, to find the nearest ones to another."""
+"""A table of a zoo's networks and their codes, for nearest neighbours."""
 
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ class Neighbour(NamedTuple):
 
 
 class Reference(NamedTuple):
-  """n rows of a zoo, what they were trained to do and their codes."""
+  """n rows of a zoo, their tasks and their codes."""
 
   codes: np.ndarray  # [n, Z] float32, of length 1
   net_id: np.ndarray  # [n] int32
@@ -55,8 +55,8 @@ class Reference(NamedTuple):
         for row in np.argsort(distances, kind="stable")[:count]
     )
 
-  def loneliness(self) -> np.ndarray:
-    """How far each row is from the nearest *other* network, sorted, [n].
+  def nearest_distances(self) -> np.ndarray:
+    """Each row's distance to the nearest *other* network, sorted, [n].
 
     Rows without another network are left out.
     """

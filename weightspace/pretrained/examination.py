@@ -1,32 +1,32 @@
-"""What an encoder found about a network, for people and for programs."""
+"""An encoder's examination of a network, as text and as JSON values."""
 
 import dataclasses
 from typing import Any
 
 import numpy as np
 
-from weightspace.pretrained import Examination, Prediction
-from weightspace.pretrained.encoder import show
+from weightspace.pretrained.encoder import Examination, describe_shape
+from weightspace.pretrained.ensembles import Prediction
 
 _SHOWN_CLASSES = 3
 
 
-def to_json(found: Examination) -> dict[str, Any]:
+def to_json(result: Examination) -> dict[str, Any]:
   """All of it as JSON values, numbers in full."""
   return {
-      "shape": dataclasses.asdict(found.shape),
-      "outside": found.outside,
-      "farther_than": found.farther_than,
-      "task": found.task,
-      "task_probability": found.task_probability,
-      "code": found.code.tolist(),
+      "shape": dataclasses.asdict(result.shape),
+      "outside": result.outside,
+      "farther_than": result.farther_than,
+      "task": result.task,
+      "task_probability": result.task_probability,
+      "code": result.code.tolist(),
       "properties": {
           prediction.name: _prediction(prediction)
-          for prediction in found.predictions
+          for prediction in result.predictions
       },
       "nearest": [
           neighbour._asdict() | {"shape": dataclasses.asdict(neighbour.shape)}
-          for neighbour in found.nearest
+          for neighbour in result.nearest
       ],
   }
 
@@ -46,36 +46,36 @@ def _prediction(prediction):
   return entries
 
 
-def to_text(found: Examination) -> str:
+def to_text(result: Examination) -> str:
   """A page of it, at most 80 columns wide but for long names of tasks."""
   lines = [
-      f"network: {show(found.shape)}, {found.shape.inputs} inputs,"
-      f" {found.shape.outputs} outputs"
+      f"network: {describe_shape(result.shape)}, {result.shape.inputs} inputs,"
+      f" {result.shape.outputs} outputs"
   ]
-  if found.outside:
-    lines.append(f"CAUTION: {found.outside}")
+  if result.outside:
+    lines.append(f"CAUTION: {result.outside}")
   lines += ["", "code"]
-  for row in np.split(found.code, range(8, len(found.code), 8)):
+  for row in np.split(result.code, range(8, len(result.code), 8)):
     lines.append("  " + " ".join(f"{x:+.3f}" for x in row))
-  if found.task is not None:
-    lines += ["", f"task: {found.task}, {found.task_probability:.1%} sure"]
-  if found.predictions:
+  if result.task is not None:
+    lines += ["", f"task: {result.task}, {result.task_probability:.1%} sure"]
+  if result.predictions:
     lines += ["", "predicted"]
-    for prediction in found.predictions:
+    for prediction in result.predictions:
       lines += _shown(prediction)
-  if found.nearest:
+  if result.nearest:
     lines += ["", "nearest networks of the zoo (cosine distance)"]
     lines.append(
         f"  {'distance':>8} {'network':>8} {'step':>7} {'accuracy':>8}  task"
     )
-    for n in found.nearest:
+    for n in result.nearest:
       lines.append(
           f"  {n.distance:8.4f} {n.net_id:8d} {n.step:7d} {n.accuracy:8.3f} "
           f" {n.description}"
       )
-  if found.farther_than is not None:
+  if result.farther_than is not None:
     lines.append(
-        f"  its nearest is farther away than that of {found.farther_than:.0%}"
+        f"  its nearest is farther away than that of {result.farther_than:.0%}"
         " of the zoo's networks"
     )
   return "\n".join(lines)

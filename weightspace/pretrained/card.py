@@ -1,25 +1,27 @@
-"""A model card, Markdown, of nothing but what an encoder knows of itself."""
+"""A model card in Markdown, made from a pretrained encoder alone."""
 
-import dataclasses
 import json
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from weightspace import properties
-from weightspace.evaluation import prediction
-from weightspace.pretrained import PretrainedEncoder
-from weightspace.pretrained.encoder import show
+from weightspace.pretrained.encoder import PretrainedEncoder, describe_shape
 
 
-def write(encoder: PretrainedEncoder, name: str) -> str:
-  """The card of an encoder that `export` made.
+def write(
+    encoder: PretrainedEncoder, name: str, defaults: Mapping[str, Any]
+) -> str:
+  """The card of an encoder that `weightspace.evaluation.export` made.
 
   Args:
-    encoder: its `about` holds what was measured, "commit" and "software".
-    name: what it is called.
+    encoder: its `about` holds the measurements, "commit" and "software".
+    name: of the encoder.
+    defaults: of the config of heads; the card's command states other values.
   """
   zoo, about = encoder.zoo, encoder.about
   kind = encoder.config["encoder"]["name"]
-  shapes = "; ".join(map(show, zoo.rnns))
+  shapes = "; ".join(map(describe_shape, zoo.rnns))
   size = zoo.rnns[0]
   final = about["final_accuracy"]
   splits = about["splits"]
@@ -36,7 +38,7 @@ import weightspace
 from weightspace.interop import torch as from_torch
 
 rnn, weights = from_torch.load("lstm.safetensors")
-found = weightspace.load_encoder("{name}").examine(weights, rnn)
+examination = weightspace.load_encoder("{name}").examine(weights, rnn)
 ```
 
 ## What it takes
@@ -89,7 +91,7 @@ tasks, looked at once. Snapshots from before training have no task to tell.
 ## How it was made
 
 ```sh
-{_command(encoder)}
+{_command(encoder, defaults)}
 ```
 
 at commit {about["commit"] or "unknown"}, with
@@ -101,16 +103,16 @@ Of {about["trained"]["steps"]} steps of pretraining, validation chose step \
 
 
 def _checked(encoder):
-  """What networks trained elsewhere showed, if that was tried."""
-  found = encoder.about.get("torch_networks")
-  if found is None:
+  """The result on networks that PyTorch trained, if there is one."""
+  result = encoder.about.get("torch_networks")
+  if result is None:
     return ""
   return f"""
-On {found["networks"]} LSTMs that plain PyTorch trained on held-out tasks, of \
+On {result["networks"]} LSTMs that plain PyTorch trained on held-out tasks, of \
 seeds of their
-own, the task was right for {found["task_right"]:.1%}, and the mean error of \
-accuracy {found["accuracy_error"]:.3f}
-(`{found["command"]}`).
+own, the task was right for {result["task_right"]:.1%}, and the mean error of \
+accuracy {result["accuracy_error"]:.3f}
+(`{result["command"]}`).
 """
 
 
@@ -170,25 +172,25 @@ def _properties(encoder):
   return "\n".join(lines) + "\n"
 
 
-def _command(encoder):
-  """What makes it again; the names of folders are nobody's business."""
-  found = [
+def _command(encoder, defaults):
+  """The command that makes the encoder, without the user's folder names."""
+  parts = [
       "python -m experiments.export_encoder --zoo=ZOO --encoder=RUN --out=OUT",
       f"--members={encoder.about['members']} --rows={_rows(encoder)}",
   ]
-  default = json.loads(json.dumps(dataclasses.asdict(prediction.Config())))
+  defaults = json.loads(json.dumps(dict(defaults)))
   for name, value in encoder.about["prediction"].items():
-    if json.loads(json.dumps(value)) != default[name]:
+    if json.loads(json.dumps(value)) != defaults[name]:
       value = tuple(value) if isinstance(value, list | tuple) else value
-      found.append(f"--config.{name}={shlex.quote(str(value))}")
-  return " \\\n    ".join(found)
+      parts.append(f"--config.{name}={shlex.quote(str(value))}")
+  return " \\\n    ".join(parts)
 
 
-def _estimate(found):
-  if found is None:
+def _estimate(estimate):
+  if estimate is None:
     return "-"
   return "{} ({}, {})".format(
-      *(_number(found[k]) for k in ("value", "low", "high"))
+      *(_number(estimate[k]) for k in ("value", "low", "high"))
   )
 
 

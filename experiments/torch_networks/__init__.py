@@ -1,0 +1,1 @@
+"""A pretrained encoder on networks that plain PyTorch trained."""
