@@ -99,9 +99,9 @@ def test_an_array_with_gaps_is_refused(task, low, high, count):
         ((), ()),
     ],
 )
-def test_cut(shape, expected):
+def test_fsdp_sharding(shape, expected):
   mesh = parallel.mesh(parallel.DATA)
-  sharding = parallel.cut(mesh, shape)
+  sharding = parallel.fsdp_sharding(mesh, shape)
   assert sharding.spec == PartitionSpec(*expected)
   whole = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
   placed = parallel.place(whole, sharding)
@@ -116,8 +116,8 @@ def test_a_sum_over_devices_and_its_gradient():
   def f(w, x):
     return jax.numpy.sum(jax.numpy.sin(w * x))
 
-  spread = parallel.summed(
-      lambda w, x: f(w, parallel.own_part(x, mesh)), mesh
+  spread = parallel.psum_over_mesh(
+      lambda w, x: f(w, parallel.local_shard(x, mesh)), mesh
   )
   for one, other in zip(
       jax.value_and_grad(f)(2.0, x), jax.value_and_grad(spread)(2.0, x)

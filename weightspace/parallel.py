@@ -1,7 +1,7 @@
 """Devices: meshes, shardings, and one XLA device for each CPU core.
 
-A mesh may hold devices of several processes; then all of them have to call
-what is said here to take all, in the same order.
+A mesh may span the devices of several processes. Functions documented as
+collective must then be called by all processes, in the same order.
 """
 
 import hashlib
@@ -16,18 +16,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 NETWORKS = "networks"  # the mesh axis over which networks are spread
 DATA = "data"  # the mesh axis over which a batch is spread
-_LEAST = 1024  # numbers in an array that is worth being cut
+_MIN_SHARDED_SIZE = 1024  # smaller arrays are replicated
 
 
 def use_all_cores(count: int | None = None) -> None:
-  """Makes one XLA device of each CPU core. For launchers: global state.
+  """Makes each CPU core an XLA device. Sets global state: for launchers.
 
-  Many small RNNs train about twice as fast on one device per core than on one
-  device that shares its products among threads. Call it before anything
-  touches a device; it changes nothing where there is an accelerator.
+  Many small RNNs train about twice as fast on one device per core as on one
+  device that runs each product in several threads. Call it before the first
+  use of a device. It has no effect on accelerators.
 
   Args:
-    count: how many devices; by default the cores this process may run on.
+    count: number of devices; by default the cores this process may run on.
   """
   jax.config.update(
       "jax_num_cpu_devices", count or len(os.sched_getaffinity(0))
@@ -40,97 +40,97 @@ def mesh(axis: str, devices=None) -> Mesh:
   return Mesh(np.asarray(devices), (axis,))
 
 
-def split(mesh: Mesh) -> NamedSharding:
-  """Leading axis spread over the mesh's only axis."""
+def sharded(mesh: Mesh) -> NamedSharding:
+  """Shards the leading axis over the only axis of a mesh."""
   return NamedSharding(mesh, PartitionSpec(mesh.axis_names[0]))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """A copy on every device of the mesh."""
+  """Puts a copy on every device of a mesh."""
   return NamedSharding(mesh, PartitionSpec())
 
 
-def cut(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-  """An array spread over the mesh along the longest axis it divides.
+def fsdp_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+  """Shards an array along its longest axis that the mesh's size divides.
 
-  Small ones and those that have no such axis are copied to every device.
+  Small arrays, and those without such an axis, are replicated.
   """
-  fitting = [i for i, size in enumerate(shape) if size % mesh.size == 0]
-  if np.prod(shape) < _LEAST or not fitting:
+  divisible = [i for i, size in enumerate(shape) if size % mesh.size == 0]
+  if np.prod(shape) < _MIN_SHARDED_SIZE or not divisible:
     return replicated(mesh)
-  longest = max(fitting, key=lambda i: shape[i])
+  longest = max(divisible, key=lambda i: shape[i])
   return NamedSharding(
       mesh, PartitionSpec(*[None] * longest, mesh.axis_names[0])
   )
 
 
 def place(leaf: Any, sharding: NamedSharding) -> jax.Array:
-  """Puts an array that every process holds whole on the devices of a mesh."""
+  """Puts an array on the devices of a mesh; every process holds all of it."""
   if sharding.is_fully_addressable:
     return jax.device_put(leaf, sharding)
   if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
     data = place(jax.random.key_data(leaf), sharding)
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-  # Not device_put, which would have all processes compare what they hold
+  # device_put would compare the array across processes
   host = np.asarray(leaf)
   return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
 
 
 def fetch(tree: Any) -> Any:
-  """Arrays on the devices of a mesh as NumPy; takes all processes."""
+  """Copies sharded arrays to the host, as NumPy arrays; collective."""
 
-  def whole(leaf):
+  def to_host(leaf):
     if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
       return np.asarray(leaf)
-    if not leaf.is_fully_replicated:  # leaf by leaf, for the devices' memory
-      leaf = _identity(leaf, replicated(leaf.sharding.mesh))
+    if not leaf.is_fully_replicated:  # one leaf at a time saves device memory
+      leaf = _reshard(leaf, replicated(leaf.sharding.mesh))
     return np.asarray(leaf.addressable_data(0))
 
-  return jax.tree.map(whole, tree)
+  return jax.tree.map(to_host, tree)
 
 
-def own_part(leaf: jax.Array, mesh: Mesh) -> jax.Array:
-  """Inside of `summed`: the share of the leading axis that is a device's."""
-  size = leaf.shape[0] // mesh.size
+def local_shard(x: jax.Array, mesh: Mesh) -> jax.Array:
+  """This device's shard of a replicated array, inside `psum_over_mesh`."""
+  size = x.shape[0] // mesh.size
   start = jax.lax.axis_index(mesh.axis_names[0]) * size
-  return jax.lax.dynamic_slice_in_dim(leaf, start, size)
+  return jax.lax.dynamic_slice_in_dim(x, start, size)
 
 
-def summed(
-    f: Callable[..., jax.Array], mesh: Mesh, layout: Any = None
+def psum_over_mesh(
+    f: Callable[..., jax.Array], mesh: Mesh, in_specs: Any = None
 ) -> Callable[..., jax.Array]:
-  """The sum of what `f` is on each device.
+  """Sums the values of `f` over the devices of a mesh.
 
-  Devices exchange nothing but the sum and, where it is differentiated, the
-  sums of the gradients. Left to itself, XLA may rather gather activations.
+  Devices exchange only this sum and, under differentiation, the sums of the
+  gradients. XLA's automatic partitioner may gather activations instead.
 
   Args:
-    f: of what a device has of the arguments.
-    mesh: of the devices.
-    layout: what that is: `in_specs` of `jax.shard_map`, by default all.
+    f: function of a device's shards of the arguments.
+    mesh: 1-d mesh of the devices.
+    in_specs: as in `jax.shard_map`; by default all arguments are replicated.
   """
   axis = mesh.axis_names[0]
   return jax.shard_map(
       lambda *args: jax.lax.psum(f(*args), axis),
       mesh=mesh,
-      in_specs=PartitionSpec() if layout is None else layout,
+      in_specs=PartitionSpec() if in_specs is None else in_specs,
       out_specs=PartitionSpec(),
       check_vma=False,
   )
 
 
-def row_by_row(f: Callable[[Any, Any], Any], mesh: Mesh) -> Callable:
-  """`f`, each device of its own rows; what is found of all of them, on all.
-
-  Left to itself, XLA has every device do the work of all where it meets a
-  kernel.
+def map_rows(f: Callable[[Any, Any], Any], mesh: Mesh) -> Callable:
+  """Maps `f` over shards of rows, one per device, and replicates the results.
 
   Args:
-    f: (what serves all rows, arrays of rows) -> arrays of those rows.
-    mesh: whose size divides the number of rows.
+    f: (shared arguments, arrays of rows) -> arrays of the same rows.
+    mesh: 1-d mesh; its size must divide the number of rows.
+
+  Returns:
+    A function of the same arguments, for all rows.
   """
   axis = mesh.axis_names[0]
-  of_own = jax.shard_map(
+  mapped = jax.shard_map(
       f,
       mesh=mesh,
       in_specs=(PartitionSpec(), PartitionSpec(axis)),
@@ -138,35 +138,40 @@ def row_by_row(f: Callable[[Any, Any], Any], mesh: Mesh) -> Callable:
       check_vma=False,
   )
   return lambda shared, rows: jax.lax.with_sharding_constraint(
-      of_own(shared, rows), replicated(mesh)
+      mapped(shared, rows), replicated(mesh)
   )
 
 
-def from_first(tree: Any) -> Any:
-  """The arrays of process 0; takes all processes, with trees of one shape."""
+def broadcast_from_primary(tree: Any) -> Any:
+  """Returns the arrays of process 0; collective, with trees of one shape."""
   if jax.process_count() == 1:
     return tree
   return jax.tree.map(multihost_utils.broadcast_one_to_all, tree)
 
 
-def anywhere(flag: bool) -> bool:
-  """Whether a flag is set in any process; takes all."""
+def any_process(flag: bool) -> bool:
+  """Returns whether the flag is set in any process; collective."""
   if jax.process_count() == 1:
     return flag
   return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
 
 
 def check_same(text: str, what: str) -> None:
-  """Refuses processes that were not started alike; takes all.
+  """Checks that all processes were started with the same text; collective.
+
+  Args:
+    text: compared between processes by its hash.
+    what: name of the text, for the message.
 
   Raises:
-    ValueError: the text is another one than that of process 0; in all.
+    ValueError: the text of some process differs from that of process 0; all
+      processes raise it.
   """
   if jax.process_count() == 1:
     return
   digest = hashlib.sha256(text.encode()).digest()
-  found = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
-  others = np.flatnonzero(np.any(found != found[0], axis=1))
+  digests = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
+  others = np.flatnonzero(np.any(digests != digests[0], axis=1))
   if len(others):
     raise ValueError(
         f"process {others[0]} has another {what} than process 0: start all"
@@ -174,7 +179,7 @@ def check_same(text: str, what: str) -> None:
     )
 
 
-_identity = jax.jit(
+_reshard = jax.jit(
     lambda leaf, sharding: jax.lax.with_sharding_constraint(leaf, sharding),
     static_argnums=1,
 )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from weightspace.parallel import replicated, split
+from weightspace.parallel import replicated, sharded
 from zoo_gen.trainer import Trainer
 
 # The share of a device's memory that programs may need by XLA's own count,
@@ -47,7 +47,7 @@ class Programs(NamedTuple):
 def compile_programs(trainer: Trainer, size: int) -> Programs:
   """Compiles a trainer for `size` networks, a number that `round_up` gave."""
   start = time.perf_counter()
-  spread, shared = split(trainer.mesh), replicated(trainer.mesh)
+  spread, shared = sharded(trainer.mesh), replicated(trainer.mesh)
 
   def placed(sharding, tree):
     return jax.tree.map(

@@ -25,7 +25,7 @@ from absl import logging
 
 from weightspace import plugins, tasks, zoo
 from weightspace.io import files, npy, npz
-from weightspace.parallel import NETWORKS, mesh, split
+from weightspace.parallel import NETWORKS, mesh, sharded
 from weightspace.processes import Share
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training.checkpoints import CheckpointError, Checkpoints
@@ -169,7 +169,7 @@ def generate(
           elif not zoo.has_shard(path, index):
             _make_shard(
                 programs[zoo.shard_rnn(spec, index)],
-                recipe, path, spec, index, stops, split(devices), stage,
+                recipe, path, spec, index, stops, sharded(devices), stage,
                 preempted,
             )  # fmt: skip
       left = zoo.missing_shards(path)

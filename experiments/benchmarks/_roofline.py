@@ -124,7 +124,7 @@ def _best(mesh, function, shape, rounds=3):
       mesh=mesh, in_specs=spread, out_specs=spread,
   ))  # fmt: skip
   a = jax.device_put(
-      jnp.ones((mesh.size, *shape), jnp.float32), parallel.split(mesh)
+      jnp.ones((mesh.size, *shape), jnp.float32), parallel.sharded(mesh)
   )
   jax.block_until_ready(run(a))
   best = math.inf

@@ -133,7 +133,7 @@ def _seconds_per_step(programs, mesh):
   from weightspace import parallel
 
   net_ids = jax.device_put(
-      np.arange(programs.size, dtype=np.int32), parallel.split(mesh)
+      np.arange(programs.size, dtype=np.int32), parallel.sharded(mesh)
   )
   state = programs.segment(
       programs.init(net_ids), net_ids, np.int32(0), np.int32(1)

@@ -46,7 +46,7 @@ def main() -> None:
   )
   rnn = make_rnn(RNNSpec("lstm", (32, 32), 16, 10))
   net_ids = jax.device_put(
-      jnp.arange(4 * mesh.size, dtype=jnp.int32), parallel.split(mesh)
+      jnp.arange(4 * mesh.size, dtype=jnp.int32), parallel.sharded(mesh)
   )
   runs = {}
   for name, trained_on in (("made", family), ("ready", ready)):

@@ -54,7 +54,7 @@ def main() -> None:
   )
   programs = compile_programs(trainer, trainer.round_up(8))
   net_ids = jax.device_put(
-      np.arange(programs.size, dtype=np.int32), parallel.split(mesh)
+      np.arange(programs.size, dtype=np.int32), parallel.sharded(mesh)
   )
   state = programs.segment(
       programs.init(net_ids), net_ids, np.int32(0), np.int32(2)

@@ -70,7 +70,7 @@ def main(port, index, path, fresh, chained):
       parallel.check_same(f"config {index}", "config")
     except ValueError as error:
       print("refused:", error)
-    told = parallel.anywhere(index == "1"), parallel.anywhere(False)
+    told = parallel.any_process(index == "1"), parallel.any_process(False)
     print("anywhere:", *told)
     # Only process 0 may touch the folder: here the other one does not know it
     if index != "0":

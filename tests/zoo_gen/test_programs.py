@@ -151,7 +151,7 @@ def test_programs_do_what_the_trainer_does():
   assert programs.group == 2
   assert programs.seconds > 0
   net_ids = jax.device_put(
-      np.arange(4, dtype=np.int32), parallel.split(trainer.mesh)
+      np.arange(4, dtype=np.int32), parallel.sharded(trainer.mesh)
   )
   ends = []
   for functions in (trainer, programs):

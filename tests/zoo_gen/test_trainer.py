@@ -31,7 +31,7 @@ def trainer(devices, group):
   made = make_trainer(
       RECIPE, FAMILY, RNN, seed=3, rollouts=2, mesh=mesh, group=group
   )
-  return made, parallel.split(mesh)
+  return made, parallel.sharded(mesh)
 
 
 @functools.cache

@@ -94,7 +94,7 @@ def of_step(
     key: of this step alone; from it comes which rollouts are taken.
     step: its number, traced.
     size: of the batch.
-    mesh: inside of `parallel.summed`, to have a device's part of the batch.
+    mesh: inside `parallel.psum_over_mesh`, to get this device's shard.
   """
   if isinstance(data, Window):
     batch = jax.tree.map(lambda leaf: leaf[step - data.first], data.batches)
@@ -103,7 +103,7 @@ def of_step(
     kept = data.shapes[0].log_probs.shape[1]
     drawn = _draw(data.order, key, step, size, sizes, kept, _devices(mesh))
     if mesh is not None:
-      drawn = jax.tree.map(lambda leaf: parallel.own_part(leaf, mesh), drawn)
+      drawn = jax.tree.map(lambda leaf: parallel.local_shard(leaf, mesh), drawn)
     batch = tuple(
         None if chosen is None else _gather(of_shape, *chosen)
         for of_shape, chosen in zip(data.shapes, drawn)
@@ -113,7 +113,7 @@ def of_step(
 
 
 def layout(data: Split | Window, mesh: Mesh) -> Any:
-  """What of `data` is on each device: see `parallel.summed`."""
+  """What of `data` is on each device: see `parallel.psum_over_mesh`."""
   if not isinstance(data, Window):
     return PartitionSpec()
   return Window(PartitionSpec(), PartitionSpec(None, mesh.axis_names[0]))
@@ -179,7 +179,7 @@ def training(
       is, shared by the devices where these are CPU cores. What does not fit
       in one of several processes, all of them read from disk.
   """
-  if not parallel.anywhere(not fits(zoo, rows, mesh=mesh, memory=memory)):
+  if not parallel.any_process(not fits(zoo, rows, mesh=mesh, memory=memory)):
     yield load(zoo, rows, order)
     return
   with contextlib.closing(

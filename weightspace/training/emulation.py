@@ -214,7 +214,7 @@ def make_loss(
         derive(key, "augmentation"), devices * len(batch.vectors)
     )
     if mesh is not None:
-      keys = parallel.own_part(keys, mesh)
+      keys = parallel.local_shard(keys, mesh)
     codes = encode_batches[shape](params["encoder"], keys, batch.vectors)
     emulation, original, mask = emulate(model, family, params, codes, batch)
     losses = divergence(original, emulation)
@@ -238,7 +238,7 @@ def make_loss(
     f = mean
     if mesh is not None:
       layout = (*[PartitionSpec()] * 3, batches.layout(data, mesh))
-      f = parallel.summed(mean, mesh, layout)
+      f = parallel.psum_over_mesh(mean, mesh, layout)
     with precision.products(config.matmul_precision):
       return f(params, key, step, data), {}
 
@@ -292,13 +292,13 @@ def make_measure(
   def measure_batch(params, batch, shape):
     f = functools.partial(measure_rows, shape)
     if mesh is not None:
-      f = parallel.row_by_row(f, mesh)
+      f = parallel.map_rows(f, mesh)
     return (jax.vmap(f, (0, None)) if members else f)(params, batch)
 
   def place(leaf):
     if mesh is None:
       return jnp.asarray(leaf)
-    return parallel.place(leaf, parallel.split(mesh))
+    return parallel.place(leaf, parallel.sharded(mesh))
 
   def measure(params, data):
     found = [

@@ -173,14 +173,14 @@ def fit(
         line |= found
       record(step, line)
       stage.advance(count, **_shown(line))
-      stop = parallel.anywhere(preempted())
+      stop = parallel.any_process(preempted())
       if checkpoints and (stop or _due(step, checkpoint_every, steps)):
         if metrics is not None:
           metrics.sync()  # resuming looks for no lines before a checkpoint
         checkpoints.save(step, state)
       if stop:
         break
-    if parallel.anywhere(preempted()):
+    if parallel.any_process(preempted()):
       logging.warning("%s: stopped at step %d by SIGTERM", name, step)
       raise SystemExit(143)
   if validate is None:
@@ -253,7 +253,7 @@ def _place(tree, mesh, sharded=False):
 
 def _sharding(leaf, mesh, sharded):
   if sharded:
-    return parallel.cut(mesh, leaf.shape)
+    return parallel.fsdp_sharding(mesh, leaf.shape)
   return parallel.replicated(mesh)
 
 

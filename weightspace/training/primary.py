@@ -42,10 +42,10 @@ class PrimaryCheckpoints:
     if jax.process_index() == 0:
       found = self._files.restore(host)
     step, arrays = found or (_NOTHING, host)
-    step = int(parallel.from_first(np.int32(step)))
+    step = int(parallel.broadcast_from_primary(np.int32(step)))
     if step == _NOTHING:
       return None
-    return step, place(parallel.from_first(arrays), template)
+    return step, place(parallel.broadcast_from_primary(arrays), template)
 
   def close(self) -> None:
     """As of `Checkpoints`."""

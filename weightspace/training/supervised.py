@@ -294,7 +294,7 @@ def _program(
     places = jax.random.randint(derive(key, "rows"), (count,), 0, data.count)
     keys = jax.random.split(derive(key, "augmentation"), count)
     if mesh is not None:
-      places, keys = (parallel.own_part(a, mesh) for a in (places, keys))
+      places, keys = (parallel.local_shard(a, mesh) for a in (places, keys))
     places = data.train[places]
     codes = encode_batches[shape](
         params["encoder"], keys, data.vectors[places]
@@ -314,7 +314,7 @@ def _program(
     return losses / config.batch
 
   def loss(params, key, step, data):
-    f = mean if mesh is None else parallel.summed(mean, mesh)
+    f = mean if mesh is None else parallel.psum_over_mesh(mean, mesh)
     with precision.products(config.matmul_precision):
       return f(params, key, step, data), {}
 
@@ -331,7 +331,7 @@ def _program(
   def measure(params, data, places, shape):
     f = functools.partial(measure_rows, shape)
     if mesh is not None:
-      f = parallel.row_by_row(f, mesh)
+      f = parallel.map_rows(f, mesh)
     return f((params, data), places)
 
   return _Program(made[0], init, loss, measure)
@@ -350,7 +350,7 @@ def _measure(program, source, batch, mesh, params, data, rows):
     filled = np.resize(places, -(-len(places) // batch) * batch)
     for drawn in number[rows[filled]].reshape(-1, batch):
       if mesh is not None:
-        drawn = parallel.place(drawn, parallel.split(mesh))
+        drawn = parallel.place(drawn, parallel.sharded(mesh))
       # One after the other: no more than a batch is encoded at a time
       found.append(
           jax.device_get(program.measure(params, data[shape], drawn, shape))
