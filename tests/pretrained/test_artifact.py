@@ -151,7 +151,7 @@ def test_malformed_documents_are_refused(folder, tmp_path, change, message):
 @pytest.mark.parametrize(
     "name, array, message",
     [
-        ("more", np.zeros(3, np.float32), "not the encoder's: 'reference"),
+        ("more", np.zeros(3, np.float32), "not the encoder's: 'more'"),
         ("reference/task", np.full(12, 2, np.int32), "outside of 0 to 1"),
         ("reference/shape", np.full(12, -1, np.int32), "outside of 0 to 1"),
         ("reference/step", np.zeros(11, np.int32), r"int32\[11\], expected"),
@@ -160,7 +160,7 @@ def test_malformed_documents_are_refused(folder, tmp_path, change, message):
         ("encoder/read_state/params/bias", np.zeros(4), "float64"),
     ],
 )
-def test_tensors_of_strangers_are_refused(
+def test_malformed_tensors_are_refused(
     folder, tmp_path, name, array, message
 ):
   forge(folder, tmp_path / "forged", lambda d: d, {name: array})

@@ -65,7 +65,7 @@ def test_an_encoder_that_reads_weights_takes_those_of_its_zoo_only():
   assert encoder.outside(example.SHAPES[0]) is None
   with pytest.raises(ValueError, match=r"lstm of 3 units; this one is gru of"):
     encoder.embed(example.weights(OTHERS[0]))
-  with pytest.raises(ValueError, match="reads weights and asks nothing"):
+  with pytest.raises(ValueError, match="reads weights and probes nothing"):
     encoder.transcript(weights)
 
 
