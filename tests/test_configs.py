@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import secret_paths as learning
 from experiments.configs import emulation as emulation_config
 from experiments.configs import prediction as prediction_config
 from experiments.configs import theory
+from experiments.theory import config as learning_config
 from tests import digits
 from weightspace import plugins, properties, tasks
 from weightspace.evaluation import prediction
@@ -100,9 +100,11 @@ def test_secret_paths(size):
 @pytest.mark.parametrize("size", theory.SIZES)
 def test_theory(size):
   config = theory.get_config(size).to_dict()
-  assert set(config["learning"]) == fields(learning.Config)
-  found = plugins.configure(learning.Config, config["learning"], "learning")
-  assert (found == learning.Config()) == (size == "full")
+  assert set(config["learning"]) == fields(learning_config.Config)
+  made = plugins.configure(
+      learning_config.Config, config["learning"], "learning"
+  )
+  assert (made == learning_config.Config()) == (size == "full")
 
 
 def test_the_papers_zoo():

@@ -22,8 +22,8 @@ def get_config(size: str = "full") -> ConfigDict:
   # (functions, answers of a query): every family of these is solved
   config.every_family = ((3, 3),) if tiny else ((4, 4), (5, 2))
   config.depths = (2,) if tiny else (1, 2, 3, 4, 5, 6, 7, 8)  # of RNNs
-  config.learning = ConfigDict()  # fields of experiments.secret_paths.Config
-  config.learning.arms = (  # names in experiments.secret_paths.ARMS
+  config.learning = ConfigDict()  # of experiments.theory.config.Config
+  config.learning.arms = (  # names in the same ARMS
       "interactive, echoing", "interactive",
       "non-interactive", "non-interactive, one string",
   )  # fmt: skip

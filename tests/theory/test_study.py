@@ -1,12 +1,14 @@
-"""What experiments.theory finds, writes and shows."""
+"""The theory's experiment: its results and its page."""
 
 import json
 
 import numpy as np
 import pytest
 
-from experiments import interrogation, queries, secret_paths
 from experiments.configs import theory as configs
+from experiments.theory import learning, queries, run
+from experiments.theory.config import ARMS, Config
+from experiments.theory.noisy_networks import make_networks
 from tests.report.test_page import Reader
 from weightspace.theory import families
 from weightspace.training.progress import Progress
@@ -18,25 +20,25 @@ pytest.importorskip("matplotlib")
 def ran(tmp_path_factory):
   folder = tmp_path_factory.mktemp("theory")
   config = configs.get_config("tiny").to_dict()
-  return (*interrogation.run(folder, config, Progress.silent()), folder)
+  return (*run.run(folder, config, Progress.silent()), folder)
 
 
 def test_what_was_solved(ran):
-  found, _, _ = ran
-  for name, solved in found["exact"]["families"].items():
+  results, _, _ = ran
+  for name, solved in results["exact"]["families"].items():
     assert len(solved) > 2, name
     for one in solved:
       for kind, cost in one["closed_form"].items():
         assert one[kind] == cost
-  (every,) = found["exact"]["every"]
+  (every,) = results["exact"]["every"]
   assert sum(cost["families"] for cost in every["costs"]) == 12
   assert max(cost["noninteractive"] for cost in every["costs"]) == 2
 
 
 def test_what_was_built(ran):
-  found, _, _ = ran
-  assert {row["cell"] for row in found["built"]} == set(queries.CELLS)
-  for row in found["built"]:
+  results, _, _ = ran
+  assert {row["cell"] for row in results["built"]} == set(queries.CELLS)
+  for row in results["built"]:
     assert row["wrong"] == 0
     assert row["echoed"] == row["networks"] == 2 ** row["depth"]
     bits = row["bits"]
@@ -56,8 +58,8 @@ def test_a_wrong_network_would_be_counted(monkeypatch):
 
 def test_what_was_learned(ran):
   """Every encoder hears the first bit; none can know more than there is."""
-  found, _, _ = ran
-  learned = found["learning"]
+  results, _, _ = ran
+  learned = results["learning"]
   echoing, fixed = learned["arms"]
   for arm in (echoing, fixed):
     assert len(arm["accuracy"]["seeds"]) == 2
@@ -70,39 +72,39 @@ def test_what_was_learned(ran):
 
 
 def test_the_arms():
-  config = secret_paths.Config(budget=24)
-  one = secret_paths.ARMS["non-interactive, one string"]
+  config = Config(budget=24)
+  one = ARMS["non-interactive, one string"]
   assert one.parallel(config, 6) == 1
-  assert secret_paths.ARMS["non-interactive"].parallel(config, 6) == 4
-  assert set(config.arms) == set(secret_paths.ARMS)
+  assert ARMS["non-interactive"].parallel(config, 6) == 4
+  assert set(config.arms) == set(ARMS)
   with pytest.raises(ValueError, match="'talkative'"):
-    secret_paths.Config(arms=("talkative",))
+    Config(arms=("talkative",))
 
 
 def test_functions_held_out_are_of_no_training_network():
-  config = secret_paths.Config(seed=3)
+  config = Config(seed=3)
   words = np.random.default_rng(0).integers(0, 2, (200, 4))
-  train, test = secret_paths._unseen_functions(config, words)
+  train, test = learning._unseen_functions(config, words)
   assert sorted([*train, *test]) == list(range(200))
   assert len(np.unique(words[test], axis=0)) == 2
   assert not {*map(tuple, words[train])} & {*map(tuple, words[test])}
 
 
 def test_tuned_networks_still_compute_their_functions():
-  config = secret_paths.Config(
+  config = Config(
       networks=6, gain=2.0, noise=0.2, tune_steps=3, hidden=6
   )
-  found = secret_paths.make_networks(config, 3)
-  assert list(found.accuracy) == ["built", "disturbed", "tuned", "moved"]
-  assert found.vectors.shape == (6, found.rnn.size)
-  assert found.accuracy["moved"] == pytest.approx(found.accuracy["tuned"])
-  assert found.accuracy["built"] > 0.9
+  networks = make_networks(config, 3)
+  assert list(networks.accuracy) == ["built", "disturbed", "tuned", "moved"]
+  assert networks.vectors.shape == (6, networks.rnn.size)
+  assert networks.accuracy["moved"] == pytest.approx(networks.accuracy["tuned"])
+  assert networks.accuracy["built"] > 0.9
 
 
 def test_the_page_is_whole(ran):
-  found, index, folder = ran
+  results, index, folder = ran
   written = json.loads((folder / "results.json").read_text())
-  assert written["exact"] == json.loads(json.dumps(found["exact"]))
+  assert written["exact"] == json.loads(json.dumps(results["exact"]))
   reader = Reader(index.read_text())
   assert all(url.startswith("data:") for url in reader.loaded)
   pictures = [attrs for tag, attrs in reader.tags if tag == "img"]
@@ -123,7 +125,7 @@ def test_closed_forms_are_not_taken_from_the_solver(monkeypatch):
   monkeypatch.setattr(
       families, "points_cost", lambda n: families.Cost(n, n)
   )
-  found = queries.exact(0.0001, ())["families"]["points"]
-  assert found[0]["closed_form"] != {
-      k: found[0][k] for k in ("interactive", "noninteractive")
+  (first, *_) = queries.exact(0.0001, ())["families"]["points"]
+  assert first["closed_form"] != {
+      k: first[k] for k in ("interactive", "noninteractive")
   }

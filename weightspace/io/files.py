@@ -31,7 +31,7 @@ def temporary(path: Path) -> Path:
 
 
 def leftovers(path: Path) -> list[Path]:
-  """What `temporary(path)` named and nobody renamed."""
+  """Files that `temporary(path)` named and no process renamed."""
   return sorted(path.parent.glob(f".{path.name}.*.tmp"))
 
 
@@ -39,8 +39,8 @@ def leftovers(path: Path) -> list[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
   """A scratch folder that becomes `path` once the block ends without error.
 
-  Whatever happens before leaves nothing at `path`; what a killed process left
-  beside it is removed by the next one that succeeds.
+  An error leaves nothing at `path`. The next process that succeeds removes the
+  scratch folders of killed ones.
 
   Raises:
     FileExistsError: something is at `path`.
@@ -67,12 +67,12 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def refuse_links(*paths: Path) -> None:
-  """ValueError where one is a symbolic link: writing would leave the folder."""
+  """ValueError where one is a symbolic link, which may leave the folder."""
   for path in paths:
     if path.is_symlink():
       raise ValueError(
-          f"{path} is a symbolic link, and what is written goes by no links;"
-          " put what it leads to in its place"
+          f"{path} is a symbolic link; files are not written through links."
+          " Put its target in its place"
       )
 
 
@@ -90,8 +90,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
   """A new file to write to; it must not be there yet.
 
   Raises:
-    OSError: naming the file; what was written of it is removed. A full disk
-      is one.
+    OSError: naming the file, such as a full disk; the part that was written
+      is removed.
   """
   try:
     with path.open("xb") as file:
@@ -104,10 +104,10 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def failed(path: Path, error: OSError) -> OSError:
-  """An error of writing a file that says which, and what to do."""
+  """An error of writing a file that names it and says what to do."""
   return OSError(
-      f"{path} could not be written: {error.strerror or error}. Nothing that"
-      " was there is lost; mend that and run again"
+      f"{path} could not be written: {error.strerror or error}. No earlier"
+      " data is lost; fix that and run again"
   )
 
 
@@ -117,7 +117,7 @@ def reading(path: str | Path) -> BinaryIO:
   Raises:
     OSError: it cannot be read, or is no regular file.
   """
-  # Not to wait for whoever writes to a pipe
+  # A pipe would block until somebody writes to it
   file = open(  # noqa: SIM115
       path,
       "rb",
@@ -184,15 +184,15 @@ def parse(path: Path) -> tuple[dict[str, Any], str]:
   """The document in a file, whatever its seal, and its text.
 
   Raises:
-    ValueError: it holds no JSON object, or too large a one.
+    ValueError: it is not a JSON object, or too large.
     OSError: it cannot be read, or is no regular file.
   """
   with reading(path) as file:
     status = os.fstat(file.fileno())
     if status.st_size > _LARGEST:
       raise ValueError(
-          f"it has {status.st_size} bytes, more than the {_LARGEST} that are"
-          " read"
+          f"it has {status.st_size} bytes, more than the limit of"
+          f" {_LARGEST}"
       )
     content = file.readall()
   try:
@@ -206,11 +206,11 @@ def parse(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def check_seal(text: str) -> None:
-  """ValueError when `text` is not what was sealed."""
-  found = _SEAL.search(text)
-  content = text[: found.start()] + _END if found else ""
-  if not found or hashlib.sha256(content.encode()).hexdigest() != found[1]:
+  """ValueError unless `text` carries its own checksum."""
+  match = _SEAL.search(text)
+  content = text[: match.start()] + _END if match else ""
+  if not match or hashlib.sha256(content.encode()).hexdigest() != match[1]:
     raise ValueError(
-        "it was altered after it was written: its checksum is not the one"
-        " that it states"
+        "it was altered after it was written: its checksum differs from"
+        " the one that it states"
     )

@@ -1,9 +1,9 @@
-"""`.npy` files as strangers may have made them: nothing in them is believed.
+"""`.npy` files, read as untrusted input.
 
-Headers are matched against what NumPy writes of arrays of numbers, never
-evaluated, and must announce as many bytes as there are. Rows are read, not
-memory-mapped: the pages of a map count as the process's own, and a file that is
-cut short while it is mapped kills the process.
+Headers must match the form that NumPy writes for arrays of numbers, and the
+file's size; they are never evaluated. Rows are read, not memory-mapped: mapped
+pages count as the process's own memory, and a file that shrinks while it is
+mapped kills the process.
 """
 
 import functools
@@ -53,26 +53,26 @@ def parse_header(file: BinaryIO) -> Header:
   if not start.startswith(_MAGIC) or len(start) < len(_MAGIC) + 2:
     raise ValueError("it does not begin as NumPy's format 1.0 does")
   length = int.from_bytes(start[-2:], "little")
-  return _parsed(file.read(length), len(start) + length)
+  return _parse_header(file.read(length), len(start) + length)
 
 
 @functools.lru_cache(maxsize=256)  # those of all shards are the same
-def _parsed(text, offset):
-  found = _HEADER.fullmatch(text)
-  if found is None:
+def _parse_header(text, offset):
+  match = _HEADER.fullmatch(text)
+  if match is None:
     raise ValueError("its header is not that of an array of numbers")
-  sizes = [size.strip() for size in found[3].split(b",")]
+  sizes = [size.strip() for size in match[3].split(b",")]
   if sizes[-1] == b"":
     sizes.pop()
   if len(sizes) > _AXES or any(
       not size.isdigit() or len(size) > _DIGITS for size in sizes
   ):
-    raise ValueError(f"its shape is no shape: ({found[3].decode()[:80]})")
+    raise ValueError(f"its shape is malformed: ({match[3].decode()[:80]})")
   try:
-    dtype = np.dtype(found[1].decode())
+    dtype = np.dtype(match[1].decode())
   except TypeError as error:
-    raise ValueError(f"its dtype is no dtype ({error})") from error
-  return Header(tuple(map(int, sizes)), dtype, found[2] == b"True", offset)
+    raise ValueError(f"its dtype is malformed ({error})") from error
+  return Header(tuple(map(int, sizes)), dtype, match[2] == b"True", offset)
 
 
 def read_header(path: str | Path) -> Header:
@@ -158,8 +158,8 @@ def scratch(
   """An array of zeros in a new file of its own, mapped to be written.
 
   Raises:
-    OSError: there is no room for it. Found now: of a map that is written to,
-      a full disk would kill the process.
+    OSError: the disk is full. Space is allocated now, since a full disk would
+      kill a process that writes to a map.
   """
   dtype = np.dtype(dtype)
   with files.writing(path) as file:

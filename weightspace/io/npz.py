@@ -1,8 +1,8 @@
-"""`.npz` archives, stored and never compressed, written durably, read warily.
+"""`.npz` archives: uncompressed, written durably, read as untrusted input.
 
-An archive of a stranger can make nobody allocate more than it holds: members
-that are compressed, that overlap, or whose header announces more than they
-have are refused before anything is allocated.
+Reading allocates no more than the archive holds: members that are compressed,
+that overlap, or whose header states more bytes than they have are refused
+before anything is allocated.
 """
 
 import os
@@ -34,7 +34,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read(
     path: Path, names: Iterable[str] | None = None
 ) -> dict[str, np.ndarray]:
-  """Reads the arrays asked for, by default all.
+  """Reads the arrays of these names, by default all.
 
   Raises:
     ValueError: it is damaged, not such an archive, or lacks an array.

@@ -1,14 +1,13 @@
-"""The page of the theory: what was solved, built and learned."""
+"""The page of the theory's experiment: results -> HTML."""
 
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from weightspace.report import page, sections, text, theory_figures
+from experiments.theory import page_tables, plots
+from weightspace.report import page, sections, text
 from weightspace.report.sections import Picture, Section, Tabled
-from weightspace.report.tables import Cell, Table
 
-_CELLS = {"elman": "Elman", "lstm": "LSTM", "gru": "GRU"}
 _FORMULAS = {
     "points": "<i>f<sub>i</sub></i>(<i>x</i>) = [<i>x</i> = <i>i</i>]",
     "thresholds": "<i>f<sub>i</sub></i>(<i>x</i>) = [<i>x</i> ≥ <i>i</i>]",
@@ -25,7 +24,7 @@ def write(
   """Writes FOLDER/index.html, its figures and its tables.
 
   Args:
-    results: what `experiments.theory` found: "exact", "built", "learning".
+    results: of `run.run`: "exact", "built", "learning".
     folder: see `page.write`.
 
   Returns:
@@ -58,7 +57,7 @@ def _summary(results):
           f"bits of {last['depth']} that a string fixed beforehand reveals on"
           " average; an echo reads all of them",
       ),
-      *_told(results["learning"]["arms"]),
+      *_best_accuracies(results["learning"]["arms"]),
   ]
   listed = "".join(
       f"<div><dt>{words}</dt><dd>{text.escape(value)}</dd></div>"
@@ -76,31 +75,31 @@ def _summary(results):
   )
 
 
-def _told(arms):
-  """What encoders tell at the greatest depth, with and without interaction."""
+def _best_accuracies(arms):
+  """Accuracies at the greatest depth, with and without interaction."""
   depth = max(arm["depth"] for arm in arms)
-  told = {arm["arm"]: arm for arm in arms if arm["depth"] == depth}
-  if not {"interactive, echoing", "non-interactive"} <= set(told):
+  deepest = {arm["arm"]: arm for arm in arms if arm["depth"] == depth}
+  if not {"interactive, echoing", "non-interactive"} <= set(deepest):
     return
-  best, fixed = told["interactive, echoing"], told["non-interactive"]
+  best, fixed = deepest["interactive, echoing"], deepest["non-interactive"]
   yield (
       f"{text.percent(best['accuracy']['value'])} :"
       f" {text.percent(fixed['accuracy']['value'])}",
-      f"of paths of {depth} bits told by trained encoders, with"
+      f"of paths of {depth} bits identified by trained encoders, with"
       f" {best['queries']} queries each; counting allows"
       f" {text.percent(fixed['predicted']['accuracy'])} without interaction",
   )
 
 
-def _exact(found):
+def _exact(exact):
   formulas = "".join(
       f"<li>{name}: {formula}</li>" for name, formula in _FORMULAS.items()
   )
   sizes = [f"{text.count(one[-1]['functions'])} {name}"
-           for name, one in found["families"].items()]  # fmt: skip
+           for name, one in exact["families"].items()]  # fmt: skip
   wrong = sum(
       row[kind] != row["closed_form"][kind]
-      for one in found["families"].values()
+      for one in exact["families"].values()
       for row in one
       for kind in ("interactive", "noninteractive")
   )
@@ -120,20 +119,20 @@ def _exact(found):
           f"<p>of every size up to {', '.join(sizes)}. {verdict}</p>",
           Picture(
               "exact",
-              theory_figures.exact(found["families"]),
+              plots.exact(exact["families"]),
               "Queries that are needed, against the number of functions, for"
               " points, thresholds and secret paths.",
               "<b>Fewest queries in the worst case.</b> Marks are solved, lines"
               " are closed forms, both axes are logarithmic. Nothing helps with"
-              " points: all but one must be asked about. Thresholds fall to"
+              " points: all but one must be queried. Thresholds fall to"
               " binary search. Secret paths are walked in <i>d</i> = log₂"
-              " |<i>D</i>| steps, but words that differ in their last bit only"
-              " are told apart by a single query, so that |<i>D</i>| / 2"
+              " |<i>D</i>| steps, but only one query distinguishes two words"
+              " that differ in their last bit alone, so that |<i>D</i>| / 2"
               " queries have to be fixed. The dashed line is |<i>D</i>| − 1,"
               " which no family exceeds.",
           ),
           Tabled(
-              _costs(found["every"]),
+              page_tables.costs(exact["every"]),
               "<b>Every family there is of a few functions,</b> up to what"
               " answers are called and queries that repeat. All are solved; how"
               " many need how many queries. None needs more than |<i>D</i>| −"
@@ -144,33 +143,12 @@ def _exact(found):
   )
 
 
-def _costs(every):
-  rows = [
-      [
-          Cell(one["functions"], text.count),
-          Cell(one["answers"], text.count),
-          Cell(cost["interactive"], text.count),
-          Cell(cost["noninteractive"], text.count),
-          Cell(cost["families"], text.count),
-      ]
-      for one in every
-      for cost in one["costs"]
-  ]
-  return Table(
-      ("functions", "answers, at most", "interactive", "non-interactive",
-       "families"),
-      ("functions", "answers", "interactive", "noninteractive", "families"),
-      rows,
-      labels=2,
-  )  # fmt: skip
-
-
-def _built(found):
-  networks = sum(row["networks"] for row in found)
-  answers = sum(row["answers"] for row in found)
-  wrong = sum(row["wrong"] for row in found)
-  echoed = sum(row["echoed"] for row in found)
-  cells = ", ".join(dict.fromkeys(_CELLS[row["cell"]] for row in found))
+def _built(rows):
+  networks = sum(row["networks"] for row in rows)
+  answers = sum(row["answers"] for row in rows)
+  wrong = sum(row["wrong"] for row in rows)
+  echoed = sum(row["echoed"] for row in rows)
+  cells = dict.fromkeys(page_tables.CELLS[row["cell"]] for row in rows)
   return Section(
       "Built: a recurrent network for every secret path",
       [
@@ -179,14 +157,14 @@ def _built(found):
           " follows <i>w</i>, and OFF from then on. Its weights are given in"
           " closed form. One unit is a clock that starts the walk, the others"
           " each wait for one bit, and all saturate. For each cell"
-          f" ({cells}), {text.count(networks)} networks in all were asked every"
-          f" string: of {text.count(answers)} answers"
+          f" ({', '.join(cells)}), {text.count(networks)} networks in all read"
+          f" every string: of {text.count(answers)} answers"
           f" {text.count(wrong)} were wrong. Echoing each answer back as the"
           f" next question read the word of {text.count(echoed)} of them in"
           " <i>d</i> steps.</p>",
           Picture(
               "revealed",
-              theory_figures.revealed(found),
+              plots.revealed(rows),
               "Bits of the word that a rollout reveals, against d: all of them"
               " if answers are echoed, less than two if the string is fixed.",
               "<b>What one rollout tells.</b> A fixed string follows a random"
@@ -197,7 +175,7 @@ def _built(found):
               " lines are the formulas.",
           ),
           Tabled(
-              _networks(found),
+              page_tables.networks(rows),
               "<b>Networks built by hand.</b> <i>Bits revealed</i> is the mean"
               " over all words of the bits that a fixed string is answered,"
               " <i>information</i> the entropy of the answers.",
@@ -207,40 +185,10 @@ def _built(found):
   )
 
 
-def _networks(found):
-  deepest = max(row["depth"] for row in found)
-  rows = [
-      [
-          Cell(row["cell"], _CELLS.__getitem__),
-          Cell(row["depth"], text.count),
-          Cell(row["networks"], text.count),
-          Cell(row["wrong"], text.count),
-          Cell(row["echoed"], text.count),
-          Cell(row["bits"]["most"], _bits),
-          Cell(row["bits"]["information"], _bits),
-          Cell(row["bits"]["closed_form"], _bits),
-      ]
-      for row in found
-      if row["depth"] in (2, deepest // 2, deepest)
-  ]
-  return Table(
-      ("cell", "d", "networks", "wrong answers", "read by echo",
-       "bits revealed", "information", "2 − 2^(1 − d)"),
-      ("cell", "depth", "networks", "wrong", "echoed", "bits", "information",
-       "closed_form"),
-      rows,
-      labels=2,
-  )  # fmt: skip
-
-
-def _bits(value):
-  return text.number(value, 4)
-
-
-def _learning(found):
-  config = found["config"]
+def _learning(learned):
+  config = learned["config"]
   accuracies = [
-      one["accuracy"]["moved"] for one in found["networks"].values()
+      one["accuracy"]["moved"] for one in learned["networks"].values()
   ]
   return Section(
       "Learned: encoders that interrogate",
@@ -264,13 +212,13 @@ def _learning(found):
           " <i>Non-interactive probing</i> learns fixed strings. Of these, M"
           " have at most min(M, 2<sup><i>t</i></sup>) different prefixes of"
           " length <i>t</i>, which bounds both the bits that they are answered"
-          " and the share of words that can be told.</p>",
-          f"<p>{_found_out(found['arms'])}</p>",
+          " and the share of words that can be identified.</p>",
+          f"<p>{_share_of_seeds(learned['arms'])}</p>",
           Picture(
               "learning",
-              theory_figures.learning(found),
-              "Share of words told, and bits of the word read, against d, for"
-              " four kinds of encoders; predictions as lines.",
+              plots.learning(learned),
+              "Share of words identified, and bits of the word read, against"
+              " d, for four kinds of encoders; predictions as lines.",
               "<b>Trained encoders against what counting predicts.</b> Large"
               " marks are means over seeds, with 95 % intervals over words;"
               " small ones are single seeds. Lines are predictions: all of the"
@@ -281,14 +229,14 @@ def _learning(found):
               " test are a sample.",
           ),
           Tabled(
-              _arms(found["arms"]),
+              page_tables.learning(learned["arms"]),
               "<b>Learned interrogation in numbers,</b> on networks that were"
               f" not trained on. Means over {config['seeds']} seeds, 95 %"
               " intervals over words; they say nothing of other seeds.",
               "learning",
           ),
           Tabled(
-              _arms(found["unseen"], predicted=False),
+              page_tables.learning(learned["unseen"], predicted=False),
               "<b>Words that no network of training had,</b> an eighth of all."
               " An interrogator that reads each bit for itself can tell them;"
               " one that must guess guesses words that it knows.",
@@ -298,9 +246,9 @@ def _learning(found):
   )
 
 
-def _found_out(arms):
-  """How many of the interactive encoders learned to interrogate."""
-  said = []
+def _share_of_seeds(arms):
+  """How many of the interactive encoders learned to interrogate, in words."""
+  shares = []
   for name, what in (
       ("interactive, echoing", "that begin with echoing"),
       ("interactive", "that must discover it"),
@@ -313,45 +261,14 @@ def _found_out(arms):
     ]
     good = sum(share > 0.95 for share in seeds)
     if seeds:
-      said.append(f"by {good} of {len(seeds)} encoders {what}")
-  if not said:
+      shares.append(f"by {good} of {len(seeds)} encoders {what}")
+  if not shares:
     return ""
   return (
-      f"More than 95 % of the words are told {', and '.join(said)}."
+      f"More than 95 % of the words are identified {', and '.join(shares)}."
       " The small marks, single seeds, show how far apart trainings of an"
       " interactive encoder end: it follows the answers, or never finds out"
       " that it should."
   )
 
 
-def _arms(arms, predicted=True):
-  rows = []
-  for arm in sorted(arms, key=lambda arm: theory_figures.ARMS[arm["arm"]]):
-    row = [
-        Cell(arm["arm"]),
-        Cell(arm["depth"], text.count),
-        Cell(arm["parallel"], text.count),
-    ]
-    for measure, write in (
-        ("accuracy", text.precise_percent), ("bits", _two_digits),
-    ):  # fmt: skip
-      row.append(Cell(arm[measure], write))
-      if predicted:
-        row.append(Cell(arm["predicted"][measure], write))
-    rows.append(row)
-  span = 2 if predicted else 1
-  titles, keys = ("encoder", "d", "M"), ("encoder", "depth", "parallel")
-  for measure in ("accuracy", "bits"):
-    titles += ("measured", "predicted")[:span]
-    keys += (measure, f"predicted_{measure}")[:span]
-  return Table(
-      titles,
-      keys,
-      rows,
-      labels=2,
-      groups=(("", 3), ("words told", span), ("bits of the word", span)),
-  )
-
-
-def _two_digits(value):
-  return text.number(value, 2)

@@ -4,7 +4,7 @@
 
 1. Numbers of queries of interactive and non-interactive interrogators, exact,
    beside their closed forms.
-2. RNNs built by hand for every secret path, asked everything.
+2. RNNs built by hand for every secret path, and their answers to all queries.
 3. Probing encoders that are trained to read such RNNs, beside what counting
    predicts.
 
@@ -32,27 +32,27 @@ _FAMILY = flags.DEFINE_string(
 
 
 def main() -> None:
-  """Solves one family, or runs it all and prints what was found."""
+  """Solves one family, or runs all parts and prints the learned accuracies."""
   if _FAMILY.value:
-    from experiments import queries
+    from experiments.theory import queries
 
     print(queries.solve(_FAMILY.value))
     return
   if not _WORKDIR.value:
     raise ValueError("give --workdir=DIR, or --family=FILE.csv")
-  from experiments import interrogation
+  from experiments.theory import run
   from weightspace.training.progress import Progress
 
-  found, index = interrogation.run(
+  results, index = run.run(
       _WORKDIR.value, _CONFIG.value.to_dict(), Progress()
   )
-  for arm in found["learning"]["arms"]:
+  for arm in results["learning"]["arms"]:
     print(
         f"{arm['arm']}, d = {arm['depth']}, M = {arm['parallel']}: accuracy"
         f" {arm['accuracy']['value']:.3f}, predicted"
         f" {arm['predicted']['accuracy']:.3f}"
     )
-  print(f"{sum(found['seconds'].values()):.0f} s in all. Open {index}")
+  print(f"{sum(results['seconds'].values()):.0f} s in all. Open {index}")
 
 
 if __name__ == "__main__":

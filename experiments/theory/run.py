@@ -1,4 +1,4 @@
-"""Section 3 of the paper: solved, built by hand, learned, and on one page."""
+"""The three parts of the theory's experiment, their results and the page."""
 
 import os
 import pathlib
@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import queries, results, secret_paths
+from experiments import results
+from experiments.theory import learning, page, queries
+from experiments.theory.config import Config
 from weightspace import plugins
-from weightspace.report import style, theory
+from weightspace.report import style
 from weightspace.training import workdir
 from weightspace.training.progress import Progress
 
@@ -23,37 +25,35 @@ def run(
   Args:
     folder: for all of it.
     config: see `experiments/configs/theory.py`.
-    progress: where to show how far it is.
+    progress: shows the stages.
 
   Returns:
     The results and the path of the page.
   """
-  style.require_matplotlib()  # rather now than at the end
+  style.require_matplotlib()  # fail now rather than at the end
   commit = results.commit()
-  learning = plugins.configure(
-      secret_paths.Config, config["learning"], "learning"
-  )
+  sizes = plugins.configure(Config, config["learning"], "learning")
   folder = workdir.claim(folder, config)
-  seconds, found = {}, {}
+  seconds, measured = {}, {}
   for name, part in (
       (
           "exact",
           lambda: queries.exact(config["seconds"], config["every_family"]),
       ),
       ("built", lambda: queries.built(config["depths"])),
-      ("learning", lambda: secret_paths.study(learning, progress=progress)),
+      ("learning", lambda: learning.study(sizes, progress=progress)),
   ):
     start = time.monotonic()
-    found[name] = part()
+    measured[name] = part()
     seconds[name] = round(time.monotonic() - start, 1)
-  found = {
+  measured = {
       "title": "How many questions does it take to know a function?",
       "command": "python -m experiments.theory",
       "commit": commit,
-      "seed": learning.seed,
+      "seed": sizes.seed,
       "software": results.software(),
       "seconds": seconds,
-      **found,
+      **measured,
   }
-  results.write(folder / "results.json", found)
-  return found, theory.write(found, folder / "report")
+  results.write(folder / "results.json", measured)
+  return measured, page.write(measured, folder / "report")

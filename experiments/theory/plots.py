@@ -1,4 +1,4 @@
-"""Figures of the theory: results -> matplotlib Figure."""
+"""Figures of the theory's page: results -> matplotlib Figure."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -116,25 +116,25 @@ def revealed(built: Sequence[Mapping[str, Any]]) -> "Figure":
 
 
 @style.styled
-def learning(found: Mapping[str, Any]) -> "Figure":
+def learning(learned: Mapping[str, Any]) -> "Figure":
   """Accuracy and bits of trained encoders beside their predictions."""
   figure = style.new(4.3)
   panels = figure.subplots(1, 2)
-  depths = found["config"]["depths"]
+  depths = learned["config"]["depths"]
   for axes, measure in zip(panels, ("accuracy", "bits")):
     for name, place in ARMS.items():
-      arms = [arm for arm in found["arms"] if arm["arm"] == name]
+      arms = [arm for arm in learned["arms"] if arm["arm"] == name]
       if arms:
         _arm(axes, arms, measure, _LOOKS[name], 0.12 * (place - 1.5))
     axes.set_xticks(depths)
     axes.set_xlabel("depth d, bits of the word")
     axes.grid(axis="y", color=style.FAINT, linewidth=0.4)
   panels[0].yaxis.set_major_formatter(lambda value, _: text.percent(value))
-  panels[0].set(title="Words told, all bits right", ylim=(-0.03, 1.05))
+  panels[0].set(title="Words identified, all bits right", ylim=(-0.03, 1.05))
   panels[1].set(title="Bits of the word read", ylim=(0, max(depths) + 0.5))
   handles, labels = panels[0].get_legend_handles_labels()
   (line,) = panels[0].plot([], [], color=style.GREY, linewidth=1.3)
-  budget = found["config"]["budget"]
+  budget = learned["config"]["budget"]
   labels = [
       label if label.endswith("one string") else f"{label}, {budget} queries"
       for label in labels

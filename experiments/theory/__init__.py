@@ -1,0 +1,1 @@
+"""Section 3 of the paper: solved, built by hand, learned, and on one page."""
