@@ -6,6 +6,7 @@ imported everything and started nothing, and read what is compiled from a
 cache, so that a kill costs a second and not ten.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -245,7 +246,6 @@ def _context():
   os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
   context.set_forkserver_preload([
       "optax",
-      "weightspace.training.npz_handler",
       "weightspace.training.pretrain",
       "zoo_gen.shards",
       __name__,
@@ -254,19 +254,18 @@ def _context():
 
 
 class _Counting:
-  """Where a stage is shown: a number that another process sees."""
+  """A progress that is a number which another process sees."""
 
   def __init__(self, done):
     self._done = done
 
-  def start(self, stage):
-    self._done.value = stage.done
+  @contextlib.contextmanager
+  def stage(self, name, *, total=None, unit="steps", initial=0):
+    self._done.value = initial
+    yield self
 
-  def update(self, stage):
-    self._done.value = stage.done
-
-  def end(self, stage, line):
-    pass
+  def advance(self, n=1, **metrics):
+    self._done.value += n
 
 
 def _work(name, path, folder, log, done):
@@ -279,9 +278,7 @@ def _work(name, path, folder, log, done):
   jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
   jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-  progress = Progress.silent()
-  progress._display = _Counting(done)
-  JOBS[name].run(path, folder, progress)
+  JOBS[name].run(path, folder, _Counting(done))
 
 
 def _generate(path, folder, progress):

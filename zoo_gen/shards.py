@@ -25,13 +25,16 @@ from absl import logging
 
 from weightspace import plugins, tasks, zoo
 from weightspace.io import files, npy, npz
+from weightspace.io.checkpoints import (
+    CheckpointError,
+    Checkpoints,
+    watch_sigterm,
+)
+from weightspace.io.records import TemplateError
 from weightspace.parallel import NETWORKS, mesh, sharded
 from weightspace.processes import Share
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.training.checkpoints import CheckpointError, Checkpoints
-from weightspace.training.preemption import watch_sigterm
 from weightspace.training.progress import Progress
-from weightspace.training.records import TemplateError
 from weightspace.zoo import manifest
 from weightspace.zoo.schema import ZooSpec
 from zoo_gen import claims

@@ -88,7 +88,8 @@ def _ours(config):
 
   from weightspace import parallel, plugins, tasks
   from weightspace.rnn import RNNSpec, make_rnn
-  from weightspace.training import batches, emulation, state
+  from weightspace.training import batches, emulation
+  from weightspace.training import optimizer as training
   from weightspace.training.optimizer import OptimizerConfig, make_optimizer
   from weightspace.zoo.loader import Data
 
@@ -123,14 +124,14 @@ def _ours(config):
   optimizer = make_optimizer(
       plugins.configure(OptimizerConfig, config["optimizer"], "optimizer")
   )
-  begin = state.init_state(jax.jit(model.init)(jax.random.key(1)), optimizer)
+  begin = training.init_state(jax.jit(model.init)(jax.random.key(1)), optimizer)
   key = jax.random.key(2)
   begin, key, data = jax.device_put(
       (begin, key, data), parallel.replicated(mesh)
   )
-  sums = state.zero_sums(loss, optimizer, begin, key, data)
+  sums = training.zero_sums(loss, optimizer, begin, key, data)
   sums = jax.device_put(sums, parallel.replicated(mesh))
-  steps = jax.jit(state.make_steps(loss, optimizer), donate_argnums=0)
+  steps = jax.jit(training.make_steps(loss, optimizer), donate_argnums=0)
   compiled = steps.lower(begin, sums, key, data, np.int32(1)).compile()
   memory = compiled.memory_analysis()
   latest = [begin]

@@ -13,9 +13,13 @@ from weightspace.evaluation import prediction
 from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, emulation
-from weightspace.training.optimizer import OptimizerConfig, make_optimizer
+from weightspace.training.optimizer import (
+    OptimizerConfig,
+    init_state,
+    make_optimizer,
+    make_step,
+)
 from weightspace.training.progress import seconds
-from weightspace.training.state import init_state, make_step
 from weightspace.zoo.loader import Data
 
 # Milliseconds of training one network of a zoo for one step, on a core with a

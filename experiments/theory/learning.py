@@ -18,7 +18,7 @@ from weightspace import encoders, heads, properties
 from weightspace.evaluation import bootstrap
 from weightspace.keys import derive
 from weightspace.theory import rollouts
-from weightspace.training.fit import fit
+from weightspace.training.fit import Program, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.training.progress import Progress
 
@@ -103,17 +103,15 @@ def learn(
     return right, head.loss(outputs, jnp.broadcast_to(words, outputs.shape[:3]))
 
   key = jax.random.key(config.seed)
+  optimizer = OptimizerConfig(
+      learning_rate=config.learning_rate,
+      weight_decay=0.0,
+      clip=0.0,  # a common norm would couple the seeds
+      warmup_steps=min(50, config.steps // 4),
+      decay_steps=config.steps,
+  )
   result = fit(
-      loss,
-      make_optimizer(
-          OptimizerConfig(
-              learning_rate=config.learning_rate,
-              weight_decay=0.0,
-              clip=0.0,  # a common norm would couple the seeds
-              warmup_steps=min(50, config.steps // 4),
-              decay_steps=config.steps,
-          )
-      ),
+      Program(loss, make_optimizer(optimizer)),
       jax.jit(jax.vmap(init))(
           jax.random.split(derive(key, "init"), config.seeds)
       ),
@@ -121,8 +119,7 @@ def learn(
           jnp.asarray, (networks.vectors[train], networks.tasks[train])
       ),
       key=derive(key, "fit"),
-      steps=config.steps,
-      chunk=config.steps,
+      schedule=Schedule(config.steps, config.steps),
   )
   right, cross_entropy = measure(
       result.state.params, networks.vectors[test], networks.tasks[test]

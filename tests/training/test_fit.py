@@ -12,10 +12,10 @@ import optax
 import pytest
 
 from weightspace import keys, parallel
+from weightspace.io.checkpoints import Checkpoints
 from weightspace.training import fit as fit_lib
-from weightspace.training import metrics as metrics_lib
 from weightspace.training import optimizer as optimizer_lib
-from weightspace.training.checkpoints import Checkpoints
+from weightspace.training import workdir
 
 KEY = jax.random.key(3)
 OPTIMIZER = optimizer_lib.make_optimizer(
@@ -64,23 +64,20 @@ class KillAt:
       raise Killed
 
 
-def run(folder=None, kill=None, steps=46, **kwargs):
+def run(folder=None, kill=None, steps=46, mesh=None, **kwargs):
   if folder is not None:
-    kwargs["checkpoints"] = Checkpoints(folder / "checkpoints")
-    kwargs["metrics"] = metrics_lib.MetricsLog(folder / "metrics.jsonl")
+    kwargs["saving"] = fit_lib.Saving(
+        Checkpoints(folder / "checkpoints"),
+        workdir.MetricsLog(folder / "metrics.jsonl"),
+    )
   return fit_lib.fit(
-      loss,
-      OPTIMIZER,
+      fit_lib.Program(loss, OPTIMIZER, mesh),
       PARAMS,
       DATA,
       key=KEY,
-      steps=steps,
-      chunk=5,
-      validate=validate,
-      validate_every=8,
-      checkpoint_every=12,
+      schedule=fit_lib.Schedule(steps, 5, 8, 12),
       progress=kill and KillAt(kill),
-      **kwargs,
+      **{"validate": validate, **kwargs},
   )
 
 
@@ -136,7 +133,7 @@ def test_a_run_that_was_done_is_not_done_again(tmp_path):
 
 def test_a_checkpoint_beyond_the_last_step_is_refused(tmp_path):
   run(tmp_path)
-  with pytest.raises(ValueError, match="step 46, beyond the 20"):
+  with pytest.raises(ValueError, match="step 46, beyond the last one, 20"):
     run(tmp_path, steps=20)
 
 
@@ -149,15 +146,12 @@ def test_one_compilation_for_all_chunks_and_runs(tmp_path):
 
   def start(kill=None):
     fit_lib.fit(
-        counted,
-        OPTIMIZER,
+        fit_lib.Program(counted, OPTIMIZER),
         PARAMS,
         DATA,
         key=KEY,
-        steps=23,
-        chunk=5,
-        checkpoint_every=8,
-        checkpoints=Checkpoints(tmp_path),
+        schedule=fit_lib.Schedule(23, 5, checkpoint_every=8),
+        saving=fit_lib.Saving(Checkpoints(tmp_path)),
         progress=kill and KillAt(kill),
     )
 
@@ -186,25 +180,29 @@ def test_a_mesh_changes_nothing_but_the_order_of_sums():
 
 
 def test_without_validation_the_last_params_are_the_best():
-  result = fit_lib.fit(loss, OPTIMIZER, PARAMS, DATA, key=KEY, steps=7)
+  result = fit_lib.fit(
+      fit_lib.Program(loss, OPTIMIZER), PARAMS, DATA,
+      key=KEY, schedule=fit_lib.Schedule(7),
+  )  # fmt: skip
   same(result.state.best_params, result.state.params)
   assert [line["step"] for line in result.history] == [7]
 
 
 def test_a_score_that_validation_does_not_return():
-  with pytest.raises(ValueError, match="returned no 'typo', only"):
-    run(score="typo")
+  with pytest.raises(ValueError, match="returned no 'loss', only"):
+    run(validate=lambda params: {"los": 1.0})
 
 
 def test_steps_skipped_are_said_in_the_log(caplog):
   bad = optax.sgd(0.1)
   fit_lib.fit(
-      lambda params, key, step, data: (jnp.log(-params["w"]), {}),
-      bad,
+      fit_lib.Program(
+          lambda params, key, step, data: (jnp.log(-params["w"]), {}), bad
+      ),
       {"w": jnp.ones(())},
       DATA,
       key=KEY,
-      steps=4,
+      schedule=fit_lib.Schedule(4),
       name="probe",
   )
   assert "probe: 4 of the 4 steps up to 4 skipped" in caplog.text
@@ -229,8 +227,8 @@ PROGRAM = """
       def __getattr__(self, name):
         return getattr(self.inner, name)
 
-    log = test_fit.metrics_lib.MetricsLog
-    test_fit.metrics_lib.MetricsLog = lambda path: Terminate(log(path))
+    log = test_fit.workdir.MetricsLog
+    test_fit.workdir.MetricsLog = lambda path: Terminate(log(path))
     test_fit.run(pathlib.Path(sys.argv[1]))
 """
 

@@ -14,10 +14,10 @@ import pytest
 from tests import processes
 from tests.training import pair
 from weightspace import parallel, tasks, zoo
-from weightspace.training import batches, emulation, fit, pretrain, state
+from weightspace.training import batches, emulation, fit, pretrain
 from weightspace.training import optimizer as optimizer_lib
-from weightspace.training.metrics import read
 from weightspace.training.progress import Progress
+from weightspace.training.workdir import read_metrics
 
 pytestmark = pytest.mark.timeout(600)  # processes that compile
 SPAN = {"rtol": 0, "atol": 1e-5}
@@ -36,7 +36,7 @@ def run(path, folder, devices, *, progress=None, sharded=False):
 
 def curve(folder):
   """(steps, loss and validation loss at each)."""
-  lines = read(folder / "metrics.jsonl")
+  lines = read_metrics(folder / "metrics.jsonl")
   return (
       [line["step"] for line in lines],
       [[line.get("loss", 0), line["validation/loss"]] for line in lines],
@@ -156,7 +156,7 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   mesh = parallel.mesh(parallel.DATA)
   optimizer = optimizer_lib.make_optimizer(optimizer_lib.OptimizerConfig())
   start = jax.eval_shape(
-      lambda key: state.init_state(model.init(key), optimizer),
+      lambda key: optimizer_lib.init_state(model.init(key), optimizer),
       jax.random.key(0),
   )
   start = jax.tree.map(
@@ -170,15 +170,15 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   if streamed:
     stream = batches.Stream(
         source, np.arange(len(source)), key, emulation.batch_size(config),
-        functools.partial(state.step_key, key), mesh=mesh,
+        functools.partial(optimizer_lib.step_key, key), mesh=mesh,
     )  # fmt: skip
     with contextlib.closing(stream):
       data, _ = stream(0)
   else:
     data = batches.load(source, np.arange(len(source)), key)
   program = fit._steps.lower(
-      loss, optimizer, None, mesh, sharded, start,
-      state.zero_sums(loss, optimizer, start, key, data),
+      fit.Program(loss, optimizer, mesh, sharded), start,
+      optimizer_lib.zero_sums(loss, optimizer, start, key, data),
       key, data, np.int32(5),
   ).compile().as_text()  # fmt: skip
   assert "num_partitions=4" in program

@@ -11,7 +11,7 @@ import numpy as np
 
 from weightspace import heads, properties
 from weightspace.keys import derive
-from weightspace.training.fit import fit
+from weightspace.training.fit import Program, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.types import Params
 
@@ -182,15 +182,14 @@ def _make_trainer(property_name, scope, code, config, form):
 
     key = jax.random.key(seed)
     result = fit(
-        loss,
-        optimizer,
+        Program(loss, optimizer),
         {"head": head.init(derive(key, "init"))},
         data,
         key=derive(key, "fit"),
-        steps=config.steps,
-        chunk=config.validate_every,
+        schedule=Schedule(
+            config.steps, config.validate_every, config.validate_every
+        ),
         validate=validate if len(validation) else None,
-        validate_every=config.validate_every,
     )
     best = jax.device_get(result.state.best_params["head"])
     best = heads.read_standardised(best, middle, spread)

@@ -1,4 +1,4 @@
-"""The loop of gradient training: the one that all our models go through."""
+"""The loop of gradient training that all our models go through."""
 
 import functools
 from collections.abc import Callable
@@ -11,14 +11,79 @@ from absl import logging
 from jax.sharding import Mesh
 
 from weightspace import parallel
-from weightspace.training import metrics as metrics_lib
-from weightspace.training import preemption
-from weightspace.training import progress as progress_lib
-from weightspace.training import state as state_lib
-from weightspace.training.checkpoints import Checkpoints
+from weightspace.io.checkpoints import Checkpoints, watch_sigterm
+from weightspace.training import optimizer as optimizer_lib
+from weightspace.training.optimizer import TrainState
+from weightspace.training.progress import Progress
+from weightspace.training.workdir import MetricsLog
 from weightspace.types import Key, Params
 
 VALIDATION = "validation/"  # begins the names of what `validate` returns
+
+
+class Program(NamedTuple):
+  """What is compiled. Given equal ones, nothing is compiled again.
+
+  Attributes:
+    loss: see `optimizer.make_step`.
+    optimizer: see `optimizer.make_optimizer`.
+    mesh: where the state is; the loss splits the batch. By default the default
+      device.
+    sharded: whether params and the optimiser's state are spread over the mesh
+      (FSDP), or copied to each of its devices.
+    members: to train several models at once, `in_axes` of the data for
+      `jax.vmap`. Without a mesh.
+  """
+
+  loss: optimizer_lib.Loss
+  optimizer: optax.GradientTransformation
+  mesh: Mesh | None = None
+  sharded: bool = False
+  members: Any = None
+
+
+class Schedule(NamedTuple):
+  """Steps in all, earlier runs' included, and steps between two events.
+
+  Attributes:
+    steps: in all.
+    log_every: between two lines of metrics.
+    validate_every: None to validate before the first and after the last step.
+    checkpoint_every: None to save the last step only.
+  """
+
+  steps: int
+  log_every: int = 50
+  validate_every: int | None = None
+  checkpoint_every: int | None = None
+
+  def chunks(self, start: int):
+    """(last step, number of steps) of what is run at once, after `start`."""
+    periods = [period for period in self[1:] if period]
+    while start < self.steps:
+      end = min(self.steps, *((start // p + 1) * p for p in periods))
+      yield end, end - start
+      start = end
+
+  def due(self, step: int, every: int | None) -> bool:
+    """Whether something that happens so often happens after a step."""
+    return step == self.steps or (bool(every) and step % every == 0)
+
+
+class Saving(NamedTuple):
+  """Files of a run. Of several processes, only process 0 has `metrics`.
+
+  Attributes:
+    checkpoints: where to resume from and to save to; the last step is saved,
+      so that a finished run is not run again.
+    metrics: a file of this run's own: lines beyond the checkpoint are dropped.
+  """
+
+  checkpoints: Checkpoints | None = None
+  metrics: MetricsLog | None = None
+
+
+_NOTHING_SAVED = Saving()
 
 
 class FitResult(NamedTuple):
@@ -31,101 +96,69 @@ class FitResult(NamedTuple):
       run has those of earlier runs only if it was given that file.
   """
 
-  state: state_lib.TrainState
+  state: TrainState
   history: list[dict[str, float]]
 
 
 def fit(
-    loss: state_lib.Loss,
-    optimizer: optax.GradientTransformation,
-    params: Params | state_lib.TrainState,
+    program: Program,
+    params: Params | TrainState,
     data: Any,
     *,
     key: Key,
-    steps: int,
-    members: Any = None,
-    chunk: int = 50,
+    schedule: Schedule,
     validate: Callable[[Params], dict[str, Any]] | None = None,
-    validate_every: int | None = None,
-    score: str = "loss",
-    checkpoints: Checkpoints | None = None,
-    checkpoint_every: int | None = None,
-    metrics: metrics_lib.MetricsLog | None = None,
-    progress: progress_lib.Progress | None = None,
-    mesh: Mesh | None = None,
-    sharded: bool = False,
+    saving: Saving = _NOTHING_SAVED,
+    progress: Progress | None = None,
     name: str = "fit",
 ) -> FitResult:
-  """Trains, validates, selects, saves; resumes where a run was cut short.
+  """Trains, validates, selects, saves; resumes an interrupted run.
 
-  Steps run in chunks inside one compiled function. A chunk ends at each
-  multiple of `chunk`, `validate_every` and `checkpoint_every` and at the last
-  step, wherever the run began, so a run that was cut short and resumed has
-  the metrics and, on a CPU, the bits of one that was not.
+  Steps run in chunks inside one compiled function. Chunks end at multiples of
+  the schedule's periods, wherever the run began, so a run that was interrupted
+  and resumed has the metrics and, on a CPU, the bits of one that was not.
 
   On SIGTERM the chunk under way is finished and saved. Where the mesh has
   devices of several processes, a SIGTERM to one of them ends all.
 
   Args:
-    loss: see `state.make_step`. Given the same function and optimiser again,
-      nothing is compiled again.
-    optimizer: see `optimizer.make_optimizer`.
-    params: where to start, unless there is a checkpoint. Left untouched; a
-      whole state is not, its memory is taken.
+    program: loss, optimiser, and where they run.
+    params: where to start, unless there is a checkpoint. They are copied; the
+      memory of a whole `TrainState` is taken instead. With `members`, a state
+      whose leaves have a leading axis [M], as has the key; then validation
+      takes and returns such an axis, each member is selected and its bad steps
+      are skipped by itself, and a metric `loss` is `loss/0` to `loss/M-1`.
     data: a pytree of arrays, an argument of the compiled function; or, where
       that is too much, `(step) -> (such data, the step after its last)`.
     key: the run's only source of randomness.
-    steps: how many in all, those of earlier runs included.
-    members: to train several at once, `in_axes` of `data` for `jax.vmap`, which
-      is hashable. Then `params` is a state and it and `key` have a leading axis
-      [M], as has what `validate` takes and what it returns; each member is
-      selected and its bad steps are skipped by itself; and of a metric `loss`
-      there are `loss/0` to `loss/M-1`. Without a mesh.
-    chunk: steps between two lines of metrics.
-    validate: `(params) -> scalars`, before the first step, each
-      `validate_every` steps and after the last.
-    validate_every: None for the first and the last step only.
-    score: the name, among what `validate` returns, of what selects the best
-      params; the lowest wins.
-    checkpoints: where to resume from and to save to; the last step is saved,
-      so that a run that was done is not done again.
-    checkpoint_every: None for the last step only.
-    metrics: a file of this run's own: what it holds beyond the checkpoint is
-      dropped.
+    schedule: how long, and what happens how often.
+    validate: `(params) -> scalars`, of which the lowest "loss" selects the
+      best params.
+    saving: files to resume from and to write.
     progress: silent by default.
-    mesh: where the state is. The batch is split by the loss. With several
-      processes, only process 0 is given `metrics`, and `checkpoints` are
-      `primary.PrimaryCheckpoints`.
-    sharded: whether params and the optimiser's state are spread over the mesh
-      (FSDP), or copied to each of its devices.
     name: of the stage, for `progress`.
 
   Raises:
     SystemExit: 143, after a SIGTERM.
-    ValueError: the checkpoint is of another model or beyond `steps`, or the
-      score is missing from what `validate` returns.
+    ValueError: the checkpoint is of another model or beyond the last step, or
+      validation returns no "loss".
   """
-  progress = progress or progress_lib.Progress.silent()
-  state = params
-  if not isinstance(params, state_lib.TrainState):
-    state = state_lib.init_state(params, optimizer)
-  state = _place(state, mesh, sharded)
-  key = _place(key, mesh)
-  if callable(data):
-    window = data
-  else:
-    data = _place(data, mesh)
-
-    def window(step):
-      return data, steps
-
+  checkpoints, metrics = saving
+  if not isinstance(params, TrainState):
+    params = optimizer_lib.init_state(params, program.optimizer)
+  state = _place(params, program.mesh, program.sharded)
+  key = _place(key, program.mesh)
+  if not callable(data):
+    whole = _place(data, program.mesh), schedule.steps
+    data = lambda step: whole  # noqa: E731
   restored = checkpoints and checkpoints.restore(state)
   start, state = restored or (0, state)
-  if start > steps:
+  if start > schedule.steps:
     raise ValueError(
-        f"{checkpoints.directory} is at step {start}, beyond the {steps} asked"
+        f"{checkpoints.directory} is at step {start}, beyond the last one,"
+        f" {schedule.steps}"
     )
-  history = _rewind(metrics, start if restored else -1)
+  history = metrics.rewind(start if restored else -1) if metrics else []
   step = start
 
   def record(step, line):
@@ -134,53 +167,32 @@ def fit(
     if metrics is not None:
       metrics.write(step, **line)
 
-  def advance(state, step, count):
-    done, sums = step - count, None
-    while done < step:
-      part, end = window(done)
-      end = min(end, step)
-      if sums is None:
-        sums = _zero_sums(loss, optimizer, members, state, key, part)
-        sums = _place(sums, mesh)
-      state, sums = _steps(
-          loss, optimizer, members, mesh, sharded, state, sums, key, part,
-          np.int32(end - done),
-      )  # fmt: skip
-      done = end
-    return state, jax.device_get(_means(sums, np.int32(count)))
-
-  def evaluate(state):
-    found = {k: np.asarray(v) for k, v in validate(state.params).items()}
-    if score not in found:
-      raise ValueError(f"validate returned no {score!r}, only {list(found)}")
-    state = _select(state, np.float32(found[score]), mesh, sharded)
-    return state, {VALIDATION + k: v for k, v in found.items()}
-
   with (
-      preemption.watch_sigterm() as preempted,
-      progress.stage(name, total=steps, initial=start) as stage,
+      watch_sigterm() as terminated,
+      (progress or Progress.silent()).stage(
+          name, total=schedule.steps, initial=start
+      ) as stage,
   ):
     if validate is not None and not restored:
-      state, line = evaluate(state)
+      state, line = _evaluate(program, state, validate)
       record(0, line)
-    for step, count in _chunks(
-        start, steps, (chunk, validate_every, checkpoint_every)
-    ):
-      state, line = advance(state, step, count)
+    for step, count in schedule.chunks(start):
+      state, line = _advance(program, state, key, data, step, count)
       _warn_of_skipped(line, step, count, name)
-      if validate is not None and _due(step, validate_every, steps):
-        state, found = evaluate(state)
-        line |= found
+      if validate and schedule.due(step, schedule.validate_every):
+        state, scores = _evaluate(program, state, validate)
+        line |= scores
       record(step, line)
       stage.advance(count, **_shown(line))
-      stop = parallel.any_process(preempted())
-      if checkpoints and (stop or _due(step, checkpoint_every, steps)):
+      stop = parallel.any_process(terminated())
+      due = schedule.due(step, schedule.checkpoint_every)
+      if checkpoints and (stop or due):
         if metrics is not None:
           metrics.sync()  # resuming looks for no lines before a checkpoint
         checkpoints.save(step, state)
       if stop:
         break
-    if parallel.any_process(preempted()):
+    if parallel.any_process(terminated()):
       logging.warning("%s: stopped at step %d by SIGTERM", name, step)
       raise SystemExit(143)
   if validate is None:
@@ -188,46 +200,68 @@ def fit(
   return FitResult(state, history)
 
 
+def _advance(program, state, key, read, step, count):
+  """`count` steps up to `step`, on what `read` returns for each."""
+  done, sums = step - count, None
+  while done < step:
+    data, end = read(done)
+    end = min(end, step)
+    if sums is None:
+      sums = _place(_zero_sums(program, state, key, data), program.mesh)
+    state, sums = _steps(program, state, sums, key, data, np.int32(end - done))
+    done = end
+  return state, jax.device_get(_means(sums, np.int32(count)))
+
+
+def _evaluate(program, state, validate):
+  """The state with its best params, and what validation returned."""
+  scores = {k: np.asarray(v) for k, v in validate(state.params).items()}
+  if "loss" not in scores:
+    raise ValueError(f"validate returned no 'loss', only {list(scores)}")
+  state = _select(program, state, np.float32(scores["loss"]))
+  return state, {VALIDATION + k: v for k, v in scores.items()}
+
+
 @functools.partial(
-    jax.jit,
-    static_argnames=("loss", "optimizer", "members", "mesh", "sharded"),
-    donate_argnames="state",
+    jax.jit, static_argnames="program", donate_argnames="state"
 )
-def _steps(
-    loss, optimizer, members, mesh, sharded, state, sums, key, data, count
-):
-  run = state_lib.make_steps(
-      loss, optimizer, lambda state: _keep(state, mesh, sharded)
+def _steps(program, state, sums, key, data, count):
+  run = optimizer_lib.make_steps(
+      program.loss,
+      program.optimizer,
+      lambda state: _constrain(state, program.mesh, program.sharded),
   )
-  if members is not None:
-    run = jax.vmap(run, (0, 0, 0, members, None))
+  if program.members is not None:
+    run = jax.vmap(run, (0, 0, 0, program.members, None))
   state, sums = run(state, sums, key, data, count)
-  return state, _keep(sums, mesh, False)
+  return state, _constrain(sums, program.mesh)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("loss", "optimizer", "members")
-)
-def _zero_sums(loss, optimizer, members, state, key, data):
-  zero = functools.partial(state_lib.zero_sums, loss, optimizer)
-  if members is not None:
-    zero = jax.vmap(zero, (0, 0, members))
+@functools.partial(jax.jit, static_argnames="program")
+def _zero_sums(program, state, key, data):
+  zero = functools.partial(
+      optimizer_lib.zero_sums, program.loss, program.optimizer
+  )
+  if program.members is not None:
+    zero = jax.vmap(zero, (0, 0, program.members))
   return zero(state, key, data)
 
 
-_means = jax.jit(state_lib.means)
+_means = jax.jit(optimizer_lib.means)
 
 
 @functools.partial(
-    jax.jit, static_argnames=("mesh", "sharded"), donate_argnames="state"
+    jax.jit, static_argnames="program", donate_argnames="state"
 )
-def _select(state, score, mesh, sharded):
-  select = jax.vmap(state_lib.select) if score.ndim else state_lib.select
-  return _keep(select(state, score), mesh, sharded)
+def _select(program, state, score):
+  select = optimizer_lib.select
+  if program.members is not None:
+    select = jax.vmap(select)
+  return _constrain(select(state, score), program.mesh, program.sharded)
 
 
-def _keep(tree, mesh, sharded):
-  """What is new lies where the old lay."""
+def _constrain(tree, mesh, sharded=False):
+  """Preserves shardings inside of a compiled function."""
   if mesh is None:
     return tree
   return jax.tree.map(
@@ -242,39 +276,18 @@ def _place(tree, mesh, sharded=False):
   """Copies to the mesh what its owner has not put on devices already."""
   if mesh is None:
     return tree
-
-  def place(leaf):
-    if getattr(leaf, "committed", False):
-      return leaf
-    return parallel.place(leaf, _sharding(leaf, mesh, sharded))
-
-  return jax.tree.map(place, tree)
+  return jax.tree.map(
+      lambda leaf: leaf
+      if getattr(leaf, "committed", False)
+      else parallel.place(leaf, _sharding(leaf, mesh, sharded)),
+      tree,
+  )
 
 
 def _sharding(leaf, mesh, sharded):
   if sharded:
     return parallel.fsdp_sharding(mesh, leaf.shape)
   return parallel.replicated(mesh)
-
-
-def _rewind(metrics, step):
-  if metrics is None:
-    return []
-  metrics.rewind(step)
-  return metrics_lib.read(metrics.path) if metrics.path.exists() else []
-
-
-def _chunks(start, steps, periods):
-  """(last step, number of steps) of each chunk after `start`."""
-  periods = [period for period in periods if period]
-  while start < steps:
-    end = min(steps, *((start // p + 1) * p for p in periods))
-    yield end, end - start
-    start = end
-
-
-def _due(step, every, steps):
-  return step == steps or (bool(every) and step % every == 0)
 
 
 def _shown(line):

@@ -28,23 +28,23 @@ from absl import logging
 from jax.sharding import Mesh
 
 from weightspace import zoo
+from weightspace.io.checkpoints import Checkpoints
 from weightspace.keys import derive
 from weightspace.training import batches, workdir
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training import pretrain as pretrain_lib
-from weightspace.training.checkpoints import Checkpoints
-from weightspace.training.fit import fit
-from weightspace.training.metrics import MetricsLog, read
+from weightspace.training.fit import Program, Saving, fit
+from weightspace.training.optimizer import TrainState, init_state
 from weightspace.training.pretrain import Pretrained
 from weightspace.training.progress import Progress
 from weightspace.training.setup import (
     Setup,
-    chunk,
     claim_of,
     configure,
     make_setup,
+    schedule,
 )
-from weightspace.training.state import TrainState, init_state
+from weightspace.training.workdir import MetricsLog
 
 _FREE = ("emulation.seed", "optimizer.learning_rate")
 _ORDER = batches.Split(order=0, shapes=None)  # what of a split members have
@@ -207,26 +207,21 @@ def _go_on(setup: Setup, members: _Runs, beside, progress, train):
   settings, _ = configure(configs[0])
   seeds = [configure(config)[0].seed for config in configs]
   keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-  optimizer, state = _begin(setup, keys, [configure(c)[1] for c in configs])
+  optimizers = [configure(config)[1] for config in configs]
+  optimizer, state, varied = _begin(setup, keys, optimizers)
   with (
       Checkpoints(beside / "checkpoints") as checkpoints,
       MetricsLog(beside / "metrics.jsonl") as metrics,
   ):
     if train:
       result = fit(
-          setup.loss,
-          optimizer,
+          Program(setup.loss, optimizer, members=_ORDER),
           state,
           jax.device_put(batches.load(setup.source, setup.rows, keys)),
           key=jax.vmap(lambda key: derive(key, "fit"))(keys),
-          steps=settings.steps,
-          members=_ORDER,
-          chunk=chunk(settings),
+          schedule=schedule(settings),
           validate=setup.validate,
-          validate_every=settings.validate_every,
-          checkpoints=checkpoints,
-          checkpoint_every=settings.checkpoint_every,
-          metrics=metrics,
+          saving=Saving(checkpoints, metrics),
           progress=progress,
           name=f"pretrain {configs[0]['encoder']['name']},"
           f" {len(members)} together",
@@ -237,12 +232,11 @@ def _go_on(setup: Setup, members: _Runs, beside, progress, train):
       if restored is None:
         return
       step, state = restored
-    metrics.rewind(step)
-    lines = read(metrics.path)
+    lines = metrics.rewind(step)
   state = jax.device_get(state)
   for place, folder in enumerate(members):
     if not _begun(folder):
-      _share_out(folder, step, _of(state, place), _lines(lines, place))
+      _share_out(folder, step, _of(state, place, varied), _lines(lines, place))
 
 
 def _begin(setup, keys, configs: Sequence[optimizer_lib.OptimizerConfig]):
@@ -251,7 +245,7 @@ def _begin(setup, keys, configs: Sequence[optimizer_lib.OptimizerConfig]):
   varied = len(set(rates)) > 1
   optimizer = optimizer_lib.make_optimizer(configs[0])
   if varied:
-    optimizer = optimizer_lib.scaled(
+    optimizer = optimizer_lib.with_rate_in_state(
         optimizer_lib.make_optimizer(
             dataclasses.replace(configs[0], learning_rate=1.0)
         )
@@ -261,16 +255,18 @@ def _begin(setup, keys, configs: Sequence[optimizer_lib.OptimizerConfig]):
   params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
   state = jax.vmap(lambda one: init_state(one, optimizer))(params)
   if varied:
-    scale = jnp.asarray(rates, jnp.float32)
-    state = state._replace(opt_state=state.opt_state._replace(scale=scale))
-  return optimizer, state
+    rates = jnp.asarray(rates, jnp.float32)
+    state = state._replace(
+        opt_state=optimizer_lib.set_rate(state.opt_state, rates)
+    )
+  return optimizer, state, varied
 
 
-def _of(state: TrainState, place) -> TrainState:
+def _of(state: TrainState, place, varied) -> TrainState:
   """The state of a member, as it has it alone."""
   state = jax.tree.map(lambda leaf: np.asarray(leaf[place]), state)
-  if isinstance(state.opt_state, optimizer_lib.ScaledState):
-    state = state._replace(opt_state=state.opt_state.inner)
+  if varied:
+    state = state._replace(opt_state=state.opt_state[0])
   return state
 
 

@@ -1,13 +1,24 @@
-"""The optimiser of our own models: AdamW, clipped module by module."""
+"""The optimiser of our own models, and one step of training with it.
+
+AdamW with a schedule; the gradient of each module is clipped by its own norm.
+"""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from weightspace.keys import derive
+from weightspace.types import Key, Params
+
+# (params, key, step, data) -> (scalar, dict of scalars)
+Loss = Callable[
+    [Params, Key, jax.Array, Any], tuple[jax.Array, dict[str, jax.Array]]
+]
 
 
 @dataclass(frozen=True)
@@ -21,8 +32,8 @@ class OptimizerConfig:
     warmup_steps: the learning rate rises linearly from 0 over so many steps.
     decay_steps: the step by which it has fallen to 0 along a cosine, warm-up
       included; 0 keeps it constant.
-    emulator_ratio: learning rate of the emulator over that of the encoder; of
-      no account in training without an emulator.
+    emulator_ratio: learning rate of the emulator over that of the encoder;
+      unused in training without an emulator.
   """
 
   learning_rate: float = 1e-4
@@ -39,14 +50,7 @@ class OptimizerConfig:
       )
 
 
-class ScaledState(NamedTuple):
-  """The state of an optimiser whose updates are multiplied by a number."""
-
-  scale: jax.Array  # [] float32, 1 at first
-  inner: optax.OptState
-
-
-@functools.lru_cache(maxsize=64)  # so that what is compiled for it is kept
+@functools.lru_cache(maxsize=64)  # compiled programs are keyed by its identity
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   """AdamW with a schedule, after `clip_by_module`."""
   clip = clip_by_module(config.clip) if config.clip else optax.identity()
@@ -55,29 +59,34 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
   )
   ratio = optax.identity()
   if config.emulator_ratio != 1:
-    ratio = scale_module("emulator", config.emulator_ratio)
+    ratio = optax.masked(
+        optax.scale(config.emulator_ratio),
+        lambda params: {name: name == "emulator" for name in params},
+    )
   return _with_standard_promotion(optax.chain(clip, adamw, ratio))
 
 
 @functools.lru_cache(maxsize=64)
-def scaled(
+def with_rate_in_state(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-  """Multiplies updates by a number in the state, so that it may vary in vmap.
+  """An optimiser of rate 1 whose learning rate is part of its state.
 
-  AdamW's updates are proportional to the peak of its learning rate, the decay
-  of weights included: one of rate 1 becomes that of any other rate.
+  A learning rate in the state can differ between the members of a vmap.
+  AdamW's updates, weight decay included, are proportional to the peak rate.
+
+  Returns:
+    An optimiser with state (inner state, state of `inject_hyperparams`); set
+    the rate by `set_rate`.
   """
+  scale = optax.inject_hyperparams(optax.scale)(step_size=1.0)
+  return _with_standard_promotion(optax.chain(inner, scale))
 
-  def init(params):
-    return ScaledState(jnp.ones((), jnp.float32), inner.init(params))
 
-  def update(updates, state, params=None):
-    updates, after = inner.update(updates, state.inner, params)
-    updates = jax.tree.map(lambda u: u * state.scale.astype(u.dtype), updates)
-    return updates, ScaledState(state.scale, after)
-
-  return optax.GradientTransformation(init, update)
+def set_rate(state: optax.OptState, rate: jax.Array) -> optax.OptState:
+  """The state of `with_rate_in_state` with another learning rate, float32."""
+  inner, scale = state
+  return inner, scale._replace(hyperparams={"step_size": rate})
 
 
 def clip_by_module(max_norm: float) -> optax.GradientTransformation:
@@ -87,45 +96,13 @@ def clip_by_module(max_norm: float) -> optax.GradientTransformation:
   `{"encoder": ..., "emulator": ...}`. One norm over all of them would let
   the module with the larger gradient slow the other one down.
   """
-
-  def clip(tree):
-    norm = global_norm(tree)
-    scale = max_norm / jnp.maximum(norm, max_norm)
-    return jax.tree.map(lambda g: g * scale.astype(g.dtype), tree)
-
-  def update(updates, state, params=None):
-    del params
-    if not isinstance(updates, Mapping):
-      raise TypeError(
-          "params must be a dict of modules to be clipped one by one, got"
-          f" {type(updates).__name__}"
-      )
-    return {name: clip(tree) for name, tree in updates.items()}, state
-
-  return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
-
-
-def scale_module(name: str, ratio: float) -> optax.GradientTransformation:
-  """Multiplies the updates of one module, as a learning rate of its own does.
-
-  Args:
-    name: of the module, a top-level entry of the params, where it is there.
-    ratio: of its learning rate to that of the others.
-  """
-
-  def update(updates, state, params=None):
-    del params
-    if name not in updates:
-      return updates, state
-    scaled = jax.tree.map(lambda u: u * ratio, updates[name])
-    return {**updates, name: scaled}, state
-
-  return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
-
-
-def global_norm(tree) -> jax.Array:
-  """L2 norm of all leaves together; optax's own has changed its name."""
-  return jnp.sqrt(sum(jnp.vdot(x, x) for x in jax.tree.leaves(tree)))
+  clip = optax.clip_by_global_norm(max_norm)
+  return optax.stateless(
+      lambda updates, params: {
+          name: clip.update(module, clip.init(module))[0]
+          for name, module in updates.items()
+      }
+  )
 
 
 def _is_learned(params):
@@ -149,15 +126,153 @@ def _with_standard_promotion(inner):
 
 
 def _schedule(config):
+  rate, warmup = config.learning_rate, config.warmup_steps
   if config.decay_steps:
     return optax.warmup_cosine_decay_schedule(
-        init_value=0.0 if config.warmup_steps else config.learning_rate,
-        peak_value=config.learning_rate,
-        warmup_steps=config.warmup_steps,
-        decay_steps=config.decay_steps,
+        0.0 if warmup else rate, rate, warmup, config.decay_steps
     )
-  if config.warmup_steps:
-    return optax.linear_schedule(
-        0.0, config.learning_rate, config.warmup_steps
+  return optax.linear_schedule(0.0, rate, warmup) if warmup else rate
+
+
+class TrainState(NamedTuple):
+  """All that a resumed run needs; keys are derived from the step."""
+
+  step: jax.Array  # [] int32, steps done, skipped ones included
+  params: Params
+  opt_state: optax.OptState
+  best_params: Params  # those of the lowest validation score so far
+  best_score: jax.Array  # [] float32, +inf before the first
+  best_step: jax.Array  # [] int32, -1 before the first
+
+
+def init_state(
+    params: Params, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """The state before the first step; it shares no memory with `params`."""
+
+  def copy(tree):
+    # With a dtype: a weakly typed leaf would be traced twice
+    return jax.tree.map(lambda x: jnp.array(x, jnp.asarray(x).dtype), tree)
+
+  return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=copy(params),
+      opt_state=copy(optimizer.init(params)),
+      best_params=copy(params),
+      best_score=jnp.full((), jnp.inf, jnp.float32),
+      best_step=jnp.full((), -1, jnp.int32),
+  )
+
+
+def step_key(key: Key, step: jax.Array) -> Key:
+  """The key of a step, from that of the run."""
+  return derive(key, "train step", step)
+
+
+def make_step(loss: Loss, optimizer: optax.GradientTransformation) -> Callable:
+  """One step of gradient descent as a pure function.
+
+  Args:
+    loss: `(params, key, step, data) -> (scalar, metrics)`. The key is that of
+      this step alone; all that the loss draws comes from it, but for batches
+      that go through the data in epochs: they are a function of the step.
+    optimizer: an optax transformation.
+
+  Returns:
+    `step(state, key, data) -> (state, metrics)`. The key is that of the whole
+    run. Metrics are float32 scalars: those of the loss and
+
+      loss       the value that was differentiated
+      grad_norm  norm of the whole gradient, before clipping
+      skipped    1 where the loss or the gradient was not finite, else 0: then
+                 params and optimiser stay as they were and only the step
+                 counts on, so that the next one draws another batch
+  """
+
+  def step(state, key, data):
+    (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(
+        state.params, step_key(key, state.step), state.step, data
     )
-  return config.learning_rate
+    grad_norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads)))
+    finite = jnp.isfinite(value) & jnp.isfinite(grad_norm)
+
+    def update(params, opt_state):
+      updates, opt_state = optimizer.update(grads, opt_state, params)
+      return optax.apply_updates(params, updates), opt_state
+
+    # Not selected from both, for which XLA would copy all of the state first
+    params, opt_state = jax.lax.cond(
+        finite, update, lambda *old: old, state.params, state.opt_state
+    )
+    metrics |= {"loss": value, "grad_norm": grad_norm, "skipped": ~finite}
+    metrics = {k: jnp.asarray(v, jnp.float32) for k, v in metrics.items()}
+    return state._replace(
+        step=state.step + 1, params=params, opt_state=opt_state
+    ), metrics
+
+  return step
+
+
+def make_steps(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    constrain: Callable[[TrainState], TrainState] = lambda state: state,
+) -> Callable:
+  """Any number of steps as one pure function.
+
+  Args:
+    loss: as of `make_step`.
+    optimizer: as of `make_step`.
+    constrain: applied to each new state: a constraint of its sharding.
+
+  Returns:
+    `steps(state, sums, key, data, count) -> (state, sums)`. The count is a
+    traced int32, at least 1, so that one compilation serves every count. Sums
+    of metrics start with `zero_sums` and end with `means`; steps in between may
+    be taken in parts, with other data in each, and no bit depends on it.
+  """
+  step = make_step(loss, optimizer)
+
+  def steps(state, sums, key, data, count):
+    def body(_, carry):
+      state, sums = carry
+      state, metrics = step(state, key, data)
+      skipped = metrics["skipped"]
+      taken = {k: jnp.where(skipped > 0, 0, v) for k, v in metrics.items()}
+      taken["skipped"] = skipped
+      return constrain(state), jax.tree.map(jnp.add, sums, taken)
+
+    return jax.lax.fori_loop(0, count, body, (state, sums))
+
+  return steps
+
+
+def zero_sums(
+    loss: Loss, optimizer: optax.GradientTransformation, state, key, data
+) -> dict[str, jax.Array]:
+  """Sums of no metrics; arguments are those of a step."""
+  _, shapes = jax.eval_shape(make_step(loss, optimizer), state, key, data)
+  return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+
+def means(sums: dict[str, jax.Array], count: jax.Array) -> dict[str, jax.Array]:
+  """Means over the steps that were not skipped (NaN if all were).
+
+  `skipped` stays the number of those that were.
+  """
+  skipped = sums["skipped"]
+  taken = count.astype(jnp.float32) - skipped
+  return {
+      name: total if name == "skipped" else total / taken
+      for name, total in sums.items()
+  }
+
+
+def select(state: TrainState, score: jax.Array) -> TrainState:
+  """Keeps the params as the best ones if their score is lower; never NaN."""
+  new = (state.params, jnp.asarray(score, jnp.float32), state.step)
+  old = (state.best_params, state.best_score, state.best_step)
+  params, score, step = jax.tree.map(
+      lambda new, old: jnp.where(score < state.best_score, new, old), new, old
+  )
+  return state._replace(best_params=params, best_score=score, best_step=step)

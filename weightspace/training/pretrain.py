@@ -13,22 +13,25 @@ from jax.sharding import Mesh
 
 from weightspace import parallel, tasks, zoo
 from weightspace.encoders import Encoder
+from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive
 from weightspace.training import batches, emulation, encoding, truth, workdir
-from weightspace.training.checkpoints import Checkpoints
-from weightspace.training.fit import fit
-from weightspace.training.metrics import MetricsLog, read
-from weightspace.training.optimizer import OptimizerConfig, make_optimizer
-from weightspace.training.primary import PrimaryCheckpoints
+from weightspace.training.fit import Program, Saving, fit
+from weightspace.training.optimizer import (
+    OptimizerConfig,
+    init_state,
+    make_optimizer,
+    step_key,
+)
 from weightspace.training.progress import Progress
 from weightspace.training.setup import (
     Setup,
-    chunk,
     claim_of,
     configure,
     make_setup,
+    schedule,
 )
-from weightspace.training.state import init_state, step_key
+from weightspace.training.workdir import MetricsLog
 from weightspace.types import Params
 
 
@@ -151,23 +154,16 @@ def run(
   ):
     params = setup.init(derive(key, "init"))
     result = fit(
-        setup.loss,
-        make_optimizer(optimizer),
+        Program(setup.loss, make_optimizer(optimizer), mesh, sharded),
         params,
         encoding.observe(
             model.rnns, model.encoders, params["encoder"], training
         ),
         key=derive(key, "fit"),
-        steps=settings.steps,
-        chunk=chunk(settings),
+        schedule=schedule(settings),
         validate=setup.validate,
-        validate_every=settings.validate_every,
-        checkpoints=checkpoints,
-        checkpoint_every=settings.checkpoint_every,
-        metrics=metrics,
+        saving=Saving(checkpoints, metrics),
         progress=progress,
-        mesh=mesh,
-        sharded=sharded,
         name=f"pretrain {config['encoder']['name']}",
     )
   return Pretrained(
@@ -213,7 +209,7 @@ def load(
           model,
           jax.device_get(state.best_params),
           int(state.best_step),
-          read(folder / "metrics.jsonl"),
+          workdir.read_metrics(folder / "metrics.jsonl"),
       ),
       config,
   )

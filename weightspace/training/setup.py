@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from weightspace import plugins, tasks, zoo
 from weightspace.keys import derive
 from weightspace.training import emulation, encoding, truth
+from weightspace.training.fit import Schedule
 from weightspace.training.optimizer import OptimizerConfig
 from weightspace.types import Key, Params
 from weightspace.zoo import loader, splits
@@ -115,6 +116,11 @@ def claim_of(source: zoo.Zoo, config: Mapping[str, Any]) -> dict[str, Any]:
   return {"zoo": source.spec.to_json(), **config}
 
 
-def chunk(settings: emulation.Config) -> int:
-  """Steps between two lines of metrics."""
-  return min(100, settings.validate_every)
+def schedule(settings: emulation.Config) -> Schedule:
+  """How long to train, and what happens how often."""
+  return Schedule(
+      settings.steps,
+      min(100, settings.validate_every),
+      settings.validate_every,
+      settings.checkpoint_every,
+  )

@@ -31,14 +31,14 @@ from weightspace import (
     zoo,
 )
 from weightspace.encoders import Encoder
+from weightspace.io.checkpoints import PrimaryCheckpoints
 from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, encoding, workdir
-from weightspace.training.fit import fit
-from weightspace.training.metrics import MetricsLog
+from weightspace.training.fit import Program, Saving, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
-from weightspace.training.primary import PrimaryCheckpoints
 from weightspace.training.progress import Progress
+from weightspace.training.workdir import MetricsLog
 from weightspace.types import Params
 from weightspace.zoo import loader
 
@@ -205,20 +205,19 @@ def train(
   key = jax.random.key(settings.seed)
   with _files(source, config, rows, folder) as (checkpoints, metrics):
     result = fit(
-        program.loss,
-        optimizer,
+        Program(program.loss, optimizer, mesh),
         init(derive(key, "init")),
         data,
         key=derive(key, "fit"),
-        steps=settings.steps,
-        chunk=min(100, settings.validate_every),
+        schedule=Schedule(
+            settings.steps,
+            min(100, settings.validate_every),
+            settings.validate_every,
+            settings.checkpoint_every,
+        ),
         validate=validate if "validation" in rows else None,
-        validate_every=settings.validate_every,
-        checkpoints=checkpoints,
-        checkpoint_every=settings.checkpoint_every,
-        metrics=metrics,
+        saving=Saving(checkpoints, metrics),
         progress=progress,
-        mesh=mesh,
         name=f"supervise {config['encoder']['name']}",
     )
   outputs, _ = measure(

@@ -3,10 +3,10 @@
 A folder of checkpoints holds, for each step kept,
 
   120/         what Orbax writes; the arrays are in one `.npz` file
-  120.json     its record: what `weightspace.training.records` describes
+  120.json     its record, see `weightspace.io.records`
   bad-100/     a step that failed its checks and was moved aside, if any
 
-Orbax notices a step that is half-written, but not a bit that flipped in its
+Orbax detects a step that is half-written, but not a bit that flipped in its
 data; the checksums do. A step is good when its record, its files and its
 arrays agree.
 """
@@ -14,18 +14,26 @@ arrays agree.
 import contextlib
 import os
 import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+# At import, since it imports parts of JAX that add to what JAX's caches are
+# keyed by: later, all that was compiled before would be compiled again
+import orbax.checkpoint as ocp
 from absl import logging
 
 from weightspace import parallel
-from weightspace.training import records
+from weightspace.io import records
 
 _HALF_WRITTEN = ".orbax-checkpoint-tmp"
+_NONE = -1  # the step where nothing was saved
 
 
 class CheckpointError(ValueError):
@@ -35,9 +43,9 @@ class CheckpointError(ValueError):
 class Checkpoints:
   """The newest good states of one run, in one folder.
 
-  A process of several uses a folder of its own, or `primary`; nothing here
-  waits for other processes. States are pytrees of arrays that each process
-  holds whole. PRNG keys are refused: derive them from the step.
+  A process of several uses a folder of its own, or `PrimaryCheckpoints`;
+  nothing here waits for other processes. States are pytrees of arrays that
+  each process holds whole. PRNG keys are refused: derive them from the step.
   """
 
   def __init__(self, directory: str | os.PathLike, *, keep: int = 2):
@@ -52,9 +60,6 @@ class Checkpoints:
     self.directory = Path(directory).absolute()
     self._keep = keep
     self._orbax = None
-    # Now, not at the first save: Orbax imports parts of JAX that add to what
-    # its caches are keyed by, and all that was compiled would be compiled anew
-    _orbax()
 
   def save(self, step: int, tree: Any) -> None:
     """Saves `tree` as `step`, then drops steps beyond `keep`.
@@ -69,19 +74,15 @@ class Checkpoints:
     step = int(step)
     if (self.directory / str(step)).exists():
       raise ValueError(f"{self.directory} has a step {step} already")
-    arrays = {
-        name: np.asarray(_data(name, leaf)) for name, leaf in _named(tree)
-    }
+    arrays = {name: _array(name, leaf) for name, leaf in _named(tree)}
     self.directory.mkdir(parents=True, exist_ok=True)
     # The record comes first: a step without one would be taken for bad.
     record = records.Record(records.describe(arrays), {})
     records.write(self._record(step), record)
-    manager = self._manager()
-    args = _handler().NpzSave(arrays)
-    manager.save(step, args=args, force=True)
+    self._manager().save(step, args=records.NpzSave(arrays), force=True)
     record = record._replace(files=records.sync(self.directory / str(step)))
     records.write(self._record(step), record)
-    kept = set(_steps(self.directory))
+    kept = set(self.steps())
     for path in self.directory.glob("*.json"):
       if path.stem.isdecimal() and int(path.stem) not in kept:
         path.unlink()
@@ -104,7 +105,7 @@ class Checkpoints:
     """
     self._drop_half_written()
     bad = {}
-    for step in sorted(_steps(self.directory), reverse=True):
+    for step in reversed(self.steps()):
       try:
         arrays = self._load(step, template)
       except records.TemplateError:
@@ -115,7 +116,9 @@ class Checkpoints:
         logging.warning("checkpoint %s is bad: %s", folder, bad[step])
       else:
         self._move_aside(bad)
-        return step, _place(arrays, template)
+        leaves = [arrays[name] for name, _ in _named(template)]
+        tree = jax.tree.unflatten(jax.tree.structure(template), leaves)
+        return step, _place(tree, template)
     if bad:
       reasons = "; ".join(f"step {step}: {why}" for step, why in bad.items())
       raise CheckpointError(
@@ -126,7 +129,13 @@ class Checkpoints:
 
   def steps(self) -> list[int]:
     """The steps that are there, good or not, the oldest first."""
-    return sorted(_steps(self.directory))
+    if not self.directory.is_dir():
+      return []
+    return sorted(
+        int(path.name)
+        for path in self.directory.iterdir()
+        if path.name.isdecimal() and path.is_dir()
+    )
 
   def close(self) -> None:
     """Ends Orbax's threads; the object may be used again."""
@@ -145,7 +154,6 @@ class Checkpoints:
 
   def _manager(self):
     if self._orbax is None:
-      ocp = _orbax()
       here = jax.process_index()
       # Not asynchronous: arrays may be donated to the next step right away.
       options = ocp.CheckpointManagerOptions(
@@ -160,7 +168,7 @@ class Checkpoints:
       )
       self._orbax = ocp.CheckpointManager(
           self.directory,
-          item_handlers=_handler().NpzHandler(),
+          item_handlers=records.NpzHandler(),
           options=options,
       )
     return self._orbax
@@ -169,28 +177,28 @@ class Checkpoints:
     folder = self.directory / str(step)
     record = records.read(self._record(step))
     records.check_template(folder, record, _named(template))
-    records.check_files(folder, record)
-    args = _handler().NpzRestore(
+    records.check_sizes(folder, record)
+    args = records.NpzRestore(
         {name: leaf["dtype"] for name, leaf in record.leaves.items()}
     )
     arrays = self._manager().restore(step, args=args)
     records.check_arrays(arrays, record)
-    records.check_bytes(folder, record)
+    records.check_files(folder, record)
     return arrays
 
   def _drop_half_written(self):
     for path in self.directory.glob(f"*{_HALF_WRITTEN}*"):
       logging.warning("checkpoint %s is bad: half-written", path)
-      with _said("remove", path):
+      with _logged("remove", path):
         shutil.rmtree(path)
     for path in self.directory.glob(".*.json.*.tmp"):  # records' drafts
-      with _said("remove", path):
+      with _logged("remove", path):
         path.unlink()
 
   def _move_aside(self, steps):
     for step in steps:
       aside, folder = self.directory / f"bad-{step}", self.directory / str(step)
-      with _said("move aside", folder):
+      with _logged("move aside", folder):
         if aside.exists():
           shutil.rmtree(aside)
         folder.rename(aside)
@@ -200,25 +208,63 @@ class Checkpoints:
       self._manager().reload()
 
 
+class PrimaryCheckpoints(Checkpoints):
+  """Checkpoints of processes that train one model: process 0 has the folder.
+
+  `save` and `restore` take all processes, which need not see the folder. A
+  checkpoint holds whole arrays, so that it can be restored on any number of
+  devices and processes, whether the state is sharded or replicated.
+  """
+
+  def save(self, step: int, tree: Any) -> None:
+    """Process 0 saves; see `Checkpoints.save`."""
+    arrays = parallel.fetch(tree)
+    if jax.process_index() == 0:
+      super().save(step, arrays)
+
+  def restore(self, template: Any) -> tuple[int, Any] | None:
+    """Process 0 restores, all have it; see `Checkpoints.restore`.
+
+    An error is raised in process 0, which ends the others.
+    """
+    host = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
+    restored = super().restore(host) if jax.process_index() == 0 else None
+    step, arrays = restored or (_NONE, host)
+    step = int(parallel.broadcast_from_primary(np.int32(step)))
+    if step == _NONE:
+      return None
+    return step, _place(parallel.broadcast_from_primary(arrays), template)
+
+
 @contextlib.contextmanager
-def _said(what, path):
-  """Reading goes on where a folder may not be changed."""
+def watch_sigterm() -> Iterator[Callable[[], bool]]:
+  """Holds SIGTERM back while the block runs, which has to poll for it.
+
+  Only the main thread can do so; in another one SIGTERM acts as it did.
+
+  Yields:
+    A function that returns whether SIGTERM came. Then save what is needed and
+    `raise SystemExit(143)`, as a shell reports that signal.
+  """
+  came = threading.Event()
+  if threading.current_thread() is not threading.main_thread():
+    yield came.is_set
+    return
+  previous = signal.signal(signal.SIGTERM, lambda *_: came.set())
+  try:
+    yield came.is_set
+  finally:
+    # None: the previous handler was not set from Python and cannot be put back.
+    signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _logged(what, path):
+  """Logs an OSError: reading continues where a folder may not be changed."""
   try:
     yield
   except OSError as error:
     logging.warning("could not %s %s: %s", what, path, error)
-
-
-def _orbax():
-  import orbax.checkpoint  # half a second
-
-  return orbax.checkpoint
-
-
-def _handler():
-  from weightspace.training import npz_handler
-
-  return npz_handler
 
 
 def _named(tree):
@@ -232,32 +278,16 @@ def _named(tree):
   return named
 
 
-def _data(name, leaf):
+def _array(name, leaf):
   dtype = getattr(leaf, "dtype", None)
   if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
     raise TypeError(
         f"{name} is a PRNG key; derive it from the step instead of saving it"
     )
-  return leaf
+  return np.asarray(leaf)
 
 
-def _steps(directory):
-  if not directory.is_dir():
-    return []
-  return [
-      int(path.name)
-      for path in directory.iterdir()
-      if path.name.isdecimal() and path.is_dir()
-  ]
-
-
-def _place(arrays, template):
-  leaves = [arrays[name] for name, _ in _named(template)]
-  tree = jax.tree.unflatten(jax.tree.structure(template), leaves)
-  return place(tree, template)
-
-
-def place(tree: Any, template: Any) -> Any:
+def _place(tree, template):
   """NumPy arrays as the leaves of a template are; see `restore`."""
 
   def one(array, leaf):

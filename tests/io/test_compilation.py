@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """
 import sys
 import jax
-from weightspace.training.checkpoints import Checkpoints
+from weightspace.io.checkpoints import Checkpoints
 
 traced = []
 

@@ -15,7 +15,7 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 
 from weightspace import parallel
-from weightspace.training.checkpoints import CheckpointError, Checkpoints
+from weightspace.io.checkpoints import CheckpointError, Checkpoints
 
 
 def state(step):
@@ -235,7 +235,7 @@ def test_what_cannot_be_saved(folder):
 PROGRAM = """
     import itertools, sys
     import numpy as np
-    from weightspace.training.checkpoints import Checkpoints
+    from weightspace.io.checkpoints import Checkpoints
 
     checkpoints = Checkpoints(sys.argv[1])
     for step in itertools.count():
