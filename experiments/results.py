@@ -314,9 +314,12 @@ def _training(pretrained, config):
 
 def software() -> dict[str, str]:
   """Versions of what computes."""
+  from weightspace.recurrence import kernels_name
   from weightspace.zoo import manifest
 
-  return manifest.software(("jax", "jaxlib", "flax", "optax", "numpy"))
+  return manifest.software(
+      ("jax", "jaxlib", "flax", "optax", "numpy"), kernels_name()
+  )
 
 
 def commit() -> str | None:

@@ -1,25 +1,25 @@
-"""Kernels compute what loops of JAX do, or step aside."""
+"""Kernels compute what loops of JAX do, where they are requested."""
 
 import ctypes
 import functools
-import logging
-import pathlib
+import os
+import shlex
 import shutil
 import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import cells, kernels, precision, recurrence
-from weightspace.kernels import _build
+from weightspace import cells, precision, recurrence
+from weightspace.recurrence._cpu import build
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.types import Linear, Weights
 
+COMPILER = shlex.split(os.environ.get("CXX", "")) or ["c++"]
 needs_kernels = pytest.mark.skipif(
-    not kernels.available(), reason="no C++ compiler"
+    shutil.which(COMPILER[0]) is None, reason="no C++ compiler"
 )
 # Steps, batch, inputs, units: widths that fill vectors, panels and tiles and
 # such that do not; sums of one share and of several.
@@ -41,13 +41,10 @@ def _arguments(cell, steps, batch, inputs, units):
   return rnn.init(jax.random.key(2)).layers[0], xs, dhs
 
 
-def _looped(cell):
-  """The same in other words, which no kernel knows."""
-  return cell._replace(output=lambda state: cell.output(state))
+def _with_gradients(cell, kernels, layer, xs, dhs):
+  def unroll(layer, xs):
+    return recurrence.unroll_layer(cell, 1, layer, xs, kernels)
 
-
-def _with_gradients(cell, layer, xs, dhs):
-  unroll = functools.partial(recurrence.unroll_layer, cell, 1)
   hs, vjp = jax.vjp(unroll, layer, xs)
   return hs, vjp(dhs)
 
@@ -66,46 +63,29 @@ def _assert_close(a, b):
 def test_kernels_compute_what_loops_do(name, sizes):
   cell = cells.load(name)
   arguments = _arguments(name, *sizes)
-  run = jax.jit(_with_gradients, static_argnums=0)
-  _assert_close(
-      run(cell, *arguments), run(_looped(cell), *arguments)
-  )
+  run = jax.jit(_with_gradients, static_argnums=(0, 1))
+  _assert_close(run(cell, True, *arguments), run(cell, False, *arguments))
 
 
-@needs_kernels
-@pytest.mark.parametrize("sizes", [
-    (5, (3, 7), 40, 36), (3, (33,), 300, 48), (2, (16,), 3, 130),
-], ids=str)  # fmt: skip
 @pytest.mark.parametrize("name", cells.names())
-@pytest.mark.parametrize("precise, least, most", [
-    ("tensorfloat32", 0, 1e-4), ("bfloat16", 1e-4, 2e-2),
-])  # fmt: skip
-def test_layers_in_halves_are_nearly_those_of_float32(
-    precise, least, most, name, sizes
-):
-  """And are traced as such where they are differentiated afterwards."""
+def test_a_gradient_has_the_precision_of_the_context_it_was_traced_in(name):
+  """Also where it is taken outside of that context."""
   cell = cells.load(name)
-  layer, xs, dhs = _arguments(name, *sizes)
+  layer, xs, dhs = _arguments(name, 3, (4,), 5, 6)
 
-  def run(precise):
+  def run(layer, xs):
     def unroll(layer, xs):
-      with precision.products(precise):
+      with precision.products("bfloat16"):
         return recurrence.unroll_layer(cell, 1, layer, xs)
 
-    hs, vjp = jax.vjp(unroll, layer, xs)
-    return hs, vjp(dhs)
+    _, vjp = jax.vjp(unroll, layer, xs)
+    return vjp(dhs)
 
-  exact, halves = (
-      jax.jit(run, static_argnums=0)(p) for p in ("float32", precise)
-  )
-  errors = [
-      np.max(np.abs(x - y)) / np.max(np.abs(y))
-      for x, y in zip(jax.tree.leaves(halves), jax.tree.leaves(exact))
-  ]
-  assert max(errors) <= most
-  off = [error > least for error in errors]
-  with precision.products(precise):
-    assert any(off) == all(off) == kernels.serve_in_halves(xs)
+  text = jax.jit(run).lower(layer, xs).as_text()
+  products = [line for line in text.splitlines() if "dot_general" in line]
+  # Sums over rows are products with ones, and as exact as these
+  assert len(products) > 4
+  assert all("lhs_precision_type = bf16" in line for line in products)
 
 
 @needs_kernels
@@ -120,10 +100,10 @@ def test_what_has_no_gradient_may_be_left_out(name, ends):
   cell = cells.load(name)
   layer, xs, dhs = _arguments(name, 7, (6,), 4, 20)
   dhs = jnp.where(np.arange(7)[:, None, None] < np.array(ends)[:, None], dhs, 0)
-  run = jax.jit(_with_gradients, static_argnums=0)
-  found = run(cell, layer, xs, dhs)
-  _assert_close(found, run(_looped(cell), layer, xs, dhs))
-  _, (_, dxs) = found
+  run = jax.jit(_with_gradients, static_argnums=(0, 1))
+  results = run(cell, True, layer, xs, dhs)
+  _assert_close(results, run(cell, False, layer, xs, dhs))
+  _, (_, dxs) = results
   for row, end in enumerate(ends):
     assert not np.any(dxs[end:, row])
     assert np.all(np.any(dxs[:end, row], axis=-1))
@@ -140,7 +120,7 @@ def test_networks_side_by_side_are_those_alone_to_the_bit(axes):
       else jax.tree.map(lambda a: jnp.stack([a, -a, 2 * a]), tree)
       for tree, axis in zip(trees, axes)
   ]  # fmt: skip
-  run = functools.partial(_with_gradients, cell)
+  run = functools.partial(_with_gradients, cell, True)
   together = jax.jit(jax.vmap(run, axes))(*trees)
   alone = jax.jit(run)
   for i in range(3):
@@ -173,11 +153,11 @@ def test_the_read_out_is_a_linear_layer(rows, inputs, outputs):
   def plain(layer, hs):
     return hs @ layer.w.T + layer.b
 
-  found, wanted = (
+  kernel, expected = (
       jax.jit(functools.partial(run, f))(Linear(w, b), hs, dys)
-      for f in (recurrence.read_out, plain)
+      for f in (functools.partial(recurrence.read_out, kernels=True), plain)
   )
-  _assert_close(found, wanted)
+  _assert_close(kernel, expected)
 
 
 @needs_kernels
@@ -188,18 +168,19 @@ def test_activations_are_right_everywhere():
   layer = jax.tree.map(
       jnp.zeros_like, _arguments("elman", 1, (), 1, 1)[0]
   )._replace(wx=jnp.ones((1, 1, 1)))
-  unroll = jax.jit(functools.partial(recurrence.unroll_layer,
-                                     cells.load("elman"), 1))  # fmt: skip
-  found = unroll(layer, xs.astype(np.float32)[None, :, None])[0, :, 0]
-  np.testing.assert_allclose(found, np.tanh(xs), rtol=5e-7, atol=1e-30)
+  unroll = jax.jit(functools.partial(
+      recurrence.unroll_layer, cells.load("elman"), 1, kernels=True
+  ))  # fmt: skip
+  ys = unroll(layer, xs.astype(np.float32)[None, :, None])[0, :, 0]
+  np.testing.assert_allclose(ys, np.tanh(xs), rtol=5e-7, atol=1e-30)
 
 
 @needs_kernels
 def test_a_network_that_diverged_stays_so():
   layer, xs, dhs = _arguments("lstm", 3, (2,), 4, 20)
   layer = layer._replace(wh=layer.wh.at[0, 3, 7].set(jnp.nan))
-  hs, (of_weights, _) = jax.jit(_with_gradients, static_argnums=0)(
-      cells.load("lstm"), layer, xs, dhs
+  hs, (of_weights, _) = jax.jit(_with_gradients, static_argnums=(0, 1))(
+      cells.load("lstm"), True, layer, xs, dhs
   )
   assert np.all(np.isfinite(hs[0]))  # that step has not seen it
   assert np.all(np.isnan(hs[1][:, 3]))
@@ -219,7 +200,7 @@ WRITTEN = [
 
 def _writers(name, steps, strings, inputs, hidden, outputs):
   """Networks that prefer some symbols, and their draws."""
-  rnn = make_rnn(RNNSpec(name, hidden, inputs, outputs))
+  rnn = make_rnn(RNNSpec(name, hidden, inputs, outputs), kernels=True)
   weights = jax.tree.map(lambda w: 3 * w, rnn.init(jax.random.key(3)))
   draws = jax.random.uniform(jax.random.key(4), (steps, strings))
   return rnn, weights, draws
@@ -248,15 +229,15 @@ def _assert_written(rnn, weights, first, draws, found):
 
 
 @needs_kernels
-@pytest.mark.parametrize("how", [lambda cell: cell, _looped],
-                         ids=["kernel", "loop"])  # fmt: skip
+@pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("sizes", WRITTEN, ids=str)
 @pytest.mark.parametrize("name", cells.names())
-def test_what_is_written_is_drawn_and_read_again(name, sizes, how):
+def test_what_is_written_is_drawn_and_read_again(name, sizes, kernels):
   rnn, weights, draws = _writers(name, *sizes)
   first = sizes[2] - 1
-  run = jax.jit(functools.partial(recurrence.generate, how(cells.load(name))),
-                static_argnums=1)  # fmt: skip
+  run = jax.jit(functools.partial(
+      recurrence.generate, cells.load(name), kernels=kernels
+  ), static_argnums=1)  # fmt: skip
   found = run(weights, first, draws)
   _assert_written(rnn, weights, first, draws, found)
   if sizes[4] > 1 and sizes[1] > 1:
@@ -332,8 +313,11 @@ def test_what_a_diverged_network_writes_is_no_number_where_loops_say_so(
   _, weights, draws = _writers(name, 4, 20, 6, (5, 18), 3)
   leaves, treedef = jax.tree.flatten(weights)
   kernel, loop = (
-      jax.jit(functools.partial(recurrence.generate, c), static_argnums=1)
-      for c in (cell, _looped(cell))
+      jax.jit(
+          functools.partial(recurrence.generate, cell, kernels=kernels),
+          static_argnums=1,
+      )
+      for kernels in (True, False)
   )
   seen = 0
   for i, leaf in enumerate(leaves):
@@ -359,7 +343,9 @@ def test_what_is_impossible_is_not_written():
       readout=Linear(0 * weights.readout.w, logits)
   )
   draws = jnp.array([[0.0, 0.5, 1 - 2.0**-24]])
-  tokens, log_probs = recurrence.generate(cells.load("lstm"), weights, 0, draws)
+  tokens, log_probs = recurrence.generate(
+      cells.load("lstm"), weights, 0, draws, kernels=True
+  )
   np.testing.assert_array_equal(tokens, np.ones((1, 3)))
   np.testing.assert_array_equal(log_probs[0, 0], logits)
 
@@ -394,10 +380,9 @@ def functions(tmp_path_factory):
       '#include "vector.h"\nusing namespace weightspace;\n'
       + "".join(map(one.format, ("Exp", "Log")))
   )
-  compiler = _build.shutil.which(_build.os.environ.get("CXX", "c++"))
   subprocess.run(
       [
-          compiler, *_build._FLAGS, "-shared", f"-I{_build._FOLDER}", source,
+          *COMPILER, *build._FLAGS, "-shared", f"-I{build._FOLDER}", source,
           "-o", library,
       ],
       check=True,
@@ -430,146 +415,50 @@ def test_exponentials_and_logarithms_are_right_everywhere(functions):
   np.testing.assert_array_equal(found, [0, np.nan])
 
 
-def _lowered(cell, dtype=jnp.float32, platform="cpu"):
+def _lowered_layer(cell, kernels, dtype, platform):
   arguments = jax.tree.map(
       lambda a: a.astype(dtype), _arguments("lstm", 2, (3,), 4, 5)
   )
-  traced = jax.jit(_with_gradients, static_argnums=0).trace(cell, *arguments)
+  traced = jax.jit(_with_gradients, static_argnums=(0, 1)).trace(
+      cell, kernels, *arguments
+  )
   return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
-def _assert_chosen(lowered, cell, kernel, times):
-  """Kernels in float32 on CPU and for that very cell, else loops."""
-  assert lowered(cell).count(kernel) == times
+def _lowered_sampling(cell, kernels, dtype, platform):
+  _, weights, draws = _writers("lstm", 2, 3, 4, (5,), 3)
+  arguments = jax.tree.map(lambda a: a.astype(dtype), (weights, draws))
+  traced = jax.jit(
+      lambda weights, draws: recurrence.generate(
+          cell, weights, 0, draws, kernels
+      )
+  ).trace(*arguments)
+  return traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+@needs_kernels
+@pytest.mark.parametrize("lowered", [_lowered_layer, _lowered_sampling])
+def test_kernels_serve_float32_on_cpu_and_cells_they_know(lowered):
+  cell = cells.load("lstm")
+  # The same in other words, which no kernel knows
+  other = cell._replace(output=lambda state: cell.output(state))
+  assert "weightspace." in lowered(cell, True, jnp.float32, "cpu")
   for text in (
-      lowered(cell, platform="cuda"),
-      lowered(cell, platform="tpu"),
-      lowered(cell, dtype=jnp.bfloat16),
-      lowered(_looped(cell)),
+      lowered(cell, False, jnp.float32, "cpu"),
+      lowered(cell, True, jnp.float32, "cuda"),
+      lowered(cell, True, jnp.float32, "tpu"),
+      lowered(cell, True, jnp.bfloat16, "cpu"),
+      lowered(other, True, jnp.float32, "cpu"),
   ):
     assert "weightspace." not in text
     assert "stablehlo.while" in text
 
 
-@needs_kernels
-def test_kernels_write_in_float32_on_cpu_of_cells_they_know():
-  def lowered(cell, dtype=jnp.float32, platform="cpu"):
-    _, weights, draws = _writers("gru", 2, 3, 4, (5,), 3)
-    arguments = jax.tree.map(lambda a: a.astype(dtype), (weights, draws))
-    traced = jax.jit(
-        lambda weights, draws: recurrence.generate(cell, weights, 0, draws)
-    ).trace(*arguments)
-    return traced.lower(lowering_platforms=(platform,)).as_text()
-
-  gru = cells.load("gru")
-  _assert_chosen(lowered, gru, "weightspace.GenerateStrings", 1)
+def test_samples_have_the_dtype_of_the_weights():
   with jax.enable_x64(True):
     _, weights, draws = _writers("gru", 2, 3, 4, (5,), 3)
     double = jax.tree.map(lambda a: a.astype(jnp.float64), (weights, draws))
-    tokens, log_probs = recurrence.generate(gru, double[0], 0, double[1])
-    assert (tokens.dtype, log_probs.dtype) == (jnp.int32, jnp.float64)
-
-
-@needs_kernels
-def test_kernels_serve_float32_on_cpu_and_cells_they_know():
-  _assert_chosen(_lowered, cells.load("lstm"), "weightspace.Layer", 4)
-
-
-@pytest.fixture
-def compiler(tmp_path, monkeypatch):
-  """`compiler(body)`: a C++ compiler that is a shell script, and its calls."""
-  monkeypatch.setenv("WEIGHTSPACE_CACHE", str(tmp_path / "cache"))
-  monkeypatch.delenv("WEIGHTSPACE_KERNELS", raising=False)
-  path, calls = tmp_path / "compiler", tmp_path / "calls"
-  calls.touch()
-
-  def make(body):
-    path.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] && echo 1 && exit\n'
-        f'echo "$@" >> {calls}\nwhile [ "$1" != -o ]; do shift; done\n{body}\n'
+    tokens, log_probs = recurrence.generate(
+        cells.load("gru"), double[0], 0, double[1]
     )
-    path.chmod(0o755)
-    monkeypatch.setenv("CXX", str(path))
-    return calls
-
-  return make
-
-
-@needs_kernels
-def test_kernels_are_built_once_and_anew_where_a_source_changes(
-    compiler, tmp_path, monkeypatch
-):
-  real = kernels._library()._name
-  calls = compiler(f'cp {real} "$2"')
-  once = len([*_build._FOLDER.glob("*.cc"), "linked"])
-  assert _build.load() is not None
-  assert _build.load() is not None
-  assert len(calls.read_text().splitlines()) == once
-  kept = [p.name for p in (tmp_path / "cache").iterdir()]
-  assert sum(name.endswith(".so") for name in kept) == 1
-  assert len(kept) == 2  # the lock and nothing unfinished
-
-  sources = tmp_path / "sources"
-  shutil.copytree(_build._FOLDER, sources)
-  with open(sources / "vector.h", "a") as file:
-    file.write("// changed\n")
-  monkeypatch.setattr(_build, "_FOLDER", sources)
-  assert _build.load() is not None
-  assert len(calls.read_text().splitlines()) == 2 * once
-
-
-@needs_kernels
-def test_a_cache_that_cannot_be_written_is_done_without(
-    compiler, tmp_path, monkeypatch
-):
-  real = kernels._library()._name
-  compiler(f'cp {real} "$2"')
-  file = tmp_path / "file"
-  file.touch()
-  monkeypatch.setenv("WEIGHTSPACE_CACHE", str(file / "cache"))
-  assert _build.load() is not None
-
-
-@pytest.mark.parametrize("body, said", [
-    ("echo no such flag >&2; exit 1", "no such flag"),
-    ('echo no library > "$2"', "file too short"),
-])  # fmt: skip
-def test_a_compiler_that_fails_is_named_and_loops_serve(
-    compiler, caplog, body, said
-):
-  compiler(body)
-  with caplog.at_level(logging.WARNING):
-    assert _build.load() is None
-  assert "computed by XLA on CPU" in caplog.text
-  assert said in caplog.text
-
-
-def test_without_a_compiler_loops_serve(compiler, monkeypatch, caplog):
-  compiler("exit 1")
-  monkeypatch.setenv("CXX", "no-such-compiler")
-  with caplog.at_level(logging.INFO):
-    assert _build.load() is None
-  assert "install g++ or clang++" in caplog.text
-  monkeypatch.setenv("WEIGHTSPACE_KERNELS", "0")
-  assert _build.load() is None
-
-
-def test_kernels_can_be_left_out():
-  """In a process of its own, where nothing is loaded yet."""
-  code = """
-import jax, jax.numpy as jnp
-from weightspace import kernels
-from weightspace.rnn import RNNSpec, make_rnn
-assert kernels.name() == "none"
-rnn = make_rnn(RNNSpec("gru", (3,), 2, 2))
-ys = jax.jit(rnn.unroll)(rnn.init(jax.random.key(0)), jnp.ones((4, 2)))
-assert ys.shape == (4, 2)
-"""
-  root = pathlib.Path(__file__).parent.parent
-  subprocess.run(
-      [sys.executable, "-c", code],
-      env={"WEIGHTSPACE_KERNELS": "0", "PATH": "", "JAX_PLATFORMS": "cpu"},
-      cwd=root,
-      check=True,
-      timeout=120,
-  )
+    assert (tokens.dtype, log_probs.dtype) == (jnp.int32, jnp.float64)

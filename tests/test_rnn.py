@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import cells, kernels
+from tests.test_recurrence import needs_kernels
+from weightspace import cells
 from weightspace.rnn import RNNSpec, make_rnn, tree_map_axes
 from weightspace.types import Layer, Linear, Weights
 
@@ -112,25 +113,14 @@ def test_unroll_equals_step_in_a_loop(spec, batch):
   _assert_close(ys, np.stack(expected), atol=1e-5)
 
 
-@pytest.fixture
-def loops(monkeypatch):
-  """Layers are loops of JAX, not kernels."""
-  monkeypatch.setattr(kernels, "available", lambda: False)
-
-
-@pytest.fixture(params=["kernels", "loops"])
-def way(request):
-  """Both ways to compute a layer; kernels where they can be built."""
-  if request.param == "loops":
-    request.getfixturevalue("loops")
-  elif not kernels.available():
-    pytest.skip("no kernels here")
+IMPLEMENTATIONS = [False, pytest.param(True, marks=needs_kernels)]
 
 
 @pytest.mark.parametrize("spec", CASES, ids=str)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_gradients_equal_those_of_plain_autodiff(spec, batch, way):
-  rnn = make_rnn(spec)
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
+def test_gradients_equal_those_of_plain_autodiff(spec, batch, kernels):
+  rnn = make_rnn(spec, kernels=kernels)
   weights, xs = _weights(rnn), _normal((STEPS, *batch, spec.inputs))
   cotangent = _normal((STEPS, *batch, spec.outputs), seed=2)
 
@@ -151,7 +141,7 @@ def test_gradients_equal_those_of_plain_autodiff(spec, batch, way):
     _assert_close(gradients(loop), expected, atol=1e-6)
 
 
-def test_steps_of_time_in_one_iteration_change_nothing(loops):
+def test_steps_of_time_in_one_iteration_change_nothing():
   """As many as do not divide the number of steps."""
   spec = RNNSpec("lstm", (3, 2), 4, 2)
   weights, xs = _weights(make_rnn(spec)), _normal((STEPS, 2, spec.inputs))
@@ -176,9 +166,10 @@ def test_steps_of_time_in_one_iteration_change_nothing(loops):
     "cell, shared_inputs",
     [(cell, cell == "elman") for cell in cells.names()],
 )
-def test_vmap_over_networks(cell, shared_inputs, way):
+@pytest.mark.parametrize("kernels", IMPLEMENTATIONS)
+def test_vmap_over_networks(cell, shared_inputs, kernels):
   spec = RNNSpec(cell, (4, 3), 3, 2)
-  rnn = make_rnn(spec)
+  rnn = make_rnn(spec, kernels=kernels)
   weights = _weights(rnn, networks=(4,))
   xs = _normal((4, STEPS, 2, spec.inputs))
 
@@ -260,7 +251,7 @@ def test_an_unknown_cell_is_refused():
     make_rnn(RNNSpec("ellman", (4,), 3, 2))
 
 
-def test_time_loops_hold_nothing_that_can_wait(loops):
+def test_time_loops_hold_nothing_that_can_wait():
   """One product with the recurrent weights each; time is no scatter."""
   rnn = make_rnn(RNNSpec("lstm", (8,), 3, 2))
   weights, xs = _weights(rnn), _normal((STEPS, 5, 3))

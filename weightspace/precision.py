@@ -1,16 +1,13 @@
-"""How exactly products of float32 matrices are computed.
+"""Matmul precision: how exactly products of float32 matrices are computed.
 
     float32        as exactly as float32 can
-    tensorfloat32  at least as exactly as 10 bits of mantissa: those on a GPU,
-                   three products of bfloat16 on a TPU and on a CPU that has
-                   tiles of them (AMX), float32 on any other CPU
-    bfloat16       inputs of bfloat16 and sums of float32: on a TPU, on a GPU
-                   since Ampere (XLA refuses it on older ones), and on a CPU
-                   that multiplies bfloat16 (AMX or AVX512_BF16), but for
-                   products that are thinner than a tile; on any other CPU
-                   float32
+    tensorfloat32  with at least 10 bits of mantissa: so many on a GPU, three
+                   products of bfloat16 on a TPU, float32 on a CPU
+    bfloat16       inputs of bfloat16 and sums of float32: on a TPU, and on a
+                   GPU since Ampere (XLA refuses it on older ones); float32 on a
+                   CPU
 
-A product is as exact as was asked for where it was traced, and so is its
+A product has the precision of the context it was traced in, and so has its
 gradient.
 """
 
@@ -25,9 +22,6 @@ NAMES = {
     "tensorfloat32": "high",
     "bfloat16": "BF16_BF16_F32",
 }
-# In which kernels may have two bfloat16 numbers for one of float32, or one
-_TWO_HALVES = ("high", "tensorfloat32", "bfloat16_3x")
-_ONE_HALF = (NAMES["bfloat16"],)
 
 
 def check(name: str) -> None:
@@ -48,14 +42,3 @@ def products(name: str) -> contextlib.AbstractContextManager:
 def current() -> str | None:
   """What JAX calls the precision of products traced here; None: its default."""
   return jax.config.jax_default_matmul_precision
-
-
-def halves(precision: str | None) -> int:
-  """How many bfloat16 numbers stand for one of float32 in kernels; 0: none.
-
-  Args:
-    precision: of `current`.
-  """
-  if precision in _ONE_HALF:
-    return 1
-  return 2 if precision in _TWO_HALVES else 0

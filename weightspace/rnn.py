@@ -82,7 +82,9 @@ class RNN(NamedTuple):
   unflatten: Callable[[jax.Array], Weights]
 
 
-def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
+def make_rnn(
+    spec: RNNSpec, *, time_unroll: int = 1, kernels: bool | None = None
+) -> RNN:
   """An RNN of any cell, depth, widths (one per layer) and sizes.
 
   Args:
@@ -90,12 +92,16 @@ def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
     time_unroll: steps of time in one iteration of the loops in `unroll`. More
       of them compile longer; they pay where starting a kernel takes longer than
       running it. What is computed is the same but for rounding.
+    kernels: whether `unroll` and `generate` use kernels in C++ on CPU. By
+      default, what `recurrence.kernels_requested` says.
 
   Raises:
     ValueError: there is no such cell, or `time_unroll` is not positive.
   """
   if time_unroll < 1:
     raise ValueError(f"time_unroll must be at least 1, got {time_unroll}")
+  if kernels is None:
+    kernels = recurrence.kernels_requested()
   cell = cells.load(spec.cell)
   shapes, axes = _shapes(spec, cell.gates), _axes(spec)
   leaf_shapes = jax.tree.leaves(shapes, is_leaf=_is_record)
@@ -120,8 +126,11 @@ def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
 
   def unroll(weights, xs):
     for layer in weights.layers:
-      xs = unroll_layer(cell, time_unroll, layer, xs)
-    return read_out(weights.readout, xs)
+      xs = unroll_layer(cell, time_unroll, layer, xs, kernels)
+    return read_out(weights.readout, xs, kernels)
+
+  def generate(weights, first, draws):
+    return recurrence.generate(cell, weights, first, draws, kernels)
 
   def flatten(weights):
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(weights)])
@@ -146,7 +155,7 @@ def make_rnn(spec: RNNSpec, *, time_unroll: int = 1) -> RNN:
       initial_state=initial_state,
       step=functools.partial(recurrence.step, cell),
       unroll=unroll,
-      generate=functools.partial(recurrence.generate, cell),
+      generate=generate,
       flatten=flatten,
       unflatten=unflatten,
   )

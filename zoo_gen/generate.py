@@ -33,6 +33,11 @@ _TIME_UNROLL = flags.DEFINE_integer(
 _MAX_SEGMENT = flags.DEFINE_integer(
     "max_segment", 1000, "Steps between two saves, at most.", lower_bound=1
 )
+_KERNELS = flags.DEFINE_bool(
+    "kernels", None, "Whether kernels in C++ train networks on CPU: up to twice"
+    " as fast, with other bits. The first use builds them, which takes a minute"
+    " and a C++ compiler. By default WEIGHTSPACE_KERNELS, or else false.",
+)  # fmt: skip
 _SHARD_INDEX = flags.DEFINE_integer(
     "shard_index", None, "Make the shards I, I + N, I + 2 N, ... only.",
     lower_bound=0,
@@ -56,6 +61,7 @@ def main() -> None:
       group=_GROUP.value,
       time_unroll=_TIME_UNROLL.value,
       max_segment=_MAX_SEGMENT.value,
+      kernels=_KERNELS.value,
       share=_share(),
   )
   if left:

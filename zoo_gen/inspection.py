@@ -5,6 +5,7 @@ what was written is true. A shard's weights, task and keys determine all else
 in it, so any row can be checked by itself.
 """
 
+import collections
 import hashlib
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import numpy as np
 from weightspace import plugins, precision, tasks, zoo
 from weightspace.exchange import imported
 from weightspace.training.progress import Progress
-from weightspace.zoo import loader, replay
+from weightspace.zoo import loader, manifest, replay
 from zoo_gen.trainer import Recipe, make_row
 
 # Another order of the sums of a matrix product changes a logit's last bits,
@@ -94,9 +95,20 @@ def inspect(
       ),
       ("recomputed", f"{len(chosen)} rows, {spec.rollouts} rollouts each"),
       *imported.summary(spec),
+      ("kernels", _kernels(path)),
       ("problems", f"{len(problems)}"),
   ]
   return Report(summary, problems)
+
+
+def _kernels(path):
+  """Which kernels made how many shards; rows are recomputed without any."""
+  _, document = manifest.read(path)
+  names = collections.Counter(
+      manifest.shard_software(document, record)["kernels"]
+      for record in document["shards"]
+  )
+  return ", ".join(f"{name}: {n} shards" for name, n in sorted(names.items()))
 
 
 def _quartiles(values):

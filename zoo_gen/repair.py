@@ -15,6 +15,7 @@ from pathlib import Path
 
 from weightspace import zoo
 from weightspace.io import files
+from weightspace.recurrence import NO_KERNELS, kernels_name
 from weightspace.training.progress import Progress
 from weightspace.zoo import integrity, manifest, store
 from zoo_gen import shards
@@ -59,15 +60,17 @@ def repair(
   for line in (line for lines in damage.values() for line in lines):
     yield f"damaged: {line}"
   if lost:
-    _check_origin(path, spec, document)
-    left = shards.generate(
-        path / _SCRATCH,
-        spec,
-        progress=progress,
-        group=group,
-        devices=devices,
-        only=lost,
-    )
+    _check_origin(path, spec, document, [wanted[i] for i in lost])
+    for kernels, indices in _by_kernels(document, wanted, lost).items():
+      left = shards.generate(
+          path / _SCRATCH,
+          spec,
+          progress=progress,
+          group=group,
+          kernels=kernels,
+          devices=devices,
+          only=indices,
+      )
     if set(left) & set(lost):
       raise ValueError(
           f"another process is repairing {path}; wait until it is done"
@@ -110,7 +113,16 @@ def _whole(path, index, record):
   )
 
 
-def _check_origin(path, spec, document):
+def _by_kernels(document, wanted, indices):
+  """Indices of shards by whether kernels made them."""
+  groups = {}
+  for index in indices:
+    software = manifest.shard_software(document, wanted[index])
+    groups.setdefault(software["kernels"] != NO_KERNELS, []).append(index)
+  return groups
+
+
+def _check_origin(path, spec, document, records):
   """ValueError where these shards cannot be made here."""
   fields = {field.name for field in dataclasses.fields(Recipe)}
   # Older recipes have fewer fields
@@ -120,24 +132,29 @@ def _check_origin(path, spec, document):
         f" recipe is {spec.trainer or 'empty'}; restore it from a copy or"
         " import it again"
     )
-  here = manifest.software()
-  made_with = {"kernels": "none", **document["software"]}  # older: none
-  others = [
-      f"{name} {version} (here: {here[name]})"
-      for name, version in made_with.items()
-      if name in here and name != "python" and here[name] != version
-  ]
+  others = {}
+  for record in records:
+    recorded = manifest.shard_software(document, record)
+    kernels = kernels_name(recorded["kernels"] != NO_KERNELS)
+    for name, version in manifest.software(kernels=kernels).items():
+      # What the shard was made with is not known where it is not recorded
+      if name != "python" and recorded.get(name, version) != version:
+        others[f"{name} {recorded[name]} (here: {version})"] = None
   if others:
     raise ValueError(
         f"{path} cannot be repaired to the bit: it was made with"
-        f" {', '.join(others)}; install these and repair it again (kernels"
-        " none: with WEIGHTSPACE_KERNELS=0)"
+        f" {', '.join(others)}; install these and repair it again. Kernels are"
+        " the same where their sources, the compiler and the processor are"
     )
 
 
 def _check_made(path, spec, index, wanted):
   made = store.read_record(path / _SCRATCH, spec, index)
-  if wanted is None or made == wanted:
+  if wanted is None:
+    return
+  if all(made[name] == wanted[name] for name in ("rows", "files")):
+    record = manifest.shard_folder(path / _SCRATCH, index) / manifest.SHARD
+    files.replace_text(record, files.seal(wanted))
     return
   shutil.rmtree(path / _SCRATCH)
   differ = [

@@ -11,6 +11,7 @@ holds its lock, so it does no harm to give two of them the same.
 """
 
 import dataclasses
+import json
 import os
 import shutil
 import time
@@ -33,6 +34,7 @@ from weightspace.io.checkpoints import (
 from weightspace.io.records import TemplateError
 from weightspace.parallel import NETWORKS, mesh, sharded
 from weightspace.processes import Share
+from weightspace.recurrence import kernels_name, kernels_requested
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training.progress import Progress
 from weightspace.zoo import manifest
@@ -103,6 +105,7 @@ def generate(
     group: int | None = None,
     time_unroll: int | None = None,
     max_segment: int = 1000,
+    kernels: bool | None = None,
     devices=None,
     only: Iterable[int] | None = None,
     share: Share | None = None,
@@ -121,6 +124,8 @@ def generate(
     time_unroll: steps of time in one iteration of a loop; see `make_rnn`. By
       default one of `TIME_UNROLL`.
     max_segment: steps between two saves of the trainer's state, at most.
+    kernels: whether kernels in C++ train networks on CPU; each shard records
+      it. By default, what `recurrence.kernels_requested` says.
     devices: to spread networks over; by default all local ones.
     only: numbers of the shards to make, and the zoo stays unfinished.
     share: of the shards, of several processes that make a zoo together; by
@@ -133,15 +138,19 @@ def generate(
     SystemExit: 143, after a SIGTERM.
     FileExistsError: see `zoo.create`.
     ValueError: a shard was begun with another group or number of devices; or
-      its networks do not fit a device's memory.
+      its networks do not fit a device's memory; or kernels are requested and
+      cannot be had.
     OSError: a file cannot be written; run again when it can.
   """
   path = Path(path)
   spec = _as_there(path, spec)
+  devices = mesh(NETWORKS, devices)
+  if kernels is None:
+    kernels = kernels_requested()
+  software = _software(kernels, devices)  # before a folder is touched
   zoo.create(path, spec)
   files.refuse_links(path / "work")
   recipe = Recipe(snapshot_steps=spec.snapshot_steps, **spec.trainer)
-  devices = mesh(NETWORKS, devices)
   stops = _stops(recipe, max_segment)
   share = share or Share()
   every = [i for i in range(manifest.num_shards(spec)) if i in share]
@@ -154,7 +163,7 @@ def generate(
         for rnn in dict.fromkeys(zoo.shard_rnn(spec, i) for i in chosen):
           _stop_if(preempted)
           programs[rnn] = _compile(
-              recipe, spec, rnn, devices, group, time_unroll
+              recipe, spec, rnn, devices, group, time_unroll, kernels
           )
           stage.advance(3)
     with progress.stage(
@@ -172,8 +181,8 @@ def generate(
           elif not zoo.has_shard(path, index):
             _make_shard(
                 programs[zoo.shard_rnn(spec, index)],
-                recipe, path, spec, index, stops, sharded(devices), stage,
-                preempted,
+                recipe, path, spec, index, stops, sharded(devices), software,
+                stage, preempted,
             )  # fmt: skip
       left = zoo.missing_shards(path)
       if only is None and not left:
@@ -224,12 +233,25 @@ def _as_there(path: Path, spec: ZooSpec) -> ZooSpec:
   )
 
 
-def _compile(recipe, spec, rnn, devices, group, time_unroll) -> Programs:
+def _software(kernels, devices) -> dict[str, str]:
+  """What the shards made now record; builds the kernels if need be."""
+  platform = devices.devices.flat[0].platform
+  if kernels and platform != "cpu":
+    raise ValueError(
+        f"kernels are for CPU, and networks are trained on {platform}: leave"
+        " out --kernels, or set JAX_PLATFORMS=cpu"
+    )
+  return manifest.software(kernels=kernels_name(kernels))
+
+
+def _compile(
+    recipe, spec, rnn, devices, group, time_unroll, kernels
+) -> Programs:
   """What trains the shards of one shape of network."""
   device = devices.devices.flat[0]
   if time_unroll is None:
     time_unroll = TIME_UNROLL.get(device.platform, 1)
-  rnn = make_rnn(rnn, time_unroll=time_unroll)
+  rnn = make_rnn(rnn, time_unroll=time_unroll, kernels=kernels)
   family = tasks.make(spec.family, spec.family_config)
 
   def make(group):
@@ -258,7 +280,7 @@ def _stops(recipe: Recipe, max_segment: int) -> list[int]:
 
 
 def _make_shard(programs: Programs, recipe, path, spec, index, stops, sharding,
-                stage, preempted):  # fmt: skip
+                software, stage, preempted):  # fmt: skip
   networks = zoo.shard_networks(spec, index)
   count = len(networks)
   # Where there are fewer networks, some of them are trained twice.
@@ -270,6 +292,7 @@ def _make_shard(programs: Programs, recipe, path, spec, index, stops, sharding,
     files.refuse_links(work, work / "state")
     work.mkdir(parents=True, exist_ok=True)
     try:
+      _check_software(work / "software.json", software)
       _train(programs, recipe, work, net_ids, count, stops, stage, preempted)
       rows = _join(work, recipe.snapshot_steps)
       break
@@ -283,9 +306,30 @@ def _make_shard(programs: Programs, recipe, path, spec, index, stops, sharding,
         raise
       logging.warning("shard %d starts over: %s", index, error)
       shutil.rmtree(work)
-  zoo.write_shard(path, index, rows)
+  zoo.write_shard(path, index, rows, software)
   # Whoever finishes the zoo removes it too
   shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_software(file, software):
+  """Records what a shard is begun with; refuses to go on with another."""
+  if not file.exists():
+    files.write_text(file, json.dumps(software))
+    return
+  try:
+    begun = json.loads(file.read_text())
+    differ = [
+        name
+        for name in software
+        if name != "python" and begun.get(name) != software[name]
+    ]
+  except (ValueError, AttributeError) as error:
+    raise _Damaged(f"{file} is damaged ({error})") from error
+  if differ:
+    raise _Damaged("it was begun with " + ", ".join(
+        f"{name} {begun.get(name)} (here: {software[name]})"
+        for name in differ
+    ))  # fmt: skip
 
 
 def _train(programs, recipe, work, net_ids, count, stops, stage, preempted):

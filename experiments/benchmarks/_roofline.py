@@ -182,10 +182,6 @@ def products(jaxpr) -> int:
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
       (contracted, _), _ = params["dimension_numbers"]
-    elif name == "matrix_product":  # of weightspace.products
-      left, _, out = params["labels"]
-      contracted = [i for i, axis in enumerate(left) if axis not in out]
-    if name in ("dot_general", "matrix_product"):
       shape = equation.invars[0].aval.shape
       depth = math.prod(shape[axis] for axis in contracted)
       total += 2 * depth * equation.outvars[0].aval.size

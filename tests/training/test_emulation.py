@@ -146,27 +146,6 @@ def test_gradients_reach_the_encoder(setup):
     assert sum(float(jnp.sum(jnp.abs(leaf))) for leaf in leaves) > 0
 
 
-def test_a_few_networks_at_a_time_make_the_same_loss_and_gradient(setup):
-  one = setup("statistics")
-  split = batches.Split(jax.random.key(0), (one.data,))
-  arguments = jax.random.key(1), jnp.int32(0), split
-
-  def found(at_once):
-    encoder = one.model.encoders[0]._replace(at_once=at_once, invariant=False)
-    model = one.model._replace(encoders=(encoder,))
-    loss = emulation.make_loss(model, one.family, one.config)
-    return jax.jit(jax.value_and_grad(loss, has_aux=True))(
-        one.params, *arguments
-    )
-
-  (all_at_once, _), gradient = found(None)
-  for at_once in (1, 3):
-    (value, _), other = found(at_once)
-    np.testing.assert_allclose(value, all_at_once, rtol=1e-5)
-    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(other)):
-      np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
-
-
 def test_each_step_sees_other_networks(setup):
   one = setup("statistics")
   losses = {one(step=step) for step in range(3)}

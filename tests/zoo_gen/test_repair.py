@@ -1,5 +1,6 @@
 """A damaged zoo is made whole again, to the bit, or left as it is."""
 
+import functools
 import json
 import pathlib
 import shutil
@@ -8,10 +9,14 @@ import sys
 
 import pytest
 
+from tests import tiny_zoo as tiny
+from tests.test_recurrence import needs_kernels
 from tests.zoo import example
-from weightspace import kernels, zoo
+from weightspace import zoo
 from weightspace.io import files
-from zoo_gen import claims, repair
+from weightspace.training.progress import Progress
+from weightspace.zoo import manifest
+from zoo_gen import claims, repair, shards
 
 GROUP = 2  # of tests.tiny_zoo
 
@@ -94,28 +99,64 @@ def test_another_outcome_replaces_nothing(path):
   assert contents(path) == before
 
 
-def test_a_zoo_of_other_software_is_refused(path):
+@pytest.mark.parametrize("place", [
+    lambda document: document["shards"][2]["software"],
+    lambda document: document["software"],  # of zoos that record it there
+], ids=["shard", "zoo"])  # fmt: skip
+@pytest.mark.parametrize("name, version", [
+    ("jax", "0.4.1"), ("kernels", "kernels-others"),
+])  # fmt: skip
+def test_a_shard_of_other_software_is_refused(
+    path, monkeypatch, place, name, version
+):
+  monkeypatch.setattr(
+      repair, "kernels_name", lambda kernels: "here" if kernels else "none"
+  )
+
+  def change(document):
+    if place(document) is document["software"]:
+      for record in document["shards"]:
+        del record["software"]
+    place(document)[name] = version
+
   flip(path / "shards" / "00002" / "weights.npy")
-  reseal(path, lambda d: d["software"].update(jax="0.4.1"))
+  reseal(path, change)
   before = contents(path)
-  with pytest.raises(ValueError, match=r"made with jax 0\.4\.1 \(here: "):
+  with pytest.raises(ValueError, match=f"made with {name} {version} .here: "):
     repaired(path)
   assert contents(path) == before
 
 
-@pytest.mark.parametrize("change, made_with", [
-    (lambda software: software.update(kernels="others"), "others"),
-    (lambda software: software.pop("kernels"), "none"),  # from before these
-], ids=["others", "none"])  # fmt: skip
-def test_a_zoo_of_other_kernels_is_refused(
-    path, change, made_with, monkeypatch
-):
-  monkeypatch.setattr(kernels, "name", lambda: "kernels-here")
-  flip(path / "shards" / "00002" / "weights.npy")
-  reseal(path, lambda d: change(d["software"]))
+def test_what_other_software_made_is_left_alone(path, tiny_zoo):
+  """Of another shard, that is whole."""
+  record = path / "shards" / "00001" / "shard.json"
+  reseal(path, lambda d: d["shards"][1]["software"].update(jax="0.4.1"))
+  document = json.loads((path / "zoo.json").read_text())
+  record.write_text(files.seal(document["shards"][1]))
+  (path / "shards" / "00002" / "weights.npy").unlink()
+  repaired(path)
+  assert zoo.verify(path) == []
+  weights = "shards/00002/weights.npy"
+  assert contents(path)[weights] == contents(tiny_zoo)[weights]
+
+
+@needs_kernels
+def test_shards_with_and_without_kernels_are_made_again_as_they_were(tmp_path):
+  """A zoo begun with kernels and finished without them."""
+  path = tmp_path / "zoo"
+  spec = shards.plan(tiny.CONFIG)
+  make = functools.partial(
+      shards.generate, path, spec, progress=Progress.silent(), group=GROUP
+  )
+  make(kernels=True, only=[0])
+  make(kernels=False)
+  records = manifest.read(path)[1]["shards"]
+  assert records[0]["software"]["kernels"].startswith("kernels-")
+  assert records[1]["software"]["kernels"] == "none"
   before = contents(path)
-  with pytest.raises(ValueError, match=f"made with kernels {made_with} "):
-    repaired(path)
+  for index in (0, 1):
+    flip(path / "shards" / f"0000{index}" / "weights.npy")
+  repaired(path)
   assert contents(path) == before
 
 

@@ -57,11 +57,6 @@ class Encoder(NamedTuple):
       no optimiser changes.
     read: (params, features, key=None) -> code: `apply` is `read` of what
       `observe` gives. None as `observe`.
-    at_once: how many networks are best encoded at a time on a core in
-      training, so that what is computed of them stays in its cache; what is
-      needed for the gradient is then computed again. None for all.
-    apply_batch: (params, weights of B networks) -> codes [B, Z]; of encoders
-      whose kernels take them all, where `kernels.serve_in_halves`, or None.
   """
 
   init: Callable
@@ -71,8 +66,6 @@ class Encoder(NamedTuple):
   start_from: Callable | None = None
   observe: Callable | None = None
   read: Callable | None = None
-  at_once: int | None = None
-  apply_batch: Callable | None = None
 
 
 def make(

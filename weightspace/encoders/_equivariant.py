@@ -36,7 +36,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace import cells
-from weightspace.encoders import _field, _modules
+from weightspace.encoders import _modules
 from weightspace.rnn import GATE, RNN
 
 BASES = ("paper", "maximal")
@@ -46,8 +46,6 @@ EVEN, ODD = 0, 1
 # A field is the channels of one parity on one set of axes. Its key is a tuple
 # of (name of the axis, parity there), its value an array [*axes, channels].
 Fields = dict[tuple[tuple[str, int], ...], jax.Array]
-# Of fields that are matrices, where they are known.
-Means = dict[tuple[tuple[str, int], ...], _field.Means]
 
 
 def fields(rnn: RNN, weights, *, signed: bool) -> Fields:
@@ -105,7 +103,7 @@ class Lift(nn.Module):
   def __call__(self, fields: Fields) -> Fields:
     lifted = {}
     for key, x in fields.items():
-      y = _modules.Dense(self.channels, use_bias=False)(x)
+      y = nn.Dense(self.channels, use_bias=False)(x)
       for place, (name, _) in enumerate(key):
         if not _is_hidden(name):
           embedding = self.param(
@@ -125,74 +123,46 @@ class Lift(nn.Module):
 
 
 class Layer(nn.Module):
-  """An equivariant layer; fields keep their keys and get `channels`.
-
-  It reads what is known of their means, and tells what it knows.
-  """
+  """An equivariant layer; fields keep their keys and get `channels`."""
 
   channels: int
   basis: str
 
   @nn.compact
-  def __call__(
-      self, fields: Fields, means: Means | None = None
-  ) -> tuple[Fields, Means]:
-    linear, done, means = self._linear(fields, means or {})
-    linear = jax.lax.optimization_barrier(linear)
-    out = {
-        key: done[key] if key in done else self._activate(key, linear)
-        for key in fields
-    }
-    return jax.lax.optimization_barrier((out, means))
+  def __call__(self, fields: Fields) -> Fields:
+    linear = jax.lax.optimization_barrier(self._linear(fields))
+    out = {key: self._activate(key, linear) for key in fields}
+    return jax.lax.optimization_barrier(out)
 
-  def _linear(self, fields, known):
-    """The linear part of the layer, and all of it where a field `_is_alone`.
-
-    Returns:
-      Fields after the linear part; those that are done, and their means.
-    """
+  def _linear(self, fields):
+    """Fields after the linear part of the layer."""
     maximal = self.basis == "maximal"
-    pools, scalars = _pool(fields, known, maximal)
+    pools, scalars = _pool(fields, maximal)
     self._contract(fields, pools)
     wanted = _wanted(fields, maximal)
     received = {}
     for axis, consumers in wanted.items():
       if axis in pools:
         x = jnp.concatenate(pools[axis], axis=-1)
-        dense = _modules.Dense(len(consumers) * self.channels, use_bias=False)
+        dense = nn.Dense(len(consumers) * self.channels, use_bias=False)
         parts = jnp.split(dense(x), len(consumers), axis=-1)
         received |= dict(zip(consumers, parts))
     even = [key for key in fields if _all_even(key)]
     diagonal = [
         key for key in fields if maximal and _is_square(key) and _is_even(key)
     ]
-    told = _modules.Dense((len(even) + len(diagonal)) * self.channels)(
+    told = nn.Dense((len(even) + len(diagonal)) * self.channels)(
         jnp.concatenate(scalars)
     )
     told = jnp.split(told, len(even) + len(diagonal))
     scalar = dict(zip(even, told))
     on_diagonal = dict(zip(diagonal, told[len(even) :]))
-    linear, done, means = {}, {}, {}
-    for key, x in fields.items():
-      if _is_alone(key, fields, maximal):
-        done[key], means[key] = self._update(key, x, received, scalar[key])
-      else:
-        linear[key] = self._receive(
+    return {
+        key: self._receive(
             key, x, received, scalar.get(key), on_diagonal.get(key)
         )
-    return linear, done, means
-
-  def _update(self, key, x, received, scalar):
-    """The field `key` after the layer, where no other takes part in it."""
-    own = _modules.Dense(self.channels, use_bias=False)
-    if self.is_initializing():
-      own(x)
-    return _field.update(
-        x,
-        own.variables["params"]["kernel"],
-        received[key, "rows"] + scalar,
-        received[key, "columns"],
-    )
+        for key, x in fields.items()
+    }
 
   def _receive(self, key, x, received, scalar, on_diagonal):
     """What the field `key` is after the linear part."""
@@ -202,7 +172,7 @@ class Layer(nn.Module):
     own = [x]
     if self.basis == "maximal" and key == key[::-1]:
       own.append(x.swapaxes(0, 1))
-    y += _modules.Dense(self.channels, use_bias=False)(jnp.concatenate(own, -1))
+    y += nn.Dense(self.channels, use_bias=False)(jnp.concatenate(own, -1))
     if (key, "rows") in received:
       y += received[key, "rows"][:, None]
     if (key, "columns") in received:
@@ -220,7 +190,7 @@ class Layer(nn.Module):
     for axis, parts in list(pools.items()):
       if axis[1] == ODD:
         x = jnp.concatenate(parts, axis=-1)
-        vectors[axis] = _modules.Dense(self.channels, use_bias=False)(x)
+        vectors[axis] = nn.Dense(self.channels, use_bias=False)(x)
     for key, x in fields.items():
       if len(key) == 2:
         for kept, pooled in (0, 1), (1, 0):
@@ -231,7 +201,7 @@ class Layer(nn.Module):
   def _activate(self, key, fields):
     x = fields[key]
     if not _all_even(key):
-      return x * nn.sigmoid(_modules.Dense(self.channels)(jnp.abs(x)))
+      return x * nn.sigmoid(nn.Dense(self.channels)(jnp.abs(x)))
     return nn.relu(x + _absolute(fields, key, self.channels))
 
 
@@ -248,24 +218,14 @@ def _absolute(fields, even, channels):
   ]
   if not odd:
     return 0.0
-  return _modules.Dense(channels, use_bias=False)(jnp.concatenate(odd, axis=-1))
+  return nn.Dense(channels, use_bias=False)(jnp.concatenate(odd, axis=-1))
 
 
-def _is_alone(key, fields, maximal):
-  """Whether a matrix receives from its axes only, and is then put to a ReLU."""
-  names = [name for name, _ in key]
-  others = [k for k in fields if k != key and [n for n, _ in k] == names]
-  if len(key) == 1 or others or not _all_even(key):
-    return False
-  return not (maximal and _is_square(key))
-
-
-def _pool(fields, means, maximal):
+def _pool(fields, maximal):
   """What fields look like from an axis, and from nowhere.
 
   Args:
     fields: to look at.
-    means: of matrices among them, where they are known.
     maximal: whether diagonals are looked at.
 
   Returns:
@@ -281,22 +241,16 @@ def _pool(fields, means, maximal):
       add(key[0], x)
     else:
       row, column = key
-      if key in means:
-        add(row, means[key].over_columns)
-        add(column, means[key].over_rows)
-      else:
-        if column[1] == EVEN:
-          add(row, jnp.mean(x, axis=1))
-        if row[1] == EVEN:
-          add(column, jnp.mean(x, axis=0))
+      if column[1] == EVEN:
+        add(row, jnp.mean(x, axis=1))
+      if row[1] == EVEN:
+        add(column, jnp.mean(x, axis=0))
       if maximal and _is_square(key):
         diagonal = jnp.diagonal(x).T
         add(_diagonal_axis(key), diagonal)
         if _is_even(key):
           scalars.append(jnp.mean(diagonal, axis=0))
-    if key in means:
-      scalars.append(jnp.mean(means[key].over_rows, axis=0))
-    elif _all_even(key):
+    if _all_even(key):
       scalars.append(jnp.mean(x, axis=tuple(range(len(key)))))
   return pools, scalars
 
@@ -358,10 +312,10 @@ class Network(nn.Module):
 
   @nn.compact
   def __call__(self, fields):
-    fields, means = Lift(self.channels)(fields), {}
+    fields = Lift(self.channels)(fields)
     for _ in range(self.layers):
-      fields, means = Layer(self.channels, self.basis)(fields, means)
+      fields = Layer(self.channels, self.basis)(fields)
     even = {key: x for key, x in fields.items() if _all_even(key)}
-    _, scalars = _pool(even, means, self.basis == "maximal")
+    _, scalars = _pool(even, self.basis == "maximal")
     mlp = _modules.MLP((self.hidden, self.code))
     return mlp(jnp.concatenate(scalars))

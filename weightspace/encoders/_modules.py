@@ -1,25 +1,14 @@
 """Parts that several encoders are built of."""
 
-import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from weightspace import cells, products
+from weightspace import cells
 from weightspace.recurrence import project
 from weightspace.types import Key, Layer
-
-Dense = functools.partial(nn.Dense, dot_general=products.dot_general)
-Attention = functools.partial(
-    nn.MultiHeadDotProductAttention,
-    qkv_dot_general=products.dot_general,
-    out_dot_general=products.dot_general,
-    attention_fn=functools.partial(
-        nn.dot_product_attention, einsum_dot_general=products.dot_general
-    ),
-)
 
 
 class MLP(nn.Module):
@@ -30,8 +19,8 @@ class MLP(nn.Module):
   @nn.compact
   def __call__(self, x):
     for size in self.sizes[:-1]:
-      x = nn.relu(Dense(size)(x))
-    return Dense(self.sizes[-1])(x)
+      x = nn.relu(nn.Dense(size)(x))
+    return nn.Dense(self.sizes[-1])(x)
 
 
 def check_sizes(config, *names: str) -> None:

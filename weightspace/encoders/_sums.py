@@ -64,7 +64,7 @@ class Reader(nn.Module):
   def __call__(self, features):
     each = nn.relu(_modules.MLP((self.hidden, self.hidden))(features))
     code = _modules.MLP((self.hidden, self.code))(jnp.mean(each, axis=0))
-    return code + _modules.Dense(self.code)(jnp.mean(features, axis=0))
+    return code + nn.Dense(self.code)(jnp.mean(features, axis=0))
 
 
 def sample(

@@ -62,5 +62,4 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
           network.apply(params, read(weights))
       ),
       invariant=signed,
-      at_once=4,
   )

@@ -119,5 +119,4 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
       transcript=lambda params, weights: run(
           jnp.asarray(params["probes"]), weights
       )[0],
-      at_once=4,
   )

@@ -3,17 +3,16 @@
 A token for each hidden unit and gate, made of all that this gate of the unit
 reads: its row of the input matrix, its row of the recurrent matrix and its two
 biases; and a token for each output unit, its row of the read-out and its bias.
-What a token is a row of is told by learned positions. A learned read-out token
-attends to them all and becomes the code.
+Learned positions tell tokens apart. A learned read-out token attends to them
+all and becomes the code.
 """
 
 from dataclasses import dataclass
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from weightspace.encoders import Encoder, Inputs, _block, _modules
+from weightspace.encoders import Encoder, Inputs, _modules
 from weightspace.rnn import RNN
 from weightspace.types import Weights
 
@@ -63,10 +62,32 @@ def rows(weights: Weights) -> list[jnp.ndarray]:
   return [*found, jnp.concatenate([readout.w, readout.b[:, None]], axis=-1)]
 
 
+class _Block(nn.Module):
+  """Pre-norm attention and MLP: `[T, D]` -> `[kept, D]`.
+
+  Attributes:
+    heads: of attention.
+    mlp: hidden units of the MLP.
+    kept: tokens to return, the first ones; they attend to all.
+  """
+
+  heads: int
+  mlp: int
+  kept: int
+
+  @nn.compact
+  def __call__(self, tokens):
+    normed = nn.LayerNorm()(tokens)
+    attention = nn.MultiHeadDotProductAttention(self.heads)
+    tokens = tokens[: self.kept] + attention(normed[: self.kept], normed)
+    widths = self.mlp, tokens.shape[-1]
+    return tokens + _modules.MLP(widths)(nn.LayerNorm()(tokens))
+
+
 class _Transformer(nn.Module):
   """Pre-norm attention; the read-out token comes first.
 
-  Rows `[*batch, R, C]` -> codes `[*batch, Z]`.
+  Rows, a list of `[R, C]` -> code `[Z]`.
   """
 
   config: Config
@@ -74,25 +95,19 @@ class _Transformer(nn.Module):
   @nn.compact
   def __call__(self, rows):
     config = self.config
-    tokens = jnp.concatenate(
-        [_modules.Dense(config.width)(r) for r in rows], axis=-2
-    )
-    *batch, count, width = tokens.shape
+    tokens = jnp.concatenate([nn.Dense(config.width)(r) for r in rows])
+    count, width = tokens.shape
     position = nn.initializers.normal(0.02)
     tokens += self.param("positions", position, (count, width))
     readout = self.param("readout", position, (1, width))
-    readout = jnp.broadcast_to(readout, (*batch, 1, width))
-    tokens = jnp.concatenate([readout, tokens], axis=-2)
+    tokens = jnp.concatenate([readout, tokens])
     for layer in range(config.layers):
       # Nothing reads what the others would become in the last layer
       kept = 1 if layer == config.layers - 1 else count + 1
-      sizes = _block.Sizes(config.heads, config.mlp * width, kept)
-      block = _block.Block(sizes, name=f"block_{layer}")
-      if self.is_initializing():
-        tokens = block(tokens)
-      else:
-        tokens = _block.apply(sizes, block.variables["params"], tokens)
-    return _modules.Dense(config.code)(nn.LayerNorm()(tokens[..., 0, :]))
+      tokens = _Block(
+          config.heads, config.mlp * width, kept, name=f"block_{layer}"
+      )(tokens)
+    return nn.Dense(config.code)(nn.LayerNorm()(tokens[0]))
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
@@ -109,8 +124,4 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
           transformer.apply(params, rows(weights))
       ),
       invariant=False,
-      at_once=2,
-      apply_batch=lambda params, weights: _modules.unit(
-          transformer.apply(params, jax.vmap(rows)(weights))
-      ),
   )

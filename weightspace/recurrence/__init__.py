@@ -4,28 +4,66 @@ Only what needs the step before stays in the loops over time. The products with
 the inputs come before the loop; backward, the gradients of inputs and weights
 come after it, each as one product over all steps.
 
-There are two ways to compute it, the same but for rounding: loops of JAX, for
-any cell, number and device, and kernels in C++ for the cells that have one, in
-float32 on CPU, where loops spend their time on starting small operations.
+There are two implementations, equal up to rounding: loops of JAX (`_loops`),
+the default, for any cell, dtype and device; and kernels in C++ (`_cpu`), which
+serve only where they are requested, in float32 on CPU, for the cells that have
+some.
 """
 
 import functools
+import os
 
 import jax
+import jax.numpy as jnp
 
-from weightspace import cells, kernels, precision
-from weightspace.recurrence import _kernels, _loops
+from weightspace import cells, precision
+from weightspace.recurrence import _cpu, _loops
 from weightspace.recurrence._loops import generate_by, project, step
 from weightspace.types import Layer, Linear, Weights
 
 __all__ = [
-    "generate", "generate_by", "project", "read_out", "step",
-    "unroll_layer",
+    "NO_KERNELS", "generate", "generate_by", "kernels_name",
+    "kernels_requested", "project", "read_out", "step", "unroll_layer",
 ]  # fmt: skip
+
+NO_KERNELS = "none"
+
+
+def kernels_requested() -> bool:
+  """Whether `WEIGHTSPACE_KERNELS=1` requests kernels, and arrays are on CPU.
+
+  Raises:
+    ValueError: the variable is neither 0 nor 1.
+  """
+  value = os.environ.get("WEIGHTSPACE_KERNELS", "0")
+  if value not in ("", "0", "1"):
+    raise ValueError(f"WEIGHTSPACE_KERNELS must be 0 or 1, got {value!r}")
+  return value == "1" and jax.default_backend() == "cpu"
+
+
+def kernels_name(requested: bool | None = None) -> str:
+  """Which kernels compute: the name of their library, or `NO_KERNELS`.
+
+  Others round differently: networks trained with them have other bits. The
+  first call builds the library, where the cache has none.
+
+  Args:
+    requested: by default, what `kernels_requested` says.
+
+  Raises:
+    ValueError: kernels are requested and cannot be built.
+  """
+  if requested is None:
+    requested = kernels_requested()
+  return _cpu.load() if requested else NO_KERNELS
 
 
 def unroll_layer(
-    cell: cells.Cell, time_unroll: int, layer: Layer, xs: jax.Array
+    cell: cells.Cell,
+    time_unroll: int,
+    layer: Layer,
+    xs: jax.Array,
+    kernels: bool = False,
 ) -> jax.Array:
   """One layer over a whole sequence, from the initial state.
 
@@ -34,68 +72,77 @@ def unroll_layer(
     time_unroll: steps of time in one iteration of JAX's loops.
     layer: weights.
     xs: `[T, *batch, I]`.
+    kernels: whether kernels may serve; see `kernels_name`.
 
   Returns:
     Outputs `[T, *batch, H]`. Reverse-mode differentiable only.
   """
-  return _unroll_layer(cell, time_unroll, precision.current(), layer, xs)
+  return _unroll_layer(
+      cell, time_unroll, kernels, precision.current(), layer, xs
+  )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _unroll_layer(cell, time_unroll, exactness, layer, xs):
-  return _forward(cell, time_unroll, exactness, layer, xs)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+def _unroll_layer(cell, time_unroll, kernels, matmul_precision, layer, xs):
+  return _forward(cell, time_unroll, kernels, matmul_precision, layer, xs)[0]
 
 
-def _forward(cell, time_unroll, exactness, layer, xs):
-  del exactness  # it is that of the caller
-  gates, states = _of_cell(cell, "forward", loop=(time_unroll,))(layer, xs)
+def _forward(cell, time_unroll, kernels, matmul_precision, layer, xs):
+  del matmul_precision  # it is that of the caller
+  forward = _of_cell(kernels, cell, "forward", loop=(time_unroll,))
+  gates, states = forward(layer, xs)
   return cell.output(states), (layer, xs, gates, states)
 
 
-def _backward(cell, time_unroll, exactness, residuals, dhs):
+def _backward(cell, time_unroll, kernels, matmul_precision, residuals, dhs):
   layer, xs, gates, states = residuals
-  with jax.default_matmul_precision(exactness):
-    backward = _of_cell(cell, "backward", loop=(time_unroll,))
+  with jax.default_matmul_precision(matmul_precision):
+    backward = _of_cell(kernels, cell, "backward", loop=(time_unroll,))
     das = backward(layer, gates, states, dhs)
-    of_weights = _of_cell(cell, "weight_gradients")
-    of_inputs = _of_cell(cell, "input_gradients")
+    weight_gradients = _of_cell(kernels, cell, "weight_gradients")
+    input_gradients = _of_cell(kernels, cell, "input_gradients")
     # Apart: what the first layer reads may need no gradient
     return (
-        of_weights(layer, xs, cell.output(states), das),
-        of_inputs(layer, das),
+        weight_gradients(layer, xs, cell.output(states), das),
+        input_gradients(layer, das),
     )
 
 
 _unroll_layer.defvjp(_forward, _backward)
 
 
-def read_out(layer: Linear, hs: jax.Array) -> jax.Array:
+def read_out(
+    layer: Linear, hs: jax.Array, kernels: bool = False
+) -> jax.Array:
   """A linear layer over many rows.
 
   Args:
     layer: weights.
     hs: `[..., H]`.
+    kernels: whether kernels may serve; see `kernels_name`.
 
   Returns:
     `[..., V]`. Reverse-mode differentiable only.
   """
-  return _read_out(precision.current(), layer, hs)
+  return _read_out(kernels, precision.current(), layer, hs)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _read_out(exactness, layer, hs):
-  return _read_out_forward(exactness, layer, hs)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _read_out(kernels, matmul_precision, layer, hs):
+  return _read_out_forward(kernels, matmul_precision, layer, hs)[0]
 
 
-def _read_out_forward(exactness, layer, hs):
-  del exactness  # it is that of the caller
-  ys = _on_cpu(_kernels.linear, _loops.linear)(layer, hs)
+def _read_out_forward(kernels, matmul_precision, layer, hs):
+  del matmul_precision  # it is that of the caller
+  ys = _choose(kernels, _cpu.linear, _loops.linear)(layer, hs)
   return ys, (layer, hs)
 
 
-def _read_out_backward(exactness, residuals, dys):
-  with jax.default_matmul_precision(exactness):
-    gradients = _on_cpu(_kernels.linear_gradients, _loops.linear_gradients)
+def _read_out_backward(kernels, matmul_precision, residuals, dys):
+  with jax.default_matmul_precision(matmul_precision):
+    gradients = _choose(
+        kernels, _cpu.linear_gradients, _loops.linear_gradients
+    )
     return gradients(*residuals, dys)
 
 
@@ -103,9 +150,13 @@ _read_out.defvjp(_read_out_forward, _read_out_backward)
 
 
 def generate(
-    cell: cells.Cell, weights: Weights, first: int, draws: jax.Array
+    cell: cells.Cell,
+    weights: Weights,
+    first: int,
+    draws: jax.Array,
+    kernels: bool = False,
 ) -> tuple[jax.Array, jax.Array]:
-  """Lets a network write, from the initial state: it reads what it drew.
+  """Autoregressive sampling: a network reads the symbols it has drawn.
 
   Symbol v is drawn where the draw is at least the probability of all symbols
   before v and less than that with v; from what is not a number, symbol 0.
@@ -115,6 +166,7 @@ def generate(
     weights: of one network.
     first: the token that all strings are begun with.
     draws: `[T, K]`, uniform in [0, 1), of the weights' type.
+    kernels: whether kernels may serve; see `kernels_name`.
 
   Returns:
     tokens `[T, K]` int32, without the first one; log-probabilities of all
@@ -129,27 +181,30 @@ def generate(
         f"a network with {inputs} inputs and {outputs} outputs can't read all"
         f" that it writes after token {first}"
     )
-  return _of_cell(cell, "generate", first)(weights, draws)
+  return _of_cell(kernels, cell, "generate", first)(weights, draws)
 
 
-def _of_cell(cell, name, *both, loop=()):
-  """A function of that name: a kernel's, if there are some of that cell.
+def _of_cell(kernels, cell, name, *static, loop=()):
+  """The function of that name, of kernels if there are some of that cell.
 
-  `both` are told what is static, and loops what is in `loop`.
+  `static` are arguments of both implementations, `loop` of loops alone.
   """
-  looped = functools.partial(getattr(_loops, name), cell, *both, *loop)
-  if not _kernels.know(cell):
+  looped = functools.partial(getattr(_loops, name), cell, *static, *loop)
+  if not kernels or not _cpu.has(cell):
     return looped
-  kernel = functools.partial(getattr(_kernels, name), cell, *both)
-  return _on_cpu(kernel, looped)
+  kernel = functools.partial(getattr(_cpu, name), cell, *static)
+  return _choose(kernels, kernel, looped)
 
 
-def _on_cpu(kernel, loop):
-  """`kernel` on CPU where it serves, else `loop`."""
+def _choose(kernels, kernel, loop):
+  """`kernel` for float32 on CPU where kernels are requested, else `loop`."""
+  if not kernels:
+    return loop
 
   def choose(*args):
-    if not kernels.serve(args):
+    if any(a.dtype != jnp.float32 for a in jax.tree.leaves(args)):
       return loop(*args)
+    _cpu.load()
     return jax.lax.platform_dependent(*args, cpu=kernel, default=loop)
 
   return choose

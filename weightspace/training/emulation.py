@@ -143,34 +143,12 @@ def emulate(model: Model, family: TaskFamily, params: Params, codes, data):
   original = jnp.moveaxis(data.log_probs.astype(jnp.float32), 2, 0)
   mask = jax.vmap(family.mask, out_axes=1)(data.sequences)
   steps, *batch, _ = inputs.shape
-  # The longest sequences first: the kernels of `weightspace.recurrence` then
-  # leave out what follows the ends, which has no gradient.
-  order = jnp.argsort(-jnp.sum(mask, axis=0).ravel())
-  back = jnp.argsort(order)
-  codes = jnp.repeat(codes, batch[1], axis=0)
   emulation = model.emulator.apply(
       params["emulator"],
-      _permute(codes, order, back, 0),
-      inputs.reshape(steps, -1, inputs.shape[-1])[:, order],
+      jnp.repeat(codes, batch[1], axis=0),
+      inputs.reshape(steps, -1, inputs.shape[-1]),
   )
-  emulation = _permute(emulation, back, order, 1)
   return emulation.reshape(steps, *batch, -1), original, mask
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _permute(a: jax.Array, order: jax.Array, back: jax.Array, axis: int):
-  """`a` in another order along an axis; `back` undoes it.
-
-  Told both, its gradient is another permutation and no scatter.
-  """
-  del back
-  return jnp.take(a, order, axis)
-
-
-_permute.defvjp(
-    lambda a, order, back, axis: (jnp.take(a, order, axis), back),
-    lambda axis, back, d: (jnp.take(d, back, axis), None, None),
-)
 
 
 def sequence_means(losses: jax.Array, mask: jax.Array) -> jax.Array:
@@ -203,7 +181,7 @@ def make_loss(
   """
   divergence = divergences.load(config.divergence)
   encode_batches = [
-      encoding.make_encode_batch(rnn, encoder, config.augment, mesh)
+      encoding.make_encode_batch(rnn, encoder, config.augment)
       for rnn, encoder in zip(model.rnns, model.encoders)
   ]
 
@@ -224,7 +202,6 @@ def make_loss(
 
   def mean(params, key, step, data):
     """A device's part of the mean over the batch."""
-    params = encoding.meet(params, mesh)
     found = batches.of_step(data, key, step, batch_size(config), mesh)
     # Shape by shape, not joined: that would move examples between devices
     losses = sum(

@@ -9,9 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
-from weightspace import encoders, kernels, symmetry, zoo
+from weightspace import encoders, symmetry, zoo
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.rnn import RNN
@@ -110,21 +109,6 @@ def start_from_inputs(
   return encoder.start_from(params, jnp.swapaxes(examples[:, :, 0], 0, 1))
 
 
-def meet(params: Params, mesh: Mesh | None) -> Params:
-  """Params with "encoder", in whose gradient devices meet: `kernels.meet`.
-
-  The gradients of the encoder are what a device makes last in a step.
-
-  Args:
-    params: of encoder and others.
-    mesh: of the devices.
-  """
-  if mesh is None:
-    return params
-  here = len(mesh.local_devices)
-  return params | {"encoder": kernels.meet(here, params["encoder"])}
-
-
 def observe(
     rnns: Sequence[RNN],
     made: Sequence[Encoder],
@@ -159,7 +143,7 @@ def observe(
 
 
 def make_encode_batch(
-    rnn: RNN, encoder: Encoder, augment: str, mesh: Mesh | None = None
+    rnn: RNN, encoder: Encoder, augment: str
 ) -> Callable:
   """A function that encodes a batch of networks in training.
 
@@ -167,15 +151,11 @@ def make_encode_batch(
     rnn: the shape of the networks.
     encoder: of such networks.
     augment: for an encoder that is not invariant, one of `AUGMENT`.
-    mesh: where training runs.
 
   Returns:
     (params of the encoder, keys [B], vectors [B, P]) -> codes [B, Z]. Vectors
-    may be of features, [B, F], see `observe`. On CPU, `encoder.at_once`
-    networks at a time, unless `encoder.apply_batch` serves.
+    may be of features, [B, F], see `observe`.
   """
-  device = mesh.devices.flat[0] if mesh is not None else jax.devices()[0]
-  on_cpu = device.platform == "cpu"
 
   def augmented(key, vector):
     weights = rnn.unflatten(vector)
@@ -193,12 +173,6 @@ def make_encode_batch(
   def encode_batch(params, keys, vectors):
     if encoder.read and vectors.shape[-1] != rnn.size:
       return jax.vmap(read, (None, 0, 0))(params, keys, vectors)
-    if encoder.apply_batch and kernels.serve_in_halves(params, vectors):
-      weights = jax.vmap(augmented)(keys, vectors)
-      return encoder.apply_batch(params, weights)
-    if not on_cpu or encoder.at_once is None:
-      return jax.vmap(encode, (None, 0, 0))(params, keys, vectors)
-    one = jax.checkpoint(lambda drawn: encode(params, *drawn))
-    return jax.lax.map(one, (keys, vectors), batch_size=encoder.at_once)
+    return jax.vmap(encode, (None, 0, 0))(params, keys, vectors)
 
   return encode_batch

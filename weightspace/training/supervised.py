@@ -256,7 +256,7 @@ def _program(
   rnns = tuple(make_rnn(spec) for spec in specs)
   made = encoding.make_encoders(rnns, scope.tasks, json.loads(encoder))
   encode_batches = [
-      encoding.make_encode_batch(rnn, of_shape, config.augment, mesh)
+      encoding.make_encode_batch(rnn, of_shape, config.augment)
       for rnn, of_shape in zip(rnns, made)
   ]
   code = encoding.code_size(rnns[0], made[0])
@@ -304,7 +304,6 @@ def _program(
   def mean(params, key, step, data):
     """A device's part of the mean over the batch."""
     del step  # rows are drawn by its key
-    params = encoding.meet(params, mesh)
     losses = sum(
         losses_of_shape(params, derive(key, "shape", i), of_shape, i)
         for i, of_shape in enumerate(data)

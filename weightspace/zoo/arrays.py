@@ -90,6 +90,9 @@ def check_record(
         raise TypeError(f"the dtype of {file} is {entry['dtype']!r}")
       found[file.removesuffix(".npy")] = shape, np.dtype(entry["dtype"])
     rows = record["rows"]
+    for name, version in record.get("software", {}).items():
+      if not isinstance(version, str):
+        raise TypeError(f"the version of {name!r} is {version!r}")
   except (KeyError, TypeError, AttributeError) as error:
     raise ValueError(
         f"shard {index}: its record is malformed ({error!r})"

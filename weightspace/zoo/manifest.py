@@ -1,7 +1,7 @@
 """What the folder of a zoo holds, and `zoo.json`, which says so.
 
     zoo.json                    schema version, spec, finished, shards, software
-    shards/00000/shard.json     rows, and the record of each file
+    shards/00000/shard.json     rows, the record of each file, software
     shards/00000/weights.npy    [R, P] float32, torch's `parameters()` order
     shards/00000/sequences.npy  [R, K, ...] integers or reals
     shards/00000/log_probs.npy  [R, K, T, V] float16
@@ -17,8 +17,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from weightspace import kernels
 from weightspace.io import files
+from weightspace.recurrence import NO_KERNELS
 from weightspace.rnn import RNNSpec
 from weightspace.zoo.schema import ZooSpec, check_version
 
@@ -79,18 +79,38 @@ def shard_folder(path: Path, index: int) -> Path:
 
 def software(
     packages: tuple[str, ...] = ("weightspace", "jax", "jaxlib", "numpy"),
+    kernels: str = NO_KERNELS,
 ) -> dict[str, str]:
-  """Versions of Python and of what computes the contents of a zoo."""
-  versions = {
-      "python": platform.python_version(),
-      "kernels": kernels.name(),
-  }
+  """Versions of Python and of what computes the contents of a zoo.
+
+  Args:
+    packages: names of installed packages.
+    kernels: of `weightspace.recurrence.kernels_name`.
+  """
+  versions = {"python": platform.python_version(), "kernels": kernels}
   for package in packages:
     try:
       versions[package] = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
       versions[package] = "not installed"
   return versions
+
+
+def shard_software(document: dict[str, Any], record: dict[str, Any] | None):
+  """What made a shard; older records lack it, and `zoo.json` says it of all.
+
+  Args:
+    document: `zoo.json`.
+    record: of the shard, if it is known.
+
+  Returns:
+    Versions by name.
+  """
+  return {
+      "kernels": NO_KERNELS,  # the oldest zoos do not say it
+      **document["software"],
+      **((record or {}).get("software") or {}),
+  }
 
 
 def read(path: Path) -> tuple[ZooSpec, dict[str, Any]]:

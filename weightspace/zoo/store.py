@@ -51,7 +51,10 @@ def create(path: str | os.PathLike, spec: ZooSpec) -> None:
 
 
 def write_shard(
-    path: str | os.PathLike, index: int, arrays: dict[str, np.ndarray]
+    path: str | os.PathLike,
+    index: int,
+    arrays: dict[str, np.ndarray],
+    software: dict[str, str] | None = None,
 ) -> None:
   """Adds a shard to a zoo; it appears whole or not at all.
 
@@ -62,6 +65,7 @@ def write_shard(
       [R, K, T, V] float16, and the columns `net_id` [R] int32, `step` [R]
       int32, `task` [R, D], `finite` [R] bool, every metric [R] float32, and
       any others [R, ...]. Rows are network-major.
+    software: that made them, see `manifest.software`; None: not recorded.
 
   Raises:
     ValueError: an array is missing, or not of the shape, dtype or order that
@@ -83,7 +87,7 @@ def write_shard(
   scratch = files.temporary(folder)
   try:
     scratch.mkdir()
-    _write_folder(scratch, arrays)
+    _write_folder(scratch, arrays, software)
     scratch.rename(folder)  # refused where a shard that is not empty stands
   except OSError as error:
     if folder.exists():  # another process was given the same shard
@@ -166,7 +170,7 @@ def finalize(path: str | os.PathLike) -> None:
 
 
 def read_record(path: Path, spec: ZooSpec, index: int) -> dict:
-  """What `shard.json` says of a shard: its rows and files.
+  """What `shard.json` says of a shard: its rows, files and software.
 
   Raises:
     ZooError: it is missing, altered, or not a shard of that spec.
@@ -177,6 +181,8 @@ def read_record(path: Path, spec: ZooSpec, index: int) -> dict:
     document, text = files.parse(file)
     files.check_seal(text)
     record = {name: document.get(name) for name in ("rows", "files")}
+    if "software" in document:
+      record["software"] = document["software"]
     layout.check_record(spec, index, record)
   except (ValueError, OSError) as error:
     raise ZooError(
@@ -207,17 +213,17 @@ def _write_zoo(path, spec, finished, records, software):
   files.replace_text(path / manifest.ZOO, files.seal(document))
 
 
-def _write_folder(folder, arrays):
+def _write_folder(folder, arrays, software):
   records = {
       f"{name}.npy": files.write_array(
           folder / f"{name}.npy", np.ascontiguousarray(array)
       )
       for name, array in arrays.items()
   }
-  rows = len(next(iter(arrays.values())))
-  files.write_text(
-      folder / manifest.SHARD, files.seal({"rows": rows, "files": records})
-  )
+  record = {"rows": len(next(iter(arrays.values()))), "files": records}
+  if software is not None:
+    record["software"] = software
+  files.write_text(folder / manifest.SHARD, files.seal(record))
   files.sync_folder(folder)
 
 

@@ -1,24 +1,54 @@
-"""The layer on CPU, each pass over a sequence as one kernel.
+"""Kernels in C++ for layers of small RNNs on CPU, and for sampling strings.
 
-XLA makes some fifty small kernels of a step of time. Here weights are packed
-once a sequence, and the gates of a step are made while the products they are of
-are still in registers.
+XLA makes some fifty small kernels of a step of time. Here a pass over a
+sequence is one kernel: weights are packed once, and the gates of a step are
+computed while the products they need are still in registers. Kernels compute in
+float32, whatever `weightspace.precision` asks for.
+
+Functions correspond to those of `_loops`, with the same results up to rounding.
+`load` must be called first; it builds the library when there is none.
 """
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from weightspace import cells, kernels, precision
-from weightspace.kernels import floats
+from weightspace import cells
+from weightspace.recurrence._cpu import build
 from weightspace.types import Layer, Linear, Weights
 
+_TARGETS = (
+    "LayerForward", "LayerBackward", "LayerWeights", "LayerInputs",
+    "LinearForward", "LinearBackward", "GenerateStrings",
+)  # fmt: skip
 # By cell: slots of gates, and the arrays [..., H] of its state
 _SIZES = {"lstm": (4, 2), "gru": (4, 1), "elman": (1, 1)}
 
 
-def know(cell: cells.Cell) -> bool:
+@functools.cache
+def load() -> str:
+  """Makes the kernels ready, once in a process, and returns their name.
+
+  The name stands for all that their rounding depends on: sources, compiler and
+  processor.
+
+  Raises:
+    build.KernelError: there is no compiler, or it failed.
+  """
+  library = build.load()
+  for target in _TARGETS:
+    jax.ffi.register_ffi_target(
+        f"weightspace.{target}",
+        jax.ffi.pycapsule(getattr(library, target)),
+        platform="cpu",
+    )
+  return pathlib.Path(library._name).stem
+
+
+def has(cell: cells.Cell) -> bool:
   """Whether there are kernels of that very cell, not of one made of it."""
   return cell in _names()
 
@@ -34,14 +64,14 @@ def forward(cell: cells.Cell, layer: Layer, xs: jax.Array):
   hidden = layer.bh.shape[-1]
   slots, leaves = _SIZES[_names()[cell]]
   xs = _merge_batch(xs)
-  state = floats(*xs.shape[:-1], hidden)
+  state = _floats(*xs.shape[:-1], hidden)
   gates, *leaves = _call_of_cell(
       "LayerForward",
       cell,
       (
-          floats(*xs.shape[:-1], slots * hidden),
+          _floats(*xs.shape[:-1], slots * hidden),
           state,
-          state if leaves == 2 else floats(0, 0, 0),
+          state if leaves == 2 else _floats(0, 0, 0),
       ),
       xs,
       *layer,
@@ -61,7 +91,7 @@ def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
   das = _call_of_cell(
       "LayerBackward",
       cell,
-      floats(*gates_.shape),
+      _floats(*gates_.shape),
       gates_,
       layer.wh,
       output,
@@ -76,7 +106,7 @@ def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
 
 def weight_gradients(cell: cells.Cell, layer: Layer, xs, hs, das) -> Layer:
   """Gradients of the weights; as of `_loops`."""
-  shapes = tuple(floats(*leaf.shape) for leaf in layer)
+  shapes = tuple(_floats(*leaf.shape) for leaf in layer)
   merged = map(_merge_batch, (xs, hs, das))
   return Layer(*_call_of_cell("LayerWeights", cell, shapes, *merged))
 
@@ -88,7 +118,7 @@ def input_gradients(cell: cells.Cell, layer: Layer, das):
   dxs = _call_of_cell(
       "LayerInputs",
       cell,
-      floats(*das.shape[:-1], layer.wx.shape[-1]),
+      _floats(*das.shape[:-1], layer.wx.shape[-1]),
       layer.wx,
       das,
   )
@@ -98,11 +128,11 @@ def input_gradients(cell: cells.Cell, layer: Layer, das):
 def generate(cell: cells.Cell, first: int, weights: Weights, draws):
   """Tokens `[T, K]` int32, log-probabilities `[T, K, V]`; as of `_loops`."""
   outputs = len(weights.readout.b)
-  return kernels.call(
+  return _call(
       "GenerateStrings",
       (
           jax.ShapeDtypeStruct(draws.shape, jnp.int32),
-          floats(*draws.shape, outputs),
+          _floats(*draws.shape, outputs),
       ),
       draws,
       *weights.readout,
@@ -115,7 +145,7 @@ def linear(layer: Linear, xs):
   """`xs` `[..., I]` as the layer maps them, `[..., V]`."""
   rows = xs.reshape(-1, xs.shape[-1])
   ys = _call(
-      "LinearForward", floats(len(rows), len(layer.b)), layer.w, layer.b, rows
+      "LinearForward", _floats(len(rows), len(layer.b)), layer.w, layer.b, rows
   )
   return ys.reshape(*xs.shape[:-1], -1)
 
@@ -125,7 +155,7 @@ def linear_gradients(layer: Linear, xs, dys):
   rows = xs.reshape(-1, xs.shape[-1])
   dw, db, dxs = _call(
       "LinearBackward",
-      tuple(floats(*a.shape) for a in (layer.w, layer.b, rows)),
+      tuple(_floats(*a.shape) for a in (layer.w, layer.b, rows)),
       layer.w,
       rows,
       dys.reshape(-1, dys.shape[-1]),
@@ -145,7 +175,20 @@ def _call_of_cell(name, cell, results, *args, **options):
   return _call(name, results, *args, attributes=attributes, **options)
 
 
-def _call(name, results, *args, attributes=None, **options):
-  halves = precision.halves(precision.current())
-  attributes = {"halves": halves, **(attributes or {})}
-  return kernels.call(name, results, *args, attributes=attributes, **options)
+def _call(
+    name, results, *args, attributes=None, vmap_method="expand_dims", **options
+):
+  """Results of the kernel `name`; attributes that are integers are int64."""
+  attributes = {
+      key: np.int64(value) if isinstance(value, int) else value
+      for key, value in (attributes or {}).items()
+  }
+  # More networks are one more axis, of size 1 in what serves all of them
+  return jax.ffi.ffi_call(
+      f"weightspace.{name}", results, vmap_method=vmap_method, **options
+  )(*args, **attributes)
+
+
+def _floats(*shape):
+  """A float32 array of that shape, as a result of `_call`."""
+  return jax.ShapeDtypeStruct(shape, jnp.float32)

@@ -47,10 +47,6 @@ class Scratch {
     return memory_.data() + (64 - address % 64) % 64 / sizeof(float);
   }
 
-  uint16_t* GetHalves(size_t count) {
-    return reinterpret_cast<uint16_t*>(Get((count + 1) / 2));
-  }
-
  private:
   std::vector<float> memory_;
 };

@@ -3,15 +3,25 @@
 #pragma once
 
 #include <algorithm>
-#include <numeric>
-#include <optional>
 #include <vector>
 
 #include "blocks.h"
-#include "halves.h"
 #include "vector.h"
 
 namespace weightspace {
+
+// A factor as it lies in memory, `count` places by `depth`: row by row along
+// the depth, or place by place. Its rows lie `row` apart.
+struct Factor {
+  const float* data;
+  int64_t row, count, depth;
+  bool along;
+
+  Factor Places(int64_t first, int64_t most) const {
+    return {data + first * (along ? row : 1), row,
+            std::min(most, count - first), depth, along};
+  }
+};
 
 // A matrix in memory, read with any strides.
 struct Matrix {
@@ -262,18 +272,10 @@ inline void AddProduct(int64_t rows, int64_t columns, int64_t depth, Matrix a,
 }
 
 // dw [outputs, inputs] = the outer products of rows of das and xs, summed. Rows
-// of das lie `da_row` apart. With `halves`, by tiles of them where they serve.
+// of das lie `da_row` apart.
 inline void SumOuter(int64_t rows, int64_t outputs, int64_t inputs,
                      const float* das, int64_t da_row, const float* xs,
-                     float* dw, int halves) {
-  if (HalvesServe(halves, outputs, inputs, rows)) {
-    WithHalves(halves, [&]<int H>() {
-      ProductOfHalves<H>({das, da_row, outputs, rows, false},
-                         {xs, inputs, inputs, rows, false}, dw, inputs,
-                         nullptr);
-    });
-    return;
-  }
+                     float* dw) {
   if (inputs >= kWidth || outputs < kWidth) {
     std::fill_n(dw, outputs * inputs, 0.0f);
     AddProduct(outputs, inputs, rows, {das, 1, da_row}, xs, inputs, dw, inputs);
@@ -317,17 +319,11 @@ constexpr int64_t kRowsAtOnce = 192;
 
 // c [rows, columns] = a [rows, depth] b [depth, columns] + bias [columns]. Rows
 // of a lie `a_row` apart, those of c `c_row`. b may lie turned, [columns,
-// depth]. With `halves`, by tiles of them where they serve.
+// depth].
 inline void Product(int64_t rows, int64_t columns, int64_t depth,
                     const float* a, int64_t a_row, const float* b, bool turned,
-                    float* c, int64_t c_row, const float* bias, int halves) {
+                    float* c, int64_t c_row, const float* bias) {
   const Factor right = {b, turned ? depth : columns, columns, depth, turned};
-  if (HalvesServe(halves, rows, columns, depth)) {
-    WithHalves(halves, [&]<int H>() {
-      ProductOfHalves<H>({a, a_row, rows, depth, true}, right, c, c_row, bias);
-    });
-    return;
-  }
   static thread_local Scratch of_b;
   WithVectors(columns, [&]<int N>() {
     float* panels = of_b.Get(RoundUp(columns, N * kWidth) * depth);
@@ -360,44 +356,24 @@ inline void Product(int64_t rows, int64_t columns, int64_t depth,
 
 // Products of weights, packed once, with the rows of each step of a loop.
 // Results come in blocks of N columns, each a vector of kWidth places. Rows and
-// weights may be in parts, each of its own depth. With `halves`, by tiles of
-// them where they serve.
+// weights may be in parts, each of its own depth.
 template <int N>
 class StepProduct {
  public:
-  StepProduct(int64_t blocks, std::vector<int64_t> depths, int64_t rows,
-              int halves)
-      : halves_(halves), depths_(std::move(depths)) {
-    static thread_local Scratch of_weights, of_rows;
-    const int64_t whole = std::accumulate(depths_.begin(), depths_.end(), 0);
-    if (HalvesServe(halves, rows, kWidth, whole)) {
-      registers_.emplace();
-      for (int64_t depth : depths_) {
-        places_.push_back(tile_size_);
-        tile_size_ += DepthTiles(depth) * halves * kTiles<1>;
-      }
-      tiles_ = of_weights.GetHalves(blocks * N * tile_size_);
-      row_tiles_ = of_rows.GetHalves(TilesOf(rows) * tile_size_);
-    } else {
-      for (int64_t depth : depths_) {
-        places_.push_back(panel_size_);
-        panel_size_ += depth * N * kWidth;
-      }
-      panels_ = of_weights.Get(blocks * panel_size_);
+  StepProduct(int64_t blocks, std::vector<int64_t> depths)
+      : depths_(std::move(depths)) {
+    static thread_local Scratch of_weights;
+    for (int64_t depth : depths_) {
+      places_.push_back(panel_size_);
+      panel_size_ += depth * N * kWidth;
     }
+    panels_ = of_weights.Get(blocks * panel_size_);
   }
 
   // A part of the weights of one column of a block.
   void Pack(int64_t block, int column, int part, Factor weights) {
-    if (registers_) {
-      WithHalves(halves_, [&]<int H>() {
-        const int64_t place = (block * N + column) * tile_size_ + places_[part];
-        PackTiles<false, H>(weights, tiles_ + place, tile_size_);
-      });
-    } else {
-      PackColumn<N>(weights, panels_ + block * panel_size_ + places_[part] +
-                                 column * kWidth);
-    }
+    PackColumn<N>(weights, panels_ + block * panel_size_ + places_[part] +
+                               column * kWidth);
   }
 
   // The next step, of so many rows; then its parts, from the first one on.
@@ -407,28 +383,12 @@ class StepProduct {
   }
 
   void Read(const float* a, int64_t row) {
-    const size_t part = read_.size();
-    if (registers_) {
-      WithHalves(halves_, [&]<int H>() {
-        PackTiles<true, H>({a, row, rows_, depths_[part], true},
-                           row_tiles_ + places_[part], tile_size_);
-      });
-    }
-    read_.push_back({a, row, nullptr, depths_[part]});
+    read_.push_back({a, row, nullptr, depths_[read_.size()]});
   }
 
   // As `Tiles`.
   template <class Start, class Finish>
   void Sum(int64_t block, Start start, Finish finish) {
-    if (registers_) {
-      int64_t depth = 0;
-      for (const Part& part : read_) depth += DepthTiles(part.depth);
-      WithHalves(halves_, [&]<int H>() {
-        TilesOfHalves<N, H>(rows_, row_tiles_, tiles_ + block * N * tile_size_,
-                            tile_size_, depth, start, finish);
-      });
-      return;
-    }
     parts_.clear();
     for (size_t i = 0; i < read_.size(); ++i) {
       Part part = read_[i];
@@ -439,11 +399,8 @@ class StepProduct {
   }
 
  private:
-  std::optional<TileRegisters> registers_;  // where halves serve
-  int halves_;
   std::vector<int64_t> depths_, places_;
-  int64_t rows_ = 0, tile_size_ = 0, panel_size_ = 0;
-  uint16_t *tiles_ = nullptr, *row_tiles_ = nullptr;
+  int64_t rows_ = 0, panel_size_ = 0;
   float* panels_ = nullptr;
   std::vector<Part> read_, parts_;
 };

@@ -157,7 +157,7 @@ INLINE void Activate(Sizes n, int64_t t, int64_t first, int64_t unit,
 template <class Cell>
 void Forward(Sizes n, const float* xs, const float* wx, const float* wh,
              const float* bx, const float* bh, float* gates, float* hs,
-             float* memories, int halves) {
+             float* memories) {
   constexpr int kG = Cell::kGates, kS = Cell::kSlots;
   static thread_local Scratch of_bias;
   const int64_t row = kS * n.hidden;
@@ -177,11 +177,9 @@ void Forward(Sizes n, const float* xs, const float* wx, const float* wh,
   const bool together = kShared && n.inputs <= kDepth<kG>;
   if (!together) {
     Product(n.steps * n.batch, kG * n.hidden, n.inputs, xs, n.inputs, wx,
-            /*turned=*/true, gates + Cell::kInput[0] * n.hidden, row, bias,
-            halves);
+            /*turned=*/true, gates + Cell::kInput[0] * n.hidden, row, bias);
   }
-  StepProduct<kG> product(blocks, {together ? n.inputs : 0, n.hidden}, n.batch,
-                          halves);
+  StepProduct<kG> product(blocks, {together ? n.inputs : 0, n.hidden});
   for (int64_t block = 0; block < blocks; ++block) {
     for (int g = 0; g < kG; ++g) {
       const int64_t unit = block * kWidth;
@@ -255,7 +253,7 @@ INLINE void Propagate(Sizes n, int64_t t, int64_t first, int64_t unit,
 // order of their ends, the longest first, is spared the work.
 template <class Cell>
 void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
-              const float* dhs, float* gates, int halves) {
+              const float* dhs, float* gates) {
   constexpr int kG = Cell::kGates, kS = Cell::kSlots;
   static thread_local Scratch of_carry;
   const int64_t row = kS * n.hidden;
@@ -267,7 +265,7 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
   WithVectors(n.hidden, [&]<int N>() {
     constexpr int64_t kWide = N * kWidth;
     const int64_t blocks = RoundUp(n.hidden, kWide) / kWide;
-    StepProduct<N> product(blocks, depths, n.batch, halves);
+    StepProduct<N> product(blocks, depths);
     for (int64_t block = 0; block < blocks; ++block) {
       for (size_t i = 0; i < runs.size(); ++i) {
         const Factor w = {wh + runs[i].first * n.hidden * n.hidden, n.hidden,
@@ -320,12 +318,10 @@ void Backward(Sizes n, const float* wh, const float* hs, const float* memories,
 // went into `slots`.
 template <class Cell>
 void SumGates(int64_t rows, Sizes n, int64_t inputs, const float* xs,
-              const float* das, const int (&slots)[Cell::kGates], float* dw,
-              int halves) {
+              const float* das, const int (&slots)[Cell::kGates], float* dw) {
   for (const auto& [gate, count] : Runs(slots)) {
     SumOuter(rows, count * n.hidden, inputs, das + slots[gate] * n.hidden,
-             Cell::kSlots * n.hidden, xs, dw + gate * n.hidden * inputs,
-             halves);
+             Cell::kSlots * n.hidden, xs, dw + gate * n.hidden * inputs);
   }
 }
 
@@ -392,7 +388,7 @@ class Rows {
 template <class Cell>
 void WeightGradients(Sizes n, const float* xs, const float* hs,
                      const float* das, float* dwx, float* dwh, float* dbx,
-                     float* dbh, int halves) {
+                     float* dbh) {
   static thread_local Scratch of_xs, of_hs, of_das;
   const int64_t row = Cell::kSlots * n.hidden;
   const Rows rows(n.steps * n.batch, das, row);
@@ -400,11 +396,11 @@ void WeightGradients(Sizes n, const float* xs, const float* hs,
   xs = rows.Gather(xs, n.inputs, of_xs);
   hs = rows.Gather(hs, n.hidden, of_hs, n.batch);
   das = rows.Gather(das, row, of_das);
-  SumGates<Cell>(count, n, n.inputs, xs, das, Cell::kInput, dwx, halves);
+  SumGates<Cell>(count, n, n.inputs, xs, das, Cell::kInput, dwx);
   // The first step read zeros
   const int64_t first = rows.Before(n.batch);
   SumGates<Cell>(count - first, n, n.hidden, hs, das + first * row,
-                 Cell::kHidden, dwh, halves);
+                 Cell::kHidden, dwh);
   SumGates<Cell>(count, n, das, Cell::kInput, dbx);
   if (std::equal(Cell::kInput, Cell::kInput + Cell::kGates, Cell::kHidden)) {
     std::copy_n(dbx, Cell::kGates * n.hidden, dbh);
@@ -414,8 +410,7 @@ void WeightGradients(Sizes n, const float* xs, const float* hs,
 }
 
 template <class Cell>
-void InputGradients(Sizes n, const float* wx, const float* das, float* dxs,
-                    int halves) {
+void InputGradients(Sizes n, const float* wx, const float* das, float* dxs) {
   static thread_local Scratch of_das, of_dxs;
   const int64_t row = Cell::kSlots * n.hidden;
   const Rows rows(n.steps * n.batch, das, row);
@@ -423,7 +418,7 @@ void InputGradients(Sizes n, const float* wx, const float* das, float* dxs,
   float* out = rows.all() ? dxs : of_dxs.Get(rows.count() * n.inputs);
   // The slots of inputs are neighbours in every cell
   Product(rows.count(), n.inputs, Cell::kGates * n.hidden, das, row, wx,
-          /*turned=*/false, out, n.inputs, nullptr, halves);
+          /*turned=*/false, out, n.inputs, nullptr);
   if (!rows.all()) rows.Scatter(out, n.inputs, dxs);
 }
 

@@ -6,7 +6,7 @@
 namespace weightspace {
 namespace {
 
-ffi::Error LayerForwardCall(std::string_view cell, int64_t halves, Array xs,
+ffi::Error LayerForwardCall(std::string_view cell, Array xs,
                             Array wx, Array wh, Array bx, Array bh,
                             Result gates, Result hs, Result memories) {
   const Dims in = xs.dimensions(), out = hs->dimensions();
@@ -14,12 +14,12 @@ ffi::Error LayerForwardCall(std::string_view cell, int64_t halves, Array xs,
   return WithCell(cell, [&]<class Cell>() {
     ForNetworks(out, 3, [&](auto at) {
       Forward<Cell>(n, at(xs), at(wx), at(wh), at(bx), at(bh), at(*gates),
-                    at(*hs), Cell::kMemory ? at(*memories) : nullptr, halves);
+                    at(*hs), Cell::kMemory ? at(*memories) : nullptr);
     });
   });
 }
 
-ffi::Error LayerBackwardCall(std::string_view cell, int64_t halves, Array gates,
+ffi::Error LayerBackwardCall(std::string_view cell, Array gates,
                              Array wh, Array hs, Array memories, Array dhs,
                              Result das) {
   const Dims in = dhs.dimensions();
@@ -31,12 +31,12 @@ ffi::Error LayerBackwardCall(std::string_view cell, int64_t halves, Array gates,
                     at(*das));
       }
       Backward<Cell>(n, at(wh), at(hs), Cell::kMemory ? at(memories) : nullptr,
-                     at(dhs), at(*das), halves);
+                     at(dhs), at(*das));
     });
   });
 }
 
-ffi::Error LayerWeightsCall(std::string_view cell, int64_t halves, Array xs,
+ffi::Error LayerWeightsCall(std::string_view cell, Array xs,
                             Array hs, Array das, Result dwx, Result dwh,
                             Result dbx, Result dbh) {
   const Dims in = xs.dimensions(), out = dwx->dimensions();
@@ -44,38 +44,38 @@ ffi::Error LayerWeightsCall(std::string_view cell, int64_t halves, Array xs,
   return WithCell(cell, [&]<class Cell>() {
     ForNetworks(out, 3, [&](auto at) {
       WeightGradients<Cell>(n, at(xs), at(hs), at(das), at(*dwx), at(*dwh),
-                            at(*dbx), at(*dbh), halves);
+                            at(*dbx), at(*dbh));
     });
   });
 }
 
-ffi::Error LayerInputsCall(std::string_view cell, int64_t halves, Array wx,
+ffi::Error LayerInputsCall(std::string_view cell, Array wx,
                            Array das, Result dxs) {
   const Dims in = wx.dimensions(), out = dxs->dimensions();
   const Sizes n = {Axis(out, 3), Axis(out, 2), Axis(out, 1), Axis(in, 2)};
   return WithCell(cell, [&]<class Cell>() {
     ForNetworks(out, 3, [&](auto at) {
-      InputGradients<Cell>(n, at(wx), at(das), at(*dxs), halves);
+      InputGradients<Cell>(n, at(wx), at(das), at(*dxs));
     });
   });
 }
 
-ffi::Error LinearForwardCall(int64_t halves, Array w, Array b, Array xs,
+ffi::Error LinearForwardCall(Array w, Array b, Array xs,
                              Result ys) {
   const Dims in = xs.dimensions(), out = ys->dimensions();
   ForNetworks(out, 2, [&](auto at) {
     ApplyLinear(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(b), at(xs),
-                at(*ys), halves);
+                at(*ys));
   });
   return ffi::Error::Success();
 }
 
-ffi::Error LinearBackwardCall(int64_t halves, Array w, Array xs, Array dys,
+ffi::Error LinearBackwardCall(Array w, Array xs, Array dys,
                               Result dw, Result db, Result dxs) {
   const Dims in = xs.dimensions(), out = dys.dimensions();
   ForNetworks(dw->dimensions(), 2, [&](auto at) {
     LinearGradients(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(xs),
-                    at(dys), at(*dw), at(*db), at(*dxs), halves);
+                    at(dys), at(*dw), at(*db), at(*dxs));
   });
   return ffi::Error::Success();
 }
@@ -84,32 +84,32 @@ ffi::Error LinearBackwardCall(int64_t halves, Array w, Array xs, Array dys,
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerForward, LayerForwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell")
         .Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerBackward, LayerBackwardCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell")
         .Arg<Array>().Arg<Array>()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerWeights, LayerWeightsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell")
         .Arg<Array>().Arg<Array>()
         .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerInputs, LayerInputsCall,
-    ffi::Ffi::Bind().Attr<std::string_view>("cell").Attr<int64_t>("halves")
+    ffi::Ffi::Bind().Attr<std::string_view>("cell")
         .Arg<Array>().Arg<Array>()
         .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearForward, LinearForwardCall,
-    ffi::Ffi::Bind().Attr<int64_t>("halves")
+    ffi::Ffi::Bind()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearBackward, LinearBackwardCall,
-    ffi::Ffi::Bind().Attr<int64_t>("halves")
+    ffi::Ffi::Bind()
         .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
         .Ret<Array>().Ret<Array>());
 

@@ -9,18 +9,17 @@ namespace weightspace {
 // ys [rows, outputs] = xs [rows, inputs] w^T + b; w [outputs, inputs].
 inline void ApplyLinear(int64_t rows, int64_t inputs, int64_t outputs,
                         const float* w, const float* b, const float* xs,
-                        float* ys, int halves) {
-  Product(rows, outputs, inputs, xs, inputs, w, /*turned=*/true, ys, outputs, b,
-          halves);
+                        float* ys) {
+  Product(rows, outputs, inputs, xs, inputs, w, /*turned=*/true, ys, outputs, b);
 }
 
 inline void LinearGradients(int64_t rows, int64_t inputs, int64_t outputs,
                             const float* w, const float* xs, const float* dys,
-                            float* dw, float* db, float* dxs, int halves) {
-  SumOuter(rows, outputs, inputs, dys, outputs, xs, dw, halves);
+                            float* dw, float* db, float* dxs) {
+  SumOuter(rows, outputs, inputs, dys, outputs, xs, dw);
   SumRows(rows, outputs, dys, outputs, db);
   Product(rows, inputs, outputs, dys, outputs, w, /*turned=*/false, dxs, inputs,
-          nullptr, halves);
+          nullptr);
 }
 
 }  // namespace weightspace

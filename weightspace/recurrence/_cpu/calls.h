@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "layer.h"
-#include "share.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace weightspace {
@@ -61,15 +60,6 @@ template <class F>
 void ForNetworks(Dims result, int own, F f) {
   const Networks networks(result, own);
   for (int64_t i = 0; i < networks.count(); ++i) f(networks.PlaceOf(i));
-}
-
-// The same, with the help of other devices' threads.
-template <class F>
-void ShareNetworks(Dims result, int own, F f) {
-  const Networks networks(result, own);
-  Share(networks.count(), [&](auto next) {
-    for (int64_t i = next(); i >= 0; i = next()) f(networks.PlaceOf(i));
-  });
 }
 
 template <class F>
