@@ -1,7 +1,7 @@
-"""Writes the numbers of a study into a text: README's tables.
+"""Writes the numbers of a study into a page: the tables of docs/results.md.
 
     python -m experiments.tables --results=results/small/results.json \\
-        --text=README.md
+        --text=docs/results.md
 
 Between `<!-- NAME of RESULTS -->` and `<!-- end -->` the text gets the table of
 that name, in Markdown. With --check nothing is written; the exit status is 1 if
@@ -13,7 +13,9 @@ from absl import flags
 from weightspace import launch
 
 _RESULTS = flags.DEFINE_string("results", None, "results.json of a study.")
-_TEXT = flags.DEFINE_string("text", "README.md", "File with marked places.")
+_TEXT = flags.DEFINE_string(
+    "text", "docs/results.md", "File with marked places."
+)
 _CHECK = flags.DEFINE_bool("check", False, "Only say whether they agree.")
 
 

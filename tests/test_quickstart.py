@@ -2,17 +2,13 @@
 
 import io
 import json
-import re
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from experiments import quickstart
 from weightspace.training.progress import Progress
 
 pytest.importorskip("matplotlib")
-README = Path(__file__).parents[1] / "README.md"
 
 
 class Killed(Exception):
@@ -58,17 +54,3 @@ def test_the_same_numbers_whole_or_in_two_parts(tmp_path):
   } <= headline.keys()  # fmt: skip
   with pytest.raises(FileExistsError, match="seed is 0 there, 1 here"):
     quickstart.run(tmp_path / "whole", "tiny", 1, Progress.silent())
-  _run_the_readme(tmp_path / "whole")
-
-
-def _run_the_readme(folder):
-  """The README's use as a library, on this zoo.
-
-  Its other snippet is run by `tests/pretrained/test_launchers.py`.
-  """
-  code, _ = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-  names = {}
-  exec(code.replace("/tmp/weightspace", str(folder)), names)
-  assert names["z"].shape == (8, 16)
-  again = names["pretrained"].encoder.apply(names["params"], names["augmented"])
-  np.testing.assert_allclose(again, names["z"][0], atol=1e-4)

@@ -60,12 +60,12 @@ class Config:
 
 def features(weights):
   """[2 x matrices] float32."""
-  found = []
+  matrices = [weights.readout.w]
   for layer in weights.layers:
-    found += [*layer.wx, *layer.wh]  # a matrix for each gate
-  found = [w @ w.T for w in (*found, weights.readout.w)]
-  strength = jnp.stack([jnp.trace(g) for g in found]) + 1e-6
-  squares = jnp.stack([jnp.sum(g**2) for g in found]) + 1e-12
+    matrices += [*layer.wx, *layer.wh]  # a matrix for each gate
+  grams = [w @ w.T for w in matrices]
+  strength = jnp.stack([jnp.trace(g) for g in grams]) + 1e-6
+  squares = jnp.stack([jnp.sum(g**2) for g in grams]) + 1e-12
   return jnp.log(jnp.concatenate([strength, strength**2 / squares]))
 
 
@@ -115,20 +115,20 @@ zoo = weightspace.zoo.open(workdir / "zoo")
 encoder = encoders.make("spectra", {}, zoo.rnn, encoders.Inputs("token"))
 params = encoder.init(jax.random.key(0))
 weights = jax.tree.map(lambda leaf: leaf[0], zoo.weights([3]))
-twin = symmetry.augment(jax.random.key(1), zoo.rnn, weights)
+augmented = symmetry.augment(jax.random.key(1), zoo.rnn, weights)
 for what, f in (
     ("weights", zoo.rnn.flatten),
     ("code", lambda w: encoder.apply(params, w)),
 ):
-  change = np.abs(f(twin) - f(weights)).max()
+  change = np.abs(f(augmented) - f(weights)).max()
   print(f"{what:8} change by up to {change:.1e}")
 
 # %% [markdown]
 # ## Train it
 #
-# By emulation: an emulator that is told the code must predict what the network
-# says. The constant encoder, whose code is the same for all networks, shows how
-# far one gets without knowing anything of the network.
+# By emulation: an emulator that is given the code must predict the network's
+# outputs. The constant encoder has the same code for all networks. It shows the
+# loss without any knowledge of the network.
 
 # %%
 runs = {}

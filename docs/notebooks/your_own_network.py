@@ -1,9 +1,8 @@
 # %% [markdown]
 # # Interrogate a network of your own
 #
-# Here an LSTM of torch, which is of no zoo, is questioned by an encoder that
-# was trained on one: what does it do, which of the zoo's networks is most like
-# it, and how sure can we be?
+# An encoder that was trained on a zoo examines an LSTM of torch. What does the
+# LSTM do, which of the zoo's networks is most like it, and how sure can we be?
 
 # %%
 import os
@@ -111,28 +110,28 @@ encoder = export(
 #
 # ## Examine
 #
-# The encoder was trained for moments, so expect little of its predictions. But
-# it says what a good one says too: how far the heads disagree, and that no
-# network of the zoo was of this shape.
+# The encoder was trained for moments, so expect little of its predictions. It
+# reports what a good one reports too: how far the heads disagree, and that no
+# network of the zoo had this shape.
 
 # %%
-found = encoder.examine(weights, rnn, neighbours=3)
-print(examination.to_text(found))
+result = encoder.examine(weights, rnn, neighbours=3)
+print(examination.to_text(result))
 
 # %% [markdown]
-# ## What was asked, and what it answered
+# ## Probes and answers
 #
-# Each question is a soft mixture of symbols, and depends on the answers before
-# it. The darker, the more of a symbol is in it; the largest is written out.
-# The answers are ours: after an *a* come *a* or *b* with even odds, whatever
-# came before.
+# Each probe is a soft mixture of symbols and depends on the answers before it.
+# Darker means more of a symbol; the largest share is written out. The answers
+# are as designed: after an *a* come *a* or *b* with even odds, whatever came
+# before.
 
 # %%
-talk = encoder.transcript(weights, rnn)
+transcript = encoder.transcript(weights, rnn)
 figure = figures.transcript({
     "symbols": encoder.tasks.symbols,
-    "probes": np.asarray(talk.probes),
-    "answers": np.asarray(jax.nn.softmax(talk.answers)),
+    "probes": np.asarray(transcript.probes),
+    "answers": np.asarray(jax.nn.softmax(transcript.answers)),
 })
 figure.savefig(workdir / "your_own_network.png", dpi=150)
 figure

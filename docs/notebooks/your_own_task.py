@@ -58,8 +58,7 @@ class Config:
 
 def make(config):
   def draw(key, count):
-    # What a zoo stores of a token sequence is [T + 1]; the last one of them is
-    # not read any more
+    # A zoo stores T + 1 tokens of a sequence; a network reads the first T.
     shape = (count, config.length + 1)
     return jax.random.randint(key, shape, 0, config.symbols).astype(jnp.int8)
 
@@ -71,16 +70,17 @@ def make(config):
     read = sequences[:, :-1].T.astype(jnp.int32)
     time = jnp.arange(config.length)[:, None]
     targets = read[jnp.maximum(time - task[0], 0)[:, 0]]
-    asked = jnp.broadcast_to(time >= task[0], targets.shape)
-    return Batch(encode(task, sequences), targets, asked.astype(jnp.float32))
+    counts = jnp.broadcast_to(time >= task[0], targets.shape)
+    return Batch(encode(task, sequences), targets, counts.astype(jnp.float32))
 
   def sample_batch(key, task, size):
     return batch_of(task, draw(key, size))
 
   def rollouts(key, task, rnn, weights, count):
     sequences = draw(key, count)
-    said = jax.nn.log_softmax(rnn.unroll(weights, encode(task, sequences)))
-    return Rollouts(sequences, jnp.swapaxes(said, 0, 1).astype(jnp.float16))
+    logits = rnn.unroll(weights, encode(task, sequences))
+    log_probs = jnp.swapaxes(jax.nn.log_softmax(logits), 0, 1)
+    return Rollouts(sequences, log_probs.astype(jnp.float16))
 
   def performance(key, task, rnn, weights):
     batch = sample_batch(derive(key, "test"), task, config.eval_sequences)
@@ -145,8 +145,8 @@ zoo = weightspace.zoo.open(workdir / "echoes")
 last = zoo.columns["step"] == zoo.spec.snapshot_steps[-1]
 delays = zoo.columns["task"][:, 0]
 for delay in np.unique(delays):
-  found = zoo.columns["accuracy"][last & (delays == delay)]
-  print(f"delay {delay}: {len(found)} networks, {np.median(found):.0%} right")
+  right = zoo.columns["accuracy"][last & (delays == delay)]
+  print(f"delay {delay}: {len(right)} networks, {np.median(right):.0%} right")
 
 # %% [markdown]
 # From here on it is a zoo like any other: `python -m zoo_gen.audit` checks it,
@@ -172,10 +172,10 @@ rows = rows[np.argsort(delays[rows], kind="stable")]
 sequences = zoo.rollouts(rows[:1]).sequences[0, :8]
 xs = family.encode(family.sample_task(jax.random.key(0)), sequences)
 over_sequences = jax.vmap(memory, (None, 1))  # of one network
-found = jax.jit(jax.vmap(over_sequences, (0, None)))(
+slopes = jax.jit(jax.vmap(over_sequences, (0, None)))(
     zoo.weights(rows), xs[:, :, None]
 )
-share = np.mean(found, axis=1)[:, ::-1]  # [networks, steps ago]
+share = np.mean(slopes, axis=1)[:, ::-1]  # [networks, steps ago]
 share = share / share.sum(axis=1, keepdims=True)
 right = np.argmax(share, axis=1) == delays[rows]
 print(f"{right.sum()} of {len(rows)} depend most on what they are to repeat")

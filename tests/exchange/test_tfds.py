@@ -17,7 +17,7 @@ from weightspace.zoo import splits
 
 pytestmark = pytest.mark.filterwarnings("default")  # TFDS's own
 
-BUILD = Path(__file__).parents[2] / "BUILD.md"
+PAGE = Path(__file__).parents[2] / "docs/formats.md"
 SPLITS = ("train", "validation", "ood")
 # What a stranger's process lacks
 ALONE = """
@@ -137,9 +137,9 @@ def test_files_have_a_size(source, tmp_path):
   assert len(files) == 2 * untrained.NETWORKS - 1
 
 
-def test_the_pipeline_of_the_manual_runs(folder, tmp_path):
+def test_the_documented_pipeline_runs(folder, tmp_path):
   (program,) = re.findall(
-      r"```python\n(import grain\n.*?)```", BUILD.read_text(), re.DOTALL
+      r"```python\n(import grain\n.*?)```", PAGE.read_text(), re.DOTALL
   )
   assert program.count('"FOLDER"') == 1
   program = program.replace('"FOLDER"', repr(str(folder)))

@@ -144,11 +144,11 @@ def test_a_network_from_elsewhere(exported, tmp_path):
     assert re.search(f"^{line}", text, re.MULTILINE), text
 
 
-def test_the_readme_embeds_a_network_of_torch(exported):
+def test_the_documented_example_examines_a_network_of_torch():
   pytest.importorskip("torch")
-  text = (ROOT / "README.md").read_text()
-  _, code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+  text = (ROOT / "docs/formats.md").read_text()
+  (code,) = re.findall(r"```python\n(import torch\n.*?)```", text, re.DOTALL)
   names = {}
-  exec(code.replace("/tmp/weightspace/encoder", str(exported)), names)
-  assert names["found"].code.shape == (4,)
-  assert names["found"].predictions and names["found"].nearest
+  exec(code, names)
+  assert names["result"].code.shape == (16,)
+  assert names["result"].predictions and names["result"].nearest

@@ -188,13 +188,13 @@ def test_the_kept_numbers_make_the_same_tables(study):
     assert table(kept) == table(found), name
 
 
-def test_readme_quotes_the_small_study():
+def test_the_page_quotes_the_small_study():
   root = pathlib.Path(__file__).parents[2]
   source = "results/small/results.json"
-  readme = (root / "README.md").read_text(encoding="utf-8")
-  assert readme.count(f"of {source} -->") >= 7
+  page = (root / "docs/results.md").read_text(encoding="utf-8")
+  assert page.count(f"of {source} -->") >= 7
   found = json.loads((root / source).read_text(encoding="utf-8"))
-  assert markdown.fill(readme, source, found) == readme
+  assert markdown.fill(page, source, found) == page
   assert (root / source).stat().st_size < 2e6
 
 

@@ -60,7 +60,7 @@ def save_encoder(
     card: str = "",
     most: int | None = None,
 ) -> None:
-  """Writes an encoder as a folder; see BUILD.md for the format.
+  """Writes an encoder as a folder; see docs/formats.md for the format.
 
   Args:
     path: the folder, which must not exist or be empty.

@@ -5,7 +5,7 @@
 
 tiny        24 networks of 1 x 8 x 60 steps: seconds, for trying things out.
 quickstart  320 networks of 1 x 16 x 500 steps: minutes on 2 cores.
-small       1000 networks of the paper's size x 1000 steps: see README.
+small       1000 networks of the paper's size x 1000 steps: see docs/results.md.
 paper       1000 networks x 20,000 steps, 9 snapshots, as in the paper.
 """
 

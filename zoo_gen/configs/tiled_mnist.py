@@ -4,7 +4,7 @@
         --config=zoo_gen/configs/tiled_mnist.py:small
 
 tiny   24 networks of 1 x 8 x 60 steps: seconds, for trying things out.
-small  400 networks of the paper's size x 1000 steps: see README.
+small  400 networks of the paper's size x 1000 steps: see docs/benchmarks.md.
 paper  1000 networks x 20,000 steps, 9 snapshots, as in the paper, on all of
        MNIST: by TensorFlow Datasets, or with --config.task.digits=idx:DIR from
        four files that are there. For an accelerator.

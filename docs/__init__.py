@@ -1,1 +1,0 @@
-"""What the documentation is made of; `python -m docs.build` makes it."""
