@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import faulty
+from tests.faults import damage
 from weightspace.io import files
 from weightspace.io.checkpoints import CheckpointError, Checkpoints
 from weightspace.training import workdir
@@ -70,7 +70,7 @@ def test_a_flipped_bit_at_any_of_100_places_of_any_file_is_found(
       for place in generator.choice(
           len(content), min(PLACES, len(content)), False
       ):
-        damaged = faulty.flipped(content, place, int(generator.integers(8)))
+        damaged = damage.flipped(content, place, int(generator.integers(8)))
         file.write_bytes(damaged)
         # What `restore` calls for each step; any error makes the step a bad one
         with pytest.raises(Exception):  # noqa: B017
@@ -106,7 +106,7 @@ def test_forged_records_make_an_older_step_or_a_clear_error(
   file = folder / "20.json"
   content = json.loads(file.read_text())
   del content["checksum"]
-  place = data.draw(st.sampled_from([p for p in faulty.paths(content) if p]))
+  place = data.draw(st.sampled_from([p for p in damage.paths(content) if p]))
   holder = content
   for key in place[:-1]:
     holder = holder[key]
@@ -142,7 +142,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(folder):
   with Checkpoints(folder) as checkpoints:
     for limit in (0, 200):
       with (
-          faulty.full_disk(limit),
+          damage.full_disk(limit),
           pytest.raises(OSError, match="could not be written: "),
       ):
         checkpoints.save(30, state(30))
@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_metrics_and_configs_as_they_were(tmp_path):
   log.write(1, loss=0.5)
   size = log.path.stat().st_size
   with (
-      faulty.full_disk(size + 3),
+      damage.full_disk(size + 3),
       pytest.raises(OSError, match=r"metrics\.jsonl could not be written"),
   ):
     log.write(2, loss=0.25)
@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_metrics_and_configs_as_they_were(tmp_path):
   log.write(2, loss=0.25)
   assert [line["step"] for line in workdir.read_metrics(log.path)] == [1, 2]
   with (
-      faulty.full_disk(3),
+      damage.full_disk(3),
       pytest.raises(OSError, match=r"config\.json.* could not be written"),
   ):
     workdir.claim(tmp_path / "new", {"a": 1})
@@ -198,7 +198,7 @@ def test_runs_are_read_where_nothing_may_be_written(folder, caplog):
   half = folder / "30.orbax-checkpoint-tmp"
   half.mkdir()
   (folder / "20.json").write_text("{}")
-  with faulty.read_only(folder.parent):
+  with damage.read_only(folder.parent):
     assert restored(folder) == 10
     with (
         Checkpoints(folder) as checkpoints,

@@ -1,4 +1,4 @@
-"""Zoos of strangers: whatever is in them, one clear error and no harm."""
+"""Untrusted zoos: any content gives one clear error, and does no harm."""
 
 import dataclasses
 import io
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import faulty
+from tests.faults import damage
 from tests.zoo import example
 from weightspace import zoo
 from weightspace.io import files, npy, npz
@@ -31,25 +31,25 @@ def intact(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def victim(intact, tmp_path_factory):
-  return shutil.copytree(intact, tmp_path_factory.mktemp("victim") / "zoo")
+def copy(intact, tmp_path_factory):
+  return shutil.copytree(intact, tmp_path_factory.mktemp("copy") / "zoo")
 
 
 def read_all(path):
   """All that a user may call; returns the error, if any."""
   tracemalloc.start()
   try:
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
       warnings.simplefilter("always")
       problems = zoo.verify(path)
-      source = zoo.open(path)
-      rows = np.arange(len(source))
-      source.vectors(rows), source.rollouts(rows), dict(source.columns)
+      opened = zoo.open(path)
+      rows = np.arange(len(opened))
+      opened.vectors(rows), opened.rollouts(rows), dict(opened.columns)
     return problems
   except (OSError, ValueError):  # ZooError is one
     return None
   finally:
-    assert not said
+    assert not warned
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < MEMORY
@@ -71,33 +71,33 @@ def test_all_files_are_looked_at(intact):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_flipped_bit_at_any_of_100_places_is_found_and_named(victim, name):
-  file = victim / name
+def test_a_flipped_bit_at_any_of_100_places_is_detected_and_named(copy, name):
+  file = copy / name
   content = file.read_bytes()
   generator = np.random.default_rng(len(name))
   places = generator.choice(len(content), min(PLACES, len(content)), False)
   try:
     for place in places:
-      damaged = faulty.flipped(content, place, int(generator.integers(8)))
+      damaged = damage.flipped(content, place, int(generator.integers(8)))
       file.write_bytes(damaged)
-      found = zoo.verify(victim)
-      assert found and all(str(file) in line for line in found), place
+      problems = zoo.verify(copy)
+      assert problems and all(str(file) in line for line in problems), place
   finally:
     file.write_bytes(content)
-  assert zoo.verify(victim) == []
+  assert zoo.verify(copy) == []
 
 
 @settings(max_examples=150)
 @given(st.data())
-def test_mutated_bytes_make_a_clear_error_or_none(victim, data):
-  file = victim / data.draw(st.sampled_from(NAMES))
+def test_mutated_bytes_make_a_clear_error_or_none(copy, data):
+  file = copy / data.draw(st.sampled_from(NAMES))
   content = file.read_bytes()
   start = data.draw(st.integers(0, len(content)))
   stop = data.draw(st.integers(start, min(len(content), start + 40)))
   new = data.draw(st.binary(max_size=60) | st.just(content[start:stop] * 2))
   try:
     file.write_bytes(content[:start] + new + content[stop:])
-    problems = read_all(victim)
+    problems = read_all(copy)
     if problems is not None:  # it could be opened
       assert problems or file.read_bytes() == content
   finally:
@@ -131,23 +131,23 @@ def planted(document, path, text):
 
 @settings(max_examples=200)
 @given(st.data())
-def test_forged_documents_make_a_clear_error_or_none(victim, data):
+def test_forged_documents_make_a_clear_error_or_none(copy, data):
   """Whoever forges seals what he forged."""
-  file = victim / data.draw(st.sampled_from(NAMES[:2]))
+  file = copy / data.draw(st.sampled_from(NAMES[:2]))
   content = file.read_text()
   document = json.loads(content)
   document.pop("checksum")
-  places = [place for place in faulty.paths(document) if place]
+  places = [place for place in damage.paths(document) if place]
   place = data.draw(st.sampled_from(places))
   document = json.loads(content)
   if data.draw(st.booleans()) and place[0] != "spec":
     document["finished"] = False
   try:
     file.write_text(planted(document, place, data.draw(HOSTILE)))
-    read_all(victim)
+    read_all(copy)
   finally:
     file.write_text(content)
-  assert names(victim) == sorted(NAMES)
+  assert names(copy) == sorted(NAMES)
 
 
 def header(descr="'<f4'", fortran="False", shape="(6, 47)", **kwargs):
@@ -207,16 +207,16 @@ def test_a_good_header_is_none_of_these(tmp_path):
     st.lists(st.integers(0, 4), max_size=4),
     st.booleans(),
 )
-def test_what_numpy_writes_is_read(victim, dtype, shape, fortran):
+def test_what_numpy_writes_is_read(copy, dtype, shape, fortran):
   array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
   array = np.asarray(array, order="F" if fortran else "C")
-  file = victim.parent / "b.npz"
+  file = copy.parent / "b.npz"
   file.unlink(missing_ok=True)
   npz.write(file, {"a": array, "b/c": array})
-  found = npz.read(file)
+  arrays = npz.read(file)
   for name in ("a", "b/c"):
-    assert found[name].dtype == array.dtype
-    np.testing.assert_array_equal(found[name], array)
+    assert arrays[name].dtype == array.dtype
+    np.testing.assert_array_equal(arrays[name], array)
   with np.load(file) as plain:
     np.testing.assert_array_equal(plain["a"], array)
 
@@ -266,12 +266,12 @@ def test_archives_that_would_do_harm(tmp_path, content):
 
 @settings(max_examples=100)
 @given(st.data())
-def test_mutated_archives_make_a_clear_error_or_none(victim, data):
+def test_mutated_archives_make_a_clear_error_or_none(copy, data):
   content = archive(a=(GOOD, STORED), b=(GOOD, STORED))
   start = data.draw(st.integers(0, len(content)))
   stop = data.draw(st.integers(start, min(len(content), start + 9)))
   new = data.draw(st.binary(max_size=9))
-  file = victim.parent / "a.npz"
+  file = copy.parent / "a.npz"
   file.write_bytes(content[:start] + new + content[stop:])
   tracemalloc.start()
   try:
@@ -315,11 +315,11 @@ def test_nothing_is_written_through_a_link(tmp_path):
 
 def test_a_file_that_is_cut_short_in_use_is_an_error(intact, tmp_path):
   path = shutil.copytree(intact, tmp_path / "zoo")
-  source = zoo.open(path)
-  source.vectors([0])
+  opened = zoo.open(path)
+  opened.vectors([0])
   os.truncate(path / "shards" / "00000" / "weights.npy", 200)
   with pytest.raises(OSError, match=r"weights\.npy was cut short"):
-    source.vectors([5])
+    opened.vectors([5])
 
 
 @pytest.mark.parametrize("limit", [0, 100, 700])
@@ -327,12 +327,12 @@ def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path, limit):
   zoo.create(tmp_path / "zoo", SPEC)
   arrays = example.arrays(0, SPEC)
   with (
-      faulty.full_disk(limit),
+      damage.full_disk(limit),
       pytest.raises(OSError, match=r"\.(npy|json) could not be written: "),
   ):
     zoo.write_shard(tmp_path / "zoo", 0, arrays)
   with (
-      faulty.full_disk(limit),
+      damage.full_disk(limit),
       pytest.raises(OSError, match=r"zoo\.json\..* could not be written: "),
   ):
     zoo.create(tmp_path / "other", SPEC)
@@ -346,7 +346,7 @@ def test_a_folder_that_may_not_be_written_to(intact, tmp_path):
   path = shutil.copytree(intact, tmp_path / "zoo")
   zoo.create(tmp_path / "new", SPEC)
   arrays = example.arrays(0, SPEC)  # loads a cell, which nobody may not read
-  with faulty.read_only(tmp_path):
+  with damage.read_only(tmp_path):
     assert zoo.verify(path) == []
     assert len(zoo.open(path)) == 6
     with pytest.raises(PermissionError, match="new/shards"):

@@ -56,15 +56,15 @@ def test_any_rows_come_back_in_the_order_asked_for(intact, data):
       ).filter(bool)
   )
   rollouts = opened.rollouts(rows, which)
-  for found, name in zip(rollouts, ("sequences", "log_probs")):
+  for array, name in zip(rollouts, ("sequences", "log_probs")):
     if which is None:
       expected = wanted[name][rows]
     elif np.ndim(which) == 1:
       expected = wanted[name][rows][:, which]
     else:
       expected = wanted[name][np.array(rows)[:, None], np.array(which)]
-    assert found.dtype == wanted[name].dtype
-    np.testing.assert_array_equal(found, expected)
+    assert array.dtype == wanted[name].dtype
+    np.testing.assert_array_equal(array, expected)
 
 
 def test_columns(intact):
@@ -121,12 +121,12 @@ def test_a_truncated_or_missing_file_is_named(path, file):
   content = (path / file).read_bytes()
   (path / file).write_bytes(content[:-1])
   message = f"{len(content) - 1} bytes, expected {len(content)}"
-  for found in (_refusal(path), *zoo.verify(path)):
-    assert str(path / file) in found
-    assert message in found
+  for error in (_refusal(path), *zoo.verify(path)):
+    assert str(path / file) in error
+    assert message in error
   (path / file).unlink()
-  for found in (_refusal(path), *zoo.verify(path)):
-    assert f"{path / file} is missing" in found
+  for error in (_refusal(path), *zoo.verify(path)):
+    assert f"{path / file} is missing" in error
 
 
 def _refusal(path):

@@ -77,7 +77,7 @@ def test_the_216_languages_split_as_in_the_paper():
 
 
 @given(zoos(), st.integers(0, 99))
-def test_halves_share_no_task(zoo, seed):
+def test_halving_shares_no_task(zoo, seed):
   tasks, novelty = zoo
   rows = splits.by_task(tasks, novelty, seed=0).ood
   a, b = splits.halve(rows, tasks, seed=seed)

@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from tests import faulty, tiny_zoo
+from tests import tiny_zoo
+from tests.faults import damage
 from weightspace import zoo
 from weightspace.io import npy
 
@@ -25,7 +26,7 @@ def half_made(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
 
     def full(file, shape, dtype):
-      with faulty.full_disk(10):
+      with damage.full_disk(10):
         return scratch(file, shape, dtype)
 
     scratch = npy.scratch
@@ -38,36 +39,36 @@ def half_made(tmp_path_factory):
   return path
 
 
-@pytest.mark.parametrize("damage", ["none", "snapshot", "gone", "states"])
-def test_what_is_damaged_is_made_again_and_said(
-    half_made, tiny_zoo, tmp_path, caplog, damage
+@pytest.mark.parametrize("kind", ["none", "snapshot", "gone", "states"])
+def test_what_is_damaged_is_made_again_and_logged(
+    half_made, tiny_zoo, tmp_path, caplog, kind
 ):
   from tests import tiny_zoo as tiny
 
   path = shutil.copytree(half_made, tmp_path / "zoo")
   work = path / "work" / "00000"
   part = work / "snapshot-00000004.npz"
-  if damage == "snapshot":
+  if kind == "snapshot":
     content = part.read_bytes()
-    part.write_bytes(faulty.flipped(content, len(content) // 2))
-  elif damage == "gone":
+    part.write_bytes(damage.flipped(content, len(content) // 2))
+  elif kind == "gone":
     part.unlink()
-  elif damage == "states":
+  elif kind == "states":
     for record in (work / "state").glob("*.json"):
       record.write_text("{}")
   tiny.generate(path)
   assert contents(path) == contents(tiny_zoo)
-  said = {
+  logged = {
       "none": "",
       "snapshot": f"shard 0 starts over: a snapshot of it is damaged ({part}",
       "gone": "shard 0 starts over: a snapshot of it is damaged ([Errno 2]",
       "states": "shard 0 starts over: every checkpoint in",
   }
-  assert said[damage] in caplog.text
-  assert ("starts over" in caplog.text) == (damage != "none")
+  assert logged[kind] in caplog.text
+  assert ("starts over" in caplog.text) == (kind != "none")
 
 
-def test_another_group_is_told_from_damage(half_made, tmp_path):
+def test_another_group_is_not_taken_for_damage(half_made, tmp_path):
   from zoo_gen import shards
 
   path = shutil.copytree(half_made, tmp_path / "zoo")

@@ -1,7 +1,4 @@
-"""Disks that are full, folders that may not be written to, damaged files.
-
-And where in a JSON document damage may be done.
-"""
+"""Full disks, read-only folders, flipped bits, the places in JSON values."""
 
 import contextlib
 import os
@@ -23,7 +20,7 @@ def full_disk(limit):
 
 @contextlib.contextmanager
 def read_only(folder):
-  """Nobody may write below `folder`, not even root, to whom rights are air."""
+  """Nobody may write below `folder`, not even root."""
   paths = [folder, *folder.rglob("*")]
   modes = {path: path.stat().st_mode for path in paths}
   above = [path for path in folder.parents if path.stat().st_uid == os.getuid()]
@@ -51,7 +48,7 @@ def flipped(content, place, bit=0):
 
 
 def paths(value, prefix=()):
-  """Where something lies in JSON values: keys and places from the top."""
+  """Paths of all values in JSON: keys and indices from the top."""
   yield prefix
   if isinstance(value, dict):
     for key, item in value.items():
