@@ -1,1 +1,1 @@
-"""Durable files: atomic text, sealed JSON, checked .npy and .npz archives."""
+"""Durable files: atomic text, sealed JSON, .npy, .npz, checkpoints."""
