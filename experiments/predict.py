@@ -22,25 +22,21 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run.")
 
 
 def main() -> None:
-  """Encodes all rows, trains and tests heads, measures emulation."""
+  """Launches `experiments.study.trained.study`."""
   import json
 
-  from experiments import headline, results
-  from weightspace import zoo
-  from weightspace.training import pretrain, workdir
+  from experiments.study import headline, trained
   from weightspace.training.progress import Progress
 
-  source = zoo.open(_ZOO.value)
-  config = _CONFIG.value.to_dict()
-  pretrained, trained_with = pretrain.load(source, _ENCODER.value)
-  folder = workdir.claim(
-      _WORKDIR.value, {"encoder": trained_with, "prediction": config}
+  results = trained.study(
+      _ZOO.value,
+      _ENCODER.value,
+      _CONFIG.value.to_dict(),
+      _WORKDIR.value,
+      progress=Progress(),
   )
-  name = trained_with["encoder"]["name"]
-  study = results.Study(source, {name: (pretrained, trained_with)}, config)
-  found = study.results(progress=Progress())
-  results.write(folder / "results.json", found)
-  print(json.dumps(headline.summary(found), indent=2))
+  (family,) = results["zoos"]
+  print(json.dumps(headline.summary(results, family), indent=2))
 
 
 if __name__ == "__main__":

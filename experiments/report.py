@@ -1,10 +1,9 @@
-"""Makes a page of what a run found: figures, tables, and words around them.
+"""Makes a page of results: figures, tables, and words around them.
 
     python -m experiments.report --workdir=DIR
 
-Reads DIR/results.json, writes DIR/report/index.html and prints where it is.
-Results with "zoos" are those of a reproduction; of these, a file
-DIR/interrogations.json is read too, if there is one.
+Reads DIR/results.json and, if there is one, DIR/interrogations.json; writes
+DIR/report/index.html and prints its path.
 """
 
 import json
@@ -44,8 +43,8 @@ def read(path: pathlib.Path) -> dict:
 
 
 def main() -> None:
-  """Launches `weightspace.report.page.write`, or `reproduction.write`."""
-  from weightspace.report import page, reproduction, style
+  """Launches `weightspace.report.study_page.write`."""
+  from weightspace.report import study_page, style
 
   try:
     style.require_matplotlib()
@@ -54,17 +53,12 @@ def main() -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   path = workdir / "results.json"
   results = read(path)
+  interrogations = workdir / "interrogations.json"
+  asked = read(interrogations) if interrogations.exists() else None
   try:
-    out = _OUT.value or workdir / "report"
-    if isinstance(results, dict) and "zoos" in results:
-      interrogations = workdir / "interrogations.json"
-      asked = read(interrogations) if interrogations.exists() else None
-      written = reproduction.write(results, out, asked)
-    else:
-      written = page.write(results, out)
+    print(study_page.write(results, _OUT.value or workdir / "report", asked))
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
-  print(written)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
     python -m experiments.reproduce --workdir=DIR \\
         --config=experiments/configs/reproduce.py:small
 
-Resumes at every stage and within it; killed and run again, it goes on. Zoos
-that are there already are taken with --zoo=formal_language=DIR. Stages can be
-asked for one by one, --stages='emulation/*,heads/formal_language'; each leaves
-its part on disk. Writes WORKDIR/results.json, every number with the runs it is
-from, and WORKDIR/report: a page, its tables as CSV, its figures as PNG and SVG.
+Resumes at every stage and within it. Existing zoos are used with
+--zoo=formal_language=DIR. Stages can be run one by one:
+--stages='emulation/*,heads/formal_language'. Writes WORKDIR/results.json, every
+number with the runs behind it, and WORKDIR/report: a page, its tables as CSV,
+its figures as PNG and SVG.
 """
 
 import sys
@@ -47,77 +47,40 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only say what would be done.")
 
 
 def main() -> None:
-  """Launches `experiments.reproduction.pipeline.run`."""
-  import os
-
-  import jax
-
+  """Launches `experiments.study.pipeline.run`."""
   from experiments import results
-  from experiments.reproduction import estimate, pipeline
-  from weightspace.report import reproduction, style
+  from experiments.study import estimate, gathering, pipeline
+  from experiments.study import workers as workers_lib
+  from weightspace.report import study_page, style
   from weightspace.training.progress import Progress
 
   style.require_matplotlib()  # rather now than at the end
-  config = _CONFIG.value.to_dict()
-  zoos = _zoos(config)
-  workers = _WORKERS.value
-  if workers is None:
-    on_cpu = jax.default_backend() == "cpu"
-    workers = len(os.sched_getaffinity(0)) if on_cpu else 0
+  config, workdir = _CONFIG.value.to_dict(), _WORKDIR.value
+  zoos = pipeline.parse_zoos(config, _ZOO.value)
   pipeline.select(config, _STAGES.value)
-  timed = _ESTIMATE.value
-  if timed is None:
-    timed = config["size"] == "paper"
+  workers = workers_lib.default() if _WORKERS.value is None else _WORKERS.value
+  timed = config["size"] == "paper" if _ESTIMATE.value is None else (
+      _ESTIMATE.value
+  )
   print(estimate.text(config, workers or 1, timed=timed), file=sys.stderr)
   if _DRY_RUN.value:
     return
-  _keep_compiled()
-  found = pipeline.run(
+  workers_lib.share_compiled(workdir)
+  study = pipeline.run(
       config,
-      _WORKDIR.value,
+      workdir,
       zoos=zoos,
       stages=_STAGES.value,
       workers=workers,
-      command=f"python -m experiments.reproduce --config={_name(config)}",
+      command="python -m experiments.reproduce --config="
+      f"experiments/configs/reproduce.py:{config['size']}",
       progress=Progress(),
   )
   if _KEEP.value:
-    results.write(_KEEP.value, pipeline.numbers(found))
+    results.write(_KEEP.value, gathering.numbers(study))
   if _REPORT.value:
-    print(reproduction.write(
-        found,
-        os.path.join(_WORKDIR.value, "report"),
-        pipeline.interrogations(_WORKDIR.value),
-    ))
-
-
-def _keep_compiled():
-  """What is compiled is read again by other stages, workers and runs."""
-  import os
-
-  import jax
-
-  name = "JAX_COMPILATION_CACHE_DIR"
-  folder = os.path.join(_WORKDIR.value, "compiled")
-  os.environ.setdefault(name, os.path.abspath(folder))  # workers inherit it
-  jax.config.update(name.lower(), os.environ[name])
-
-
-def _name(config):
-  return f"experiments/configs/reproduce.py:{config['size']}"
-
-
-def _zoos(config):
-  found = {}
-  for text in _ZOO.value:
-    family, _, folder = text.partition("=")
-    if not folder or family not in config["zoos"]:
-      raise ValueError(
-          f"--zoo={text} is not FAMILY=DIR with a family of"
-          f" {', '.join(config['zoos'])}"
-      )
-    found[family] = folder
-  return found
+    asked = gathering.interrogations(workdir)
+    print(study_page.write(study, f"{workdir}/report", asked))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Writes the numbers of a study into a page: the tables of docs/results.md.
+"""Writes the numbers of a study into a document, as tables in Markdown.
 
     python -m experiments.tables --results=results/small/results.json \\
         --text=docs/results.md
 
 Between `<!-- NAME of RESULTS -->` and `<!-- end -->` the text gets the table of
-that name, in Markdown. With --check nothing is written; the exit status is 1 if
-something would be.
+that name. With --check nothing is written; the exit status is 1 if something
+would be.
 """
+
+import pathlib
 
 from absl import flags
 
@@ -22,15 +24,14 @@ _CHECK = flags.DEFINE_bool("check", False, "Only say whether they agree.")
 def main() -> int:
   """Fills in all tables of one study."""
   import json
-  import pathlib
 
-  from experiments import markdown
   from weightspace.io import files
+  from weightspace.report import documents
 
   path = pathlib.Path(_TEXT.value)
   before = path.read_text(encoding="utf-8")
-  found = json.loads(pathlib.Path(_RESULTS.value).read_text(encoding="utf-8"))
-  after = markdown.fill(before, _RESULTS.value, found)
+  results = json.loads(pathlib.Path(_RESULTS.value).read_text(encoding="utf-8"))
+  after = documents.fill(before, _RESULTS.value, results)
   if _CHECK.value and after != before:
     print(f"{path} does not agree with {_RESULTS.value}")
     return 1

@@ -9,59 +9,56 @@ A variant is an encoder and the fields that differ from its config of size
 
 from ml_collections import ConfigDict
 
-_TRAINING = {
-    "total variation alone": {"emulation.divergence": "total_variation"},
-    "code at the first step": {"emulator.conditioning": "first"},
-    "one learning rate": {"optimizer.emulator_ratio": 1.0},
+_ONE_BY_ONE = {
+    "total variation alone": {"emulation": {"divergence": "total_variation"}},
+    "code at the first step": {"emulator": {"conditioning": "first"}},
+    "one learning rate": {"optimizer": {"emulator_ratio": 1.0}},
 }
 _PAPER = {
-    "emulation.divergence": "total_variation",
-    "emulator.conditioning": "first",
-    "optimizer.emulator_ratio": 1.0,
+    part: fields for one in _ONE_BY_ONE.values() for part, fields in one.items()
 }
+
+
+def _of(base, encoder=None, **parts):
+  """A variant: an encoder and the fields that differ, by part of its config."""
+  return {"base": base, **({"encoder": encoder} if encoder else {}), **parts}
+
+
 VARIANTS = {
     "formal_language": {
-        "listening": ("listening", {}),
-        **{name: ("listening", fields) for name, fields in _TRAINING.items()},
-        "the same draws at every step": (
-            "listening", {"encoder.fresh": False},
+        "listening": _of("listening"),
+        **{n: _of("listening", **f) for n, f in _ONE_BY_ONE.items()},
+        "the same draws at every step": _of("listening", {"fresh": False}),
+        "listening and asking": _of("dialogue"),
+        "asking, starts as samples, reads sums": _of(
+            "interactive", {"start": "samples", "reads": "state+sums"}
         ),
-        "listening and asking": ("dialogue", {}),
-        "asking, starts as samples, reads sums": (
-            "interactive",
-            {"encoder.start": "samples", "encoder.reads": "state+sums"},
+        "asking, starts as samples": _of("interactive", {"start": "samples"}),
+        "asking, as in the paper": _of("interactive"),
+        "asking, the paper's training too": _of("interactive", **_PAPER),
+        "fixed probes, start as inputs": _of(
+            "noninteractive", {"start": "inputs", "reads": "answers"}
         ),
-        "asking, starts as samples": (
-            "interactive", {"encoder.start": "samples"},
-        ),
-        "asking, as in the paper": ("interactive", {}),
-        "asking, the paper's training too": ("interactive", _PAPER),
-        "fixed probes, start as inputs": (
-            "noninteractive",
-            {"encoder.start": "inputs", "encoder.reads": "answers"},
-        ),
-        "fixed probes, as in the paper": ("noninteractive", {}),
-        "deep linear probes": ("deep_linear", {}),
-        "DWSNet with probes": ("hybrid", {}),
-        "DWSNet": ("dws", {}),
+        "fixed probes, as in the paper": _of("noninteractive"),
+        "deep linear probes": _of("deep_linear"),
+        "DWSNet with probes": _of("hybrid"),
+        "DWSNet": _of("dws"),
     },
     "tiled_mnist": {
-        "watching": ("watching", {}),
-        **{name: ("watching", fields) for name, fields in _TRAINING.items()},
-        "no noise on features": ("watching", {"encoder.noise": 0.0}),
-        "read by an MLP": ("watching", {"encoder.layers": 2}),
-        "8 inputs": ("watching", {"encoder.parallel": 8}),
-        "fixed probes, start as inputs": (
+        "watching": _of("watching"),
+        **{n: _of("watching", **f) for n, f in _ONE_BY_ONE.items()},
+        "no noise on features": _of("watching", {"noise": 0.0}),
+        "read by an MLP": _of("watching", {"layers": 2}),
+        "8 inputs": _of("watching", {"parallel": 8}),
+        "fixed probes, start as inputs": _of(
             "noninteractive",
-            {
-                "encoder.start": "inputs", "encoder.reads": "answers",
-                "encoder.length": 50, "encoder.parallel": 8,
-            },
+            {"start": "inputs", "reads": "answers", "length": 50,
+             "parallel": 8},
         ),
-        "fixed probes, as in the paper": (
-            "noninteractive", {"encoder.length": 50, "encoder.parallel": 8},
+        "fixed probes, as in the paper": _of(
+            "noninteractive", {"length": 50, "parallel": 8}
         ),
-        "DWSNet": ("dws", {}),
+        "DWSNet": _of("dws"),
     },
 }  # fmt: skip
 
@@ -76,3 +73,31 @@ def get_config(family: str = "formal_language") -> ConfigDict:
   config.steps = 1000 if family == "formal_language" else 500
   config.seeds = 3
   return config
+
+
+def study(config: ConfigDict) -> ConfigDict:
+  """The config of a study of these variants and of nothing else."""
+  from experiments.configs import prediction
+
+  parts = (
+      "search", "emulation", "supervised", "heads", "clones", "few_labels",
+  )  # fmt: skip
+  return ConfigDict({
+      **dict.fromkeys(parts),
+      "title": "What each ingredient of an encoder is worth",
+      "size": "small",
+      "models": "small",
+      "seed": 0,
+      "encoders": (),
+      "zoos": {config.family: None},
+      "resamples": 1000,
+      "properties": {config.family: ()},
+      "codes": {"weights": False},
+      "variants": {"ingredients": {
+          "variants": {n: VARIANTS[config.family][n] for n in config.names},
+          "steps": {config.family: config.steps},
+          "seeds": config.seeds,
+          "validations": 4,
+          "head": {"forms": prediction.FORMS[config.family]},
+      }},
+  })  # fmt: skip

@@ -3,6 +3,8 @@
     python -m experiments.reproduce --workdir=DIR \\
         --config=experiments/configs/reproduce.py:small
 
+A part that is None is left out: `configs/quickstart.py` leaves out most.
+
 smoke  tiny zoos and encoders, in minutes on 2 cores: to see that all works.
 small  1000 networks on languages and 400 on digits, 1000 steps each; about two
        hours on 2 cores beside the zoos' generation.
@@ -18,6 +20,7 @@ ENCODERS = (
 )  # fmt: skip
 PROBING = ("noninteractive", "interactive")
 LANGUAGES, DIGITS = "formal_language", "tiled_mnist"
+TITLE = "Learning useful representations of recurrent network weight matrices"
 
 
 def get_config(size: str = "small") -> ConfigDict:
@@ -30,7 +33,10 @@ def get_config(size: str = "small") -> ConfigDict:
   of_size = "tiny" if size == "smoke" else size
   config = ConfigDict()
   config.size = size
-  config.seed = 0  # of splits, of which OOD tasks are the test, of pictures
+  config.title = TITLE
+  # Of splits, of which OOD tasks are the test, of pictures; the first seed of
+  # trainings
+  config.seed = 0
   config.encoders = ENCODERS
   config.zoos = ConfigDict({  # families, each with the config of its zoo
       LANGUAGES: formal_languages.get_config(of_size),
@@ -55,31 +61,28 @@ def get_config(size: str = "small") -> ConfigDict:
   config.supervised.steps = _each(500, 150)
 
   config.properties = ConfigDict(dict(prediction.PROPERTIES))
-  config.heads = ConfigDict()  # on frozen codes; trials as for the encoders
-  config.heads.learning_rates = (3e-4, 3e-3)
-  config.heads.layers = (0, 2)
-  config.heads.steps = 1000
+  config.heads = ConfigDict()  # on frozen codes
+  # Every combination is tried, as for the encoders
+  config.heads.trials = ConfigDict({
+      "learning_rate": (3e-4, 3e-3), "layers": (0, 2),
+  })  # fmt: skip
+  # Other fields of weightspace.evaluation.prediction.Config
+  config.heads.fields = ConfigDict({"steps": 1000, "validate_every": 50})
+  config.heads.resamples = 200  # of their metrics, which take time
 
   config.clones = ConfigDict()
   config.clones.networks = 100  # of validation and of held-out tasks
 
-  config.ablations = ConfigDict()
-  config.ablations.encoders = PROBING
-  config.ablations.families = (LANGUAGES,)
-  config.ablations.parallel = (1, 2, 4, 8)  # M
-  config.ablations.length = (7, 12, 22, 42)  # L
-  config.ablations.steps = _each(400, 400)
-  config.ablations.seeds = 1
-
-  config.remedies = ConfigDict()  # of interactive probing's unsteadiness
-  config.remedies.encoder = "interactive"
-  # Names in experiments.reproduction.remedies
-  config.remedies.names = (
-      "hard probes", "own samples", "own samples, sums read",
-  )  # fmt: skip
-  config.remedies.families = (LANGUAGES,)
-  config.remedies.steps = _each(1200, 400)  # as emulation
-  config.remedies.seeds = 3
+  # Encoders with other values of some fields; see `configs/ingredients.py`
+  config.variants = ConfigDict({
+      "sequences": {
+          "variants": _sequences((1, 2, 4, 8), (7, 12, 22, 42)),
+          "steps": {LANGUAGES: 400}, "seeds": 1,
+      },
+      "stability": {
+          "variants": STABILITY, "steps": {LANGUAGES: 1200}, "seeds": 3,
+      },
+  })  # fmt: skip
 
   config.few_labels = ConfigDict()
   config.few_labels.networks = (1, 2, 4, 8, 16, 32)  # labelled
@@ -90,8 +93,12 @@ def get_config(size: str = "small") -> ConfigDict:
 
   config.codes = ConfigDict()
   config.codes.rows = 800  # shown of each zoo
+  config.codes.final = False  # whether these are final snapshots alone
   config.codes.perplexity = 30.0  # of t-SNE
+  config.codes.weights = True  # whether raw weights are shown beside codes
   config.codes.neighbours = (1, 5, 10)  # k
+  config.codes.twins = 256  # networks whose equivalent twins are encoded too
+  config.codes.interrogations = True  # of all networks shown
 
   if size == "smoke":
     # Few languages, so that several networks have each
@@ -105,11 +112,14 @@ def get_config(size: str = "small") -> ConfigDict:
     config.search.supervised = _each(20, 20)
     config.emulation.update({"seeds": 2, "steps": _each(40, 40)})
     config.supervised.update({"steps": _each(20, 20)})
-    config.heads.update({"learning_rates": (3e-3,), "steps": 100})
+    config.heads.trials = ConfigDict({
+        "learning_rate": (3e-3,), "layers": (0, 2),
+    })  # fmt: skip
+    config.heads.fields = ConfigDict({"steps": 100, "validate_every": 5})
     config.clones.networks = 20
-    config.ablations.update({"steps": _each(10, 10), "seeds": 1})
-    config.ablations.parallel, config.ablations.length = (2,), (4,)
-    config.remedies.update({"steps": _each(40, 40), "seeds": 2})
+    config.variants.sequences.variants = _sequences((2,), (4,))
+    config.variants.sequences.steps = {LANGUAGES: 10}
+    config.variants.stability.update({"steps": {LANGUAGES: 40}, "seeds": 2})
     config.few_labels.update({"networks": (1, 2), "steps": 20, "seeds": 1})
     config.codes.update({"rows": 60, "perplexity": 5.0})
   if size == "paper":
@@ -118,16 +128,47 @@ def get_config(size: str = "small") -> ConfigDict:
     config.search.supervised = _each(5000, 5000)
     config.emulation.update({"seeds": 15, "steps": _each(100_000, 100_000)})
     config.supervised.update({"seeds": 15, "steps": _each(50_000, 50_000)})
-    config.heads.steps = 20_000
+    config.heads.fields = ConfigDict({"steps": 20_000, "validate_every": 1000})
     config.clones.networks = 1000
-    config.ablations.update({
-        "families": (LANGUAGES, DIGITS), "steps": _each(100_000, 100_000),
-        "seeds": 5,
+    config.variants.sequences.update({
+        "steps": _each(100_000, 100_000), "seeds": 5,
     })  # fmt: skip
-    config.remedies.update({"steps": _each(100_000, 100_000), "seeds": 15})
+    config.variants.stability.update({
+        "steps": {LANGUAGES: 100_000}, "seeds": 15,
+    })  # fmt: skip
     config.few_labels.update({"steps": 5000, "seeds": 5})
     config.codes.rows = 3000
   return config
+
+
+# What may make interactive probing train more steadily; the paper states its
+# spread over seeds as a weakness
+STABILITY = {
+    "interactive, hard probes": {
+        "base": "interactive", "encoder": {"tokens": "hard"},
+    },
+    "interactive, own samples": {
+        "base": "interactive", "encoder": {"start": "samples"},
+    },
+    "interactive, own samples, sums read": {
+        "base": "interactive",
+        "encoder": {"start": "samples", "reads": "state+sums"},
+    },
+}  # fmt: skip
+
+
+def _sequences(parallel, length):
+  """Probing with M sequences of L steps each, one of them varied."""
+  return ConfigDict({
+      f"{encoder}, {letter}={value}": {
+          "base": encoder, "encoder": {field: value},
+      }
+      for encoder in PROBING
+      for letter, field, values in (
+          ("M", "parallel", parallel), ("L", "length", length),
+      )
+      for value in values
+  })  # fmt: skip
 
 
 def _each(languages, digits):

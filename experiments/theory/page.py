@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.theory import page_tables, plots
-from weightspace.report import page, sections, text
-from weightspace.report.sections import Picture, Section, Tabled
+from weightspace.report import page, text
+from weightspace.report.page import Picture, Section, Tabled
 
 _FORMULAS = {
     "points": "<i>f<sub>i</sub></i>(<i>x</i>) = [<i>x</i> = <i>i</i>]",
@@ -39,7 +39,7 @@ def _sections(results) -> Iterator[Section]:
   yield _exact(results["exact"])
   yield _built(results["built"])
   yield _learning(results["learning"])
-  yield from sections.made(results)
+  yield from page.made(results)
 
 
 def _summary(results):

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from tests.report import reproduced
-from weightspace.report import reproduction
+from tests.report import example
+from weightspace.report import study_page
 
-FAMILIES = reproduced.FAMILIES
+FAMILIES = example.FAMILIES
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 _CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
 pytestmark = pytest.mark.skipif(
@@ -43,7 +43,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def results():
-  found = reproduced.make(
+  found = example.make(
       rows=12, seeds=1, encoders=("constant", "dws", "interactive")
   )
   return {"codes": found["codes"]}
@@ -52,8 +52,8 @@ def results():
 @pytest.fixture(scope="module")
 def written(results, tmp_path_factory):
   folder = tmp_path_factory.mktemp("explored")
-  asked = reproduced.interrogations(results)
-  return reproduction.write(results, folder, asked)
+  asked = example.interrogations(results)
+  return study_page.write(results, folder, asked)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_a_click_shows_the_interrogation(watched, results, family):
 
 
 def test_what_is_heard_is_what_was_answered(watched, results):
-  asked = reproduced.interrogations(results)["formal_language"]
+  asked = example.interrogations(results)["formal_language"]
   row, plot, (x, y) = _hover(watched.page, results, "formal_language")
   plot.click(position={"x": x, "y": y})
   box = watched.page.locator("#scatter-formal-language .interrogation")
@@ -194,7 +194,7 @@ def test_keys_do_what_pointing_does(watched, results):
   plot.focus()
   watched.page.keyboard.press("Home")
   first = results["codes"]["tiled_mnist"]["rows"]["describe"][0]
-  said = watched.page.locator("#scatter-tiled-mnist .said")
+  said = watched.page.locator("#scatter-tiled-mnist .aloud")
   assert first in said.inner_text()
   told = set()
   for key in ("ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"):

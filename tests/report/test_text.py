@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from weightspace.report import text
+from weightspace.report import text, vocabulary
 from weightspace.tasks import formal_language
 
 
@@ -60,5 +60,6 @@ def test_numbers(written, expected):
 
 def test_encoders_come_in_the_papers_order():
   given = {"mine": 0, "interactive": 0, "constant": 0, "flat": 0}
-  assert text.ordered(given) == ["constant", "flat", "interactive", "mine"]
-  assert text.encoder("my_own") == "my own"
+  expected = ["constant", "flat", "interactive", "mine"]
+  assert vocabulary.ordered(given) == expected
+  assert vocabulary.encoder("my_own") == "my own"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments import results
 from experiments.configs import emulation, prediction
+from experiments.study import trained
 from tests import digits, tiny_zoo
 from weightspace import tasks, zoo
 from weightspace.training.pretrain import pretrain
@@ -108,25 +108,26 @@ def test_a_study_of_digits(folder, tmp_path):
   heads = prediction.get_config("tiled_mnist")
   heads.properties = ("angle", "step")  # the others cost more compilation
   heads.update({"steps": 2, "validate_every": 2, "resamples": 2, "hidden": 4})
-  source = zoo.open(folder)
-  pretrained = pretrain(
-      source, config.to_dict(), tmp_path, progress=Progress.silent()
-  )
-  study = results.Study(
-      source, {"interactive": (pretrained, config.to_dict())}, heads.to_dict()
-  )
-  found = study.results(progress=Progress.silent())
-  told = found["prediction"]["encoders"]["interactive"]
-  assert 0 <= told["angle"]["strict"]["test"]["degrees"]["value"] <= 180
-  assert set(told) == set(heads.properties)
-  (transcript,) = found["transcripts"]
-  assert transcript["language"].startswith("digits rotated by")
+  pretrain(
+      zoo.open(folder), config.to_dict(), tmp_path / "run",
+      progress=Progress.silent(),
+  )  # fmt: skip
+  results = trained.study(
+      folder, tmp_path / "run", heads.to_dict(), tmp_path / "study",
+      progress=Progress.silent(),
+  )  # fmt: skip
+  (family,) = results["zoos"]
+  predicted = results["prediction"][family]["frozen"]["interactive"]
+  assert 0 <= predicted["angle"]["strict"]["test"]["degrees"]["value"] <= 180
+  assert set(predicted) == set(heads.properties)
+  transcript = results["transcripts"][family]["interactive"]
+  assert transcript["describe"].startswith("digits rotated by")
   probes = np.array(transcript["probes"])
   assert probes.shape == (3, 1, 16)
   assert probes.min() >= -0.6
   assert probes.max() <= 3
   # OOD are the largest angles
-  rows = found["rows"]
+  rows = results["codes"][family]["rows"]
   angles = np.ravel(rows["task"])
   held = np.array(rows["split"]) == "ood"
   assert angles[held].min() > angles[~held].max()

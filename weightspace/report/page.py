@@ -1,54 +1,129 @@
-"""One page that shows what a run did, and its figures as files.
+"""A page in a single file, beside it its figures and its tables as files.
 
-The page is a single file: style, script and pictures are in it, and it asks
-nothing of the outside. Its sections are written in `sections`.
+Style, scripts and pictures are in the page, which loads nothing else.
 """
 
 import base64
-import json
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
+from weightspace.report import style, tables, templates, text
 
-from weightspace.report import schema, sections, style, tables, text
+if TYPE_CHECKING:
+  from markupsafe import Markup
+  from matplotlib.figure import Figure
+
+_SCRIPT = re.compile(r"(?s)(<script.*?</script>|base64,[^\"]*)|(\d) %")
 
 
-def write(
-    results: Mapping[str, Any], folder: str | pathlib.Path
-) -> pathlib.Path:
-  """Writes FOLDER/index.html, FOLDER/figures/ and FOLDER/tables/.
+class Picture(NamedTuple):
+  """A figure, its file's name, what it shows, and how to read it (HTML)."""
 
-  Args:
-    results: what a run found, see `schema.REQUIRED`; each section may be
-      missing.
-    folder: made if it is missing; files of an earlier report are replaced.
+  name: str
+  figure: "Figure"
+  alt: str
+  caption: str
+  dpi: int = 200
 
-  Returns:
-    The path of the page.
 
-  Raises:
-    ValueError: a section lacks something, and what.
-    ImportError: matplotlib is missing.
+class Tabled(NamedTuple):
+  """A table, how to read it (HTML), and the CSV file's name, if any.
+
+  The file holds `exact` where that is given: more than readers are shown.
+  A long table is shown in a box of limited height.
   """
-  schema.check(results)
-  title = results.get("title", "What these networks do")
-  return assemble(
-      title, sections.summary(results), sections.make(results), folder
-  )
+
+  table: tables.Table
+  caption: str
+  name: str = ""
+  exact: tables.Table | None = None
+  long: bool = False
+
+
+class Section(NamedTuple):
+  """A title and what stands under it: HTML, pictures and tables."""
+
+  title: str
+  blocks: list[str | Picture | Tabled]
+
+
+class Document:
+  """Writes the figures and tables of a page, and returns their HTML.
+
+  The methods can be called from templates, `{% call picture(...) %}caption`.
+  """
+
+  def __init__(self, folder: str | pathlib.Path):
+    """Makes the folders; files of an earlier report are replaced.
+
+    Raises:
+      ImportError: matplotlib, pandas or jinja2 is missing.
+    """
+    style.require_matplotlib()
+    self.folder = pathlib.Path(folder)
+    for name in ("figures", "tables"):
+      (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+  def picture(
+      self,
+      name: str,
+      figure: "Figure",
+      alt: str,
+      *,
+      dpi: int = 200,
+      caller: Callable[[], str],
+  ) -> "Markup":
+    """Saves a figure as PNG and SVG; `caller` makes its caption, HTML."""
+    name = text.file_name(name)
+    svg = style.save(figure, self.folder / "figures", name, dpi)
+    return _markup(
+        "picture.html", name=name, alt=alt, caption=_safe(caller()),
+        source=base64.b64encode(svg).decode("ascii"),
+    )  # fmt: skip
+
+  def table(
+      self,
+      name: str,
+      table: tables.Table,
+      *,
+      exact: tables.Table | None = None,
+      long: bool = False,
+      caller: Callable[[], str],
+  ) -> "Markup":
+    """Saves a table, or the exact one, as CSV; see `picture`."""
+    if name:
+      path = self.folder / "tables" / f"{text.file_name(name)}.csv"
+      path.write_text(tables.to_csv(exact or table), encoding="utf-8")
+    return _markup(
+        "tabled.html", table=_safe(tables.to_html(table)), long=long,
+        caption=_safe(caller()),
+    )  # fmt: skip
+
+  def block(self, block: str | Picture | Tabled) -> str:
+    """The HTML of a block of a section."""
+    if isinstance(block, Picture):
+      return self.picture(
+          block.name, block.figure, block.alt, dpi=block.dpi,
+          caller=lambda: block.caption,
+      )  # fmt: skip
+    if isinstance(block, Tabled):
+      return self.table(
+          block.name, block.table, exact=block.exact, long=block.long,
+          caller=lambda: block.caption,
+      )  # fmt: skip
+    return block
 
 
 def assemble(
     title: str,
     summary: str,
-    content: Iterable[sections.Section],
+    content: Iterable[Section],
     folder: str | pathlib.Path,
     *,
-    style_sheet: str = "",
-    script: str = "",
+    scripts: Iterable[str] = (),
 ) -> pathlib.Path:
   """Writes a page of any sections, its figures and its tables.
 
@@ -56,126 +131,52 @@ def assemble(
     title: plain text.
     summary: HTML to begin with.
     content: what the page holds.
-    folder: see `write`.
-    style_sheet: CSS that these sections need beyond that of every page.
-    script: JavaScript, the same.
+    folder: gets index.html, figures/ and tables/.
+    scripts: names of JavaScript files of this package.
 
   Returns:
     The path of the page.
   """
-  style.require_matplotlib()
-  folder = pathlib.Path(folder)
-  for name in ("figures", "tables"):
-    (folder / name).mkdir(parents=True, exist_ok=True)
-  parts = []
-  for i, section in enumerate(content, 1):
-    parts.append(f'<section id="section-{i}">')
-    parts.append(f"<h2>{text.escape(section.title)}</h2>")
-    parts += [_block(block, folder) for block in section.blocks]
-    parts.append("</section>")
-  page = folder / "index.html"
-  document = _document(
-      title, summary, "\n".join(parts), style_sheet, script
+  document = Document(folder)
+  sections = [
+      {"title": section.title,
+       "html": _safe("\n".join(map(document.block, section.blocks)))}
+      for section in content
+  ]  # fmt: skip
+  html = templates.render(
+      "page.html",
+      title=title,
+      summary=_safe(summary),
+      sections=sections,
+      css=_safe(_read("page.css")),
+      scripts=_safe("\n".join(map(_read, scripts))),
   )
-  page.write_text(document, encoding="utf-8")
-  return page
+  # A number and its percent sign stay in one line
+  html = _SCRIPT.sub(lambda m: m[1] or f"{m[2]}&nbsp;%", html)
+  path = document.folder / "index.html"
+  path.write_text(html, encoding="utf-8")
+  return path
 
 
-def _document(title, summary, body, style_sheet, own_script):
-  title = text.escape(title)
-  if own_script:
-    own_script = f"<script>\n{own_script}</script>\n"
-  read = resources.files("weightspace.report").joinpath
-  css = read("page.css").read_text(encoding="utf-8")
-  script = read("page.js").read_text(encoding="utf-8")
-  return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{css}{style_sheet}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-{_typeset(summary)}
-</header>
-<main>
-{body}
-</main>
-<script>
-{script}</script>
-{own_script}</body>
-</html>
-"""
+def made(results: Mapping[str, Any]) -> Iterable[Section]:
+  """How the page was made, if that is known: command, commit, times, ..."""
+  names = ("command", "size", "commit", "seed", "seconds", "software")
+  facts = {name: results[name] for name in names if name in results}
+  if any(value not in (None, {}) for value in facts.values()):
+    html = templates.render("made.html", facts=facts)
+    yield Section("How this page was made", [html])
 
 
-def _block(block, folder):
-  if isinstance(block, sections.Picture):
-    return _picture(block, folder)
-  if isinstance(block, sections.Raw):
-    return block.html
-  if isinstance(block, sections.Tabled):
-    if block.name:
-      path = folder / "tables" / f"{block.name}.csv"
-      exact = tables.to_csv(block.exact or block.table)
-      path.write_text(exact, encoding="utf-8")
-    caption = f"<figcaption>{_typeset(block.caption)}</figcaption>"
-    table = tables.to_html(block.table)
-    if block.long:
-      table = f'<div class="long" tabindex="0">{table}</div>'
-    return (
-        f'<figure class="table">{table}\n'
-        f"{caption if block.caption else ''}</figure>"
-    )
-  return _typeset(block)
+def _read(name):
+  file = resources.files("weightspace.report").joinpath(name)
+  return file.read_text(encoding="utf-8")
 
 
-def _typeset(html):
-  """Keeps a number and its percent sign in one line."""
-  return re.sub(r"(\d) %", "\\1&nbsp;%", html)
+def _markup(template, **values):
+  return _safe(templates.render(template, **values))
 
 
-def _picture(block, folder):
-  picture = style.save(
-      block.figure, folder / "figures", block.name, block.dpi
-  )
-  source = base64.b64encode(picture).decode("ascii")
-  points, attribute = "", ""
-  if block.hover:
-    found = _points(block.figure, block.hover)
-    name = f"points-{block.name}"
-    attribute = f' data-points="{name}"'
-    points = f'<script type="application/json" id="{name}">{found}</script>\n'
-  return (
-      f'<figure id="{block.name}">\n<div class="picture"{attribute}>'
-      f'<img alt="{text.escape(block.alt)}"'
-      f' src="data:image/svg+xml;base64,{source}"></div>\n{points}'
-      f"<figcaption>{_typeset(block.caption)}</figcaption>\n</figure>"
-  )
+def _safe(html):
+  from markupsafe import Markup
 
-
-def _points(figure, hover):
-  """Where the points of a drawn figure are, as shares of its size."""
-  panels = [axes for axes in figure.axes if axes.get_label() == "points"]
-  boxes = [axes.get_position() for axes in panels]
-  axes = panels[0]
-  places = axes.transAxes.inverted().transform(
-      axes.transData.transform(hover.points)
-  )
-  data = {
-      "panels": [
-          [round(v, 4) for v in (b.x0, 1 - b.y1, b.width, b.height)]
-          for b in boxes
-      ],
-      "points": [
-          [round(float(x), 4), round(1 - float(y), 4), words]
-          for (x, y), words in zip(places, hover.words)
-          if np.isfinite([x, y]).all()  # JSON for browsers knows no NaN
-      ],
-  }
-  # "<" cannot end the script element this stands in
-  return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+  return Markup(html)

@@ -7,10 +7,13 @@ state beyond the function that is drawing.
 
 import contextlib
 import functools
+import importlib
 import io
 import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
@@ -73,6 +76,8 @@ _LOOKS = {
     "deep_linear": Look("#4d7c2a", (0, (1, 1)), "<"),
     "hybrid": Look("#00695c", (0, (10, 1)), "p"),
     "truth": Look(INK, (0, (1, 2)), "*"),
+    "weights": Look(INK, (0, (1, 1.5)), "*"),
+    "chance": Look(GREY, (0, (4, 3)), "_"),
 }
 
 
@@ -82,17 +87,18 @@ def look(encoder: str) -> Look:
 
 
 def require_matplotlib() -> None:
-  """Says what to install where matplotlib is missing.
+  """Says what to install where something that reports need is missing.
 
   Raises:
     ImportError: it is.
   """
-  try:
-    import matplotlib  # noqa: F401
-  except ImportError as error:
-    raise ImportError(
-        "figures need matplotlib: pip install 'weightspace[report]'"
-    ) from error
+  for name in ("matplotlib", "pandas", "jinja2"):
+    try:
+      importlib.import_module(name)
+    except ImportError as error:
+      raise ImportError(
+          f"reports need {name}: pip install 'weightspace[report]'"
+      ) from error
 
 
 @contextlib.contextmanager
@@ -124,6 +130,22 @@ def new(height: float) -> "Figure":
   figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
   FigureCanvasAgg(figure)
   return figure
+
+
+def grid(count: int, height: float):
+  """A figure of `count` panels in lines `height` high, three in a line."""
+  across = min(count, 3)
+  lines = -(-count // across)
+  figure = new(height * lines + 0.4)
+  panels = figure.subplots(lines, across, squeeze=False)
+  for axes in panels.ravel()[count:]:
+    axes.set_visible(False)
+  return figure, panels
+
+
+def floats(values: Any) -> np.ndarray:
+  """Numbers as an array, NaN where there is null."""
+  return np.asarray(values, float)
 
 
 def save(

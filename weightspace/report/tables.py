@@ -1,38 +1,21 @@
-"""Tables of results, as HTML for readers and as CSV for programs."""
+"""Tables: for readers as HTML or Markdown, for programs as CSV."""
 
-import csv
-import io
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from weightspace.report import text, wording
+from weightspace.report import templates, text, vocabulary
 
-MEASURES = {
-    "per_count_accuracy": ("share of counts right", text.precise_percent),
-    "all_right": ("all three counts right", text.precise_percent),
-    "accuracy": ("share right", text.precise_percent),
-    "degrees": ("mean error", text.degrees),
-    "mse": ("mean squared error", text.number),
-    "r2": ("R²", text.number),
-    "kendall_tau": ("Kendall’s τ", text.number),
-}
-_PARTS = ("validation", "ood")
-PROPERTIES = {
-    "task": "language",
-    "step": "training step",
-    "generalization_gap": "generalization gap",
-}
-PROTOCOLS = {
-    "strict": "heads saw no OOD {task}",
-    "paper": "heads saw half of them",
-}
+if TYPE_CHECKING:
+  import pandas as pd
+
+_MISSING = "–"
 
 
 class Cell(NamedTuple):
   """One value: a string, a number, or an estimate with its interval.
 
-  An estimate may name the "runs" it comes from: readers see them where they
-  point at it, programs in a column of their own.
+  An estimate is a mapping of "value", "low", "high" and perhaps "runs", the
+  names of the runs behind it.
   """
 
   value: Any
@@ -48,6 +31,7 @@ class Table(NamedTuple):
     rows: of cells, as many as there are titles.
     labels: how many cells of a row say what it is about.
     groups: (title, number of columns) above the titles; empty for none.
+    frame: the tidy rows that it shows; a CSV file has these in its place.
   """
 
   head: tuple[str, ...]
@@ -55,237 +39,187 @@ class Table(NamedTuple):
   rows: list[list[Cell]]
   labels: int = 1
   groups: tuple[tuple[str, int], ...] = ()
+  frame: "pd.DataFrame | None" = None
 
 
-def emulation(results: Mapping[str, Any]) -> Table:
-  """How well each encoder's codes let an emulator imitate networks."""
-  found = results["emulation"]
-  encoders, paper = found["encoders"], found.get("paper", {})
-  names = text.ordered(encoders)
-  others = {d for n in names for d in encoders[n]["validation"]}
-  divergences = [found["divergence"], *sorted(others - {found["divergence"]})]
-  rows = []
-  for name in names:
-    one = encoders[name]
-    row = [
-        Cell(name, text.encoder),
-        Cell(one.get("parameters"), text.count),
-        *(
-            Cell(one.get(split, {}).get(divergence), text.number)
-            for divergence in divergences
-            for split in _PARTS
-        ),
-        *(
-            Cell(one.get("gain", {}).get(split), text.precise_percent)
-            for split in _PARTS
-        ),
-    ]
-    if paper:
-      row.append(Cell(_estimate(paper.get(name)), text.number))
-    rows.append(row)
-  parts = tuple(text.SPLITS[split] for split in _PARTS)
-  return Table(
-      head=(
-          "encoder", "parameters", *parts * (len(divergences) + 1),
-          *(["validation"] if paper else []),
-      ),
-      keys=(
-          "encoder", "parameters",
-          *(f"{d}_{split}" for d in [*divergences, "gain"] for split in _PARTS),
-          *(["paper_validation"] if paper else []),
-      ),
-      rows=rows,
-      groups=(
-          ("", 2), *((text.divergence(d), 2) for d in divergences),
-          ("loss removed", 2), *([("the paper", 1)] if paper else []),
-      ),
-  )  # fmt: skip
+def pivot(
+    frame: "pd.DataFrame",
+    rows: Mapping[str, tuple[str, Callable[[Any], str]]],
+    columns: Sequence[str],
+    titles: Callable[..., tuple[str, str]],
+    *,
+    shown: "pd.DataFrame | None" = None,
+    order: Callable[..., Any] | None = None,
+) -> Table:
+  """A table of tidy rows: one cell for each, in the order that they have.
 
+  Encoders are in the paper's order, though.
 
-def prediction(results: Mapping[str, Any]) -> Table:
-  """What heads tell from frozen codes: a row a measure and encoder.
-
-  Of networks at the end of their training, and of all their snapshots.
+  Args:
+    frame: of `frame.tidy`, what the table's CSV file holds.
+    rows: columns of the frame that name a row of the table, each with its
+      title and how to write its values.
+    columns: those that name a column.
+    titles: (values of `columns`) -> group and title of a column; a column
+      without a group has "".
+    shown: the part of the frame that readers see; by default all.
+    order: (values of `columns`) -> what columns are sorted by.
   """
-  measures: dict[tuple[str, str], list[str]] = {}
-  protocols: list[str] = []
-  found = results["prediction"]["encoders"]
-  for name in text.ordered(found):
-    for property_, by_protocol in found[name].items():
-      for protocol, parts in by_protocol.items():
-        protocols += [protocol] if protocol not in protocols else []
-        for measure in parts["test"]:
-          listed = measures.setdefault((property_, measure), [])
-          listed += [name] if name not in listed else []
-
-  def title(protocol):
-    words = wording.of(results)
-    return PROTOCOLS.get(protocol, protocol).format(task=words.task)
-
-  rows = []
-  for (property_, measure), names in measures.items():
-    write = MEASURES.get(measure, ("", text.number))[1]
-    for name in names:
-      parts = [
-          column
-          for p in protocols
-          for column in _columns(found[name][property_].get(p, {}))
-      ]
-      rows.append([
-          Cell(property_, lambda p: PROPERTIES.get(p, p)),
-          Cell(measure, lambda m: MEASURES.get(m, (m,))[0]),
-          Cell(name, text.encoder),
-          *(Cell(part.get(measure), write) for part in parts),
-      ])
+  shown = frame if shown is None else shown
+  records = shown.to_dict("records")
+  ranks = {name: list(dict.fromkeys(shown[name])) for name in rows}
+  if "encoder" in ranks:
+    ranks["encoder"] = vocabulary.ordered(ranks["encoder"])
+  of_row = sorted(
+      dict.fromkeys(tuple(r[name] for name in rows) for r in records),
+      key=lambda key: [ranks[n].index(v) for n, v in zip(rows, key)],
+  )
+  of_column = list(
+      dict.fromkeys(tuple(r[name] for name in columns) for r in records)
+  )
+  if order is not None:
+    of_column.sort(key=lambda key: order(*key))
+  heads = [titles(*key) for key in of_column]
+  groups = [group for group, _ in heads]  # columns of one stand together
+  order = sorted(range(len(heads)), key=lambda i: groups.index(groups[i]))
+  cells = {
+      (tuple(r[n] for n in rows), tuple(r[n] for n in columns)): Cell(
+          r, vocabulary.write(r["metric"])
+      )
+      for r in records
+  }
+  spans = [("", len(rows))]
+  for i in order:
+    group = groups[i]
+    if group and spans[-1][0] == group:
+      spans[-1] = (group, spans[-1][1] + 1)
+    else:
+      spans.append((group, 1))
   return Table(
-      head=(
-          "property", "measure", "codes of",
-          *("final networks", "all snapshots") * len(protocols),
-      ),
-      keys=(
-          "property", "measure", "encoder",
-          *(f"{p}_{column}" for p in protocols for column in
-            ("test_final", "test")),
-      ),
-      rows=rows,
-      labels=3,
-      groups=(("", 3), *((title(p), 2) for p in protocols)),
-  )  # fmt: skip
-
-
-def final(report: Mapping[str, Any]) -> Mapping[str, Any]:
-  """What a report of predictions says of final snapshots: "test", ...
-
-  Empty where it does not tell snapshots apart.
-  """
-  return (list(report.get("by_step", {}).values()) or [{}])[-1]
-
-
-def _columns(report):
-  """Metrics on the test of final networks and of all snapshots."""
-  return final(report).get("test", {}), report.get("test", {})
-
-
-def splits(results: Mapping[str, Any]) -> Table:
-  """How tasks, and with them networks, were divided."""
-  rows = [
+      (*(title for title, _ in rows.values()), *(heads[i][1] for i in order)),
+      (*rows, *("_".join(map(str, of_column[i])) for i in order)),
       [
-          Cell(name, lambda n: text.SPLITS.get(n, n)),
-          Cell(one["tasks"], text.count),
-          Cell(one["rows"], text.count),
-      ]
-      for name, one in results["splits"].items()
-  ]
-  return Table(
-      ("split", wording.of(results).tasks, "snapshots"),
-      ("split", "tasks", "rows"),
-      rows,
+          [
+              *(Cell(v, write) for v, (_, write) in zip(key, rows.values())),
+              *(cells.get((key, of_column[i]), Cell(None)) for i in order),
+          ]
+          for key in of_row
+      ],
+      labels=len(rows),
+      groups=tuple(spans) if any(groups) else (),
+      frame=frame,
   )
 
 
 def to_html(table: Table) -> str:
   """The table as HTML; a label that repeats the row above it is left out."""
-  lines = ["<table>", "<thead>"]
-  if table.groups:
-    spans = "".join(
-        f'<th colspan="{n}" scope="colgroup">{text.escape(title)}</th>'
-        if title else f'<td colspan="{n}"></td>'
-        for title, n in table.groups
-    )  # fmt: skip
-    lines.append(f'<tr class="groups">{spans}</tr>')
-  head = "".join(
-      f'<th scope="col"{_kind(i, table)}>{text.escape(title)}</th>'
-      for i, title in enumerate(table.head)
-  )
-  lines += [f"<tr>{head}</tr>", "</thead>", "<tbody>"]
-  above: list[Any] = []
+  rows, above = [], []
   for row in table.rows:
     labels = [cell.value for cell in row[: table.labels]]
-    same = _same(labels, above)
-    starts = ' class="starts"' if above and same < table.labels - 1 else ""
-    cells = [
-        f'<th scope="row">{"" if i < same else _html(cell)}</th>'
-        for i, cell in enumerate(row[: table.labels])
-    ]
-    cells += [
-        f'<td class="number"{_origin(cell)}>{_html(cell)}</td>'
-        for cell in row[table.labels :]
-    ]
-    lines.append(f"<tr{starts}>{''.join(cells)}</tr>")
+    same = 0
+    while same < min(len(above), len(labels)) and labels[same] == above[same]:
+      same += 1
+    rows.append({
+        "starts": bool(above) and same < table.labels - 1,
+        "labels": [
+            "" if i < same else _write(cell)
+            for i, cell in enumerate(row[: table.labels])
+        ],
+        "cells": [
+            {"text": _write(cell), "interval": _interval(cell),
+             "runs": _runs(cell)}
+            for cell in row[table.labels :]
+        ],
+    })  # fmt: skip
     above = labels
-  return "\n".join([*lines, "</tbody>", "</table>"])
+  return templates.render("table.html", table=table, rows=rows)
 
 
 def to_csv(table: Table) -> str:
-  """The table as CSV: exact numbers, K, K_low and K_high for intervals.
+  """The table as CSV: the tidy rows that it shows, or else its exact values.
 
-  Where intervals name their runs, these are in K_runs, divided by spaces.
+  Of the latter, estimates are in the columns K, K_low, K_high, and K_runs where
+  they name runs, divided by spaces.
   """
-  parts = [
-      _parts([row[i].value for row in table.rows])
-      for i in range(len(table.keys))
-  ]
-  out = io.StringIO()
-  writer = csv.writer(out, lineterminator="\n")
-  writer.writerow([
-      f"{key}_{part}" if part not in (None, "value") else key
-      for key, of_key in zip(table.keys, parts)
-      for part in of_key
-  ])
+  import pandas as pd
+
+  frame = table.frame
+  if frame is None:
+    columns = {}
+    for i, key in enumerate(table.keys):
+      values = [row[i].value for row in table.rows]
+      estimates = [v for v in values if isinstance(v, Mapping)]
+      parts = [("value", key)]
+      if estimates:
+        parts += [(part, f"{key}_{part}") for part in ("low", "high")]
+      if any("runs" in one for one in estimates):
+        parts.append(("runs", f"{key}_runs"))
+      for part, name in parts:
+        columns[name] = [_plain(value, part) for value in values]
+    frame = pd.DataFrame(columns, dtype=object)
+  else:
+    frame = frame.loc[:, ((frame != "") & frame.notna()).any()]
+  return frame.to_csv(index=False, lineterminator="\n")
+
+
+def to_markdown(table: Table) -> str:
+  """The table in Markdown; numbers as short as they can be."""
+  titles = list(table.head)
+  if table.groups:
+    groups = [title for title, count in table.groups for _ in range(count)]
+    titles = [
+        ", ".join(filter(None, both)) for both in zip(groups, table.head)
+    ]
+  lines = [titles, ["---"] * len(titles)]
   for row in table.rows:
-    fields: list[Any] = []
-    for cell, of_key in zip(row, parts):
-      fields += [_plain(cell.value, part) for part in of_key]
-    writer.writerow(fields)
-  return out.getvalue()
+    labels = [_write(cell) for cell in row[: table.labels]]
+    lines.append([*labels, *map(_short, row[table.labels :])])
+  return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _estimate(triple):
-  return None if triple is None else dict(zip(("value", "low", "high"), triple))
-
-
-def _kind(i, table):
-  return "" if i < table.labels else ' class="number"'
-
-
-def _same(labels, above):
-  """How many labels, from the left, are those of the row above."""
-  same = 0
-  for label, other in zip(labels, above):
-    if label != other:
-      break
-    same += 1
-  return same
-
-
-def _html(cell):
+def _write(cell):
   value, write = cell
-  if not isinstance(value, Mapping):
-    return "–" if value is None else text.escape(write(value))
-  shown = text.escape(write(value.get("value")))
-  low, high = value.get("low"), value.get("high")
+  if isinstance(value, Mapping):
+    value = value.get("value")
+  return _MISSING if value is None else write(value)
+
+
+def _interval(cell):
+  if not isinstance(cell.value, Mapping):
+    return ""
+  low, high = cell.value.get("low"), cell.value.get("high")
   if not (text.is_number(low) and text.is_number(high)):
-    return shown
-  between = text.escape(text.between(low, high, write))
-  return f'{shown}<span class="interval">{between}</span>'
+    return ""
+  return text.between(low, high, cell.write)
 
 
-def _origin(cell):
-  runs = _plain(cell.value, "runs")
-  return f' title="runs: {text.escape(runs)}"' if runs else ""
-
-
-def _parts(values):
-  """The fields that a column of these values has in a CSV file."""
-  estimates = [value for value in values if isinstance(value, Mapping)]
-  if not estimates:
-    return (None,)
-  runs = ("runs",) if any("runs" in one for one in estimates) else ()
-  return ("value", "low", "high", *runs)
+def _runs(cell):
+  return _plain(cell.value, "runs") if isinstance(cell.value, Mapping) else ""
 
 
 def _plain(value, part):
   if not isinstance(value, Mapping):
-    return value if part in (None, "value") else None
-  found = value.get(part)
-  return " ".join(map(str, found)) if part == "runs" and found else found
+    return value if part == "value" else None
+  of_part = value.get(part)
+  return " ".join(of_part) if isinstance(of_part, list | tuple) else of_part
+
+
+def _short(cell):
+  """.151 (.143, .160): the digits of HTML, without units and leading zeros."""
+  if not isinstance(cell.value, Mapping):
+    return _write(cell)
+  values = [cell.value.get(name) for name in ("value", "low", "high")]
+  if not text.is_number(values[0]):
+    return _MISSING
+  digits = {"improvement": 0, "degrees": 1}.get(cell.value.get("metric"), 3)
+  if cell.value.get("metric") == "parameters":
+    return _write(cell)
+
+  def short(x):
+    if not text.is_number(x):
+      return _MISSING
+    shown = f"{x:.{digits}f}"
+    return shown.replace("0.", ".", 1) if abs(x) < 1 and digits else shown
+
+  value, low, high = map(short, values)
+  return value if low == _MISSING else f"{value} ({low}, {high})"

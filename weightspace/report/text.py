@@ -3,84 +3,10 @@
 import html
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
-# In the order of the paper's tables, the baseline first.
-ENCODERS = {
-    "constant": "constant code",
-    "statistics": "layer-wise statistics",
-    "flat": "flattened weights",
-    "transformer": "parameter transformer",
-    "dws": "DWSNet",
-    "noninteractive": "non-interactive probing",
-    "interactive": "interactive probing",
-    "deep_linear": "deep linear probes",
-    "hybrid": "DWSNet with probes",
-    "dialogue": "listening and asking",
-    "listening": "listening",
-    "counting": "counting symbols, nothing learned",
-    "truth": "the truth",
-}
-# What an encoder does, in a sentence
-DESCRIPTIONS = {
-    "constant": "The <i>constant code</i> is the baseline: the same vector for"
-    " every network, so its emulator can only learn what networks do on"
-    " average.",
-    "statistics": "<i>Layer-wise statistics</i> look at the weights: means,"
-    " spreads and quantiles.",
-    "flat": "<i>Flattened weights</i> are read as one long vector.",
-    "transformer": "The <i>parameter transformer</i> attends to the rows of the"
-    " weight matrices.",
-    "dws": "<i>DWSNet</i> reads the weights by layers that commute with"
-    " reordering hidden units.",
-    "noninteractive": "<i>Non-interactive probing</i> never looks at the"
-    " weights: it runs the network on learned inputs, the same for all.",
-    "interactive": "<i>Interactive probing</i> never looks at the weights: it"
-    " runs the network and chooses each input from the answers so far.",
-    "deep_linear": "<i>Deep linear probes</i> run the network on many short"
-    " inputs that a linear generator makes.",
-    "hybrid": "<i>DWSNet with probes</i> reads the weights together with the"
-    " activations of each hidden unit on learned inputs.",
-    "dialogue": "<i>Listening and asking</i> reads sequences that the network"
-    " generates, and interrogates it as well.",
-    "listening": "<i>Listening</i> never looks at the weights: it lets the"
-    " network generate sequences by itself, and asks nothing.",
-    "truth": "<i>The truth</i> is an upper bound: its emulator is given the"
-    " task, the step and the accuracy of the network.",
-}
-DIVERGENCES = {
-    "total_variation": "total variation distance",
-    "reverse_kl": "reverse KL divergence [nats]",
-    "kl": "KL divergence [nats]",
-    "js": "Jensen–Shannon divergence [nats]",
-    "cross_entropy": "cross-entropy [nats]",
-}
-SPLITS = {
-    "train": "training",
-    "validation": "validation",
-    "ood": "held out",
-}
 _SUPERSCRIPT = str.maketrans("0123456789+-−()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ⁿ")
 _POWER = re.compile(r"([a-z])\^(\([^()]*\)|[a-z0-9]+)")
-
-
-def encoder(name: str) -> str:
-  """What an encoder is called in a sentence."""
-  return ENCODERS.get(name, name.replace("_", " "))
-
-
-def ordered(encoders: Mapping[str, Any]) -> list[str]:
-  """Names of encoders in the paper's order, unknown ones last."""
-  known = list(ENCODERS)
-  return sorted(
-      encoders, key=lambda n: known.index(n) if n in known else len(known)
-  )
-
-
-def divergence(name: str) -> str:
-  """What a divergence is called on an axis or in a sentence."""
-  return DIVERGENCES.get(name, name.replace("_", " "))
 
 
 def escape(value: Any) -> str:
@@ -144,6 +70,16 @@ def between(low: float, high: float, write=number) -> str:
     if last.endswith(unit):
       first = first.removesuffix(unit)
   return f"{first}–{last}"
+
+
+def has_words(source: str) -> bool:
+  """Whether HTML holds more than tags and white space."""
+  return bool(re.sub(r"<[^>]*>|\s", "", source)) or "<img" in source
+
+
+def file_name(name: str) -> str:
+  """A name as it may be one of a file, and of an element."""
+  return "".join(c if c.isalnum() else "-" for c in name)
 
 
 def language_html(name: Any) -> str:

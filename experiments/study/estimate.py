@@ -1,0 +1,147 @@
+"""How long a study takes, told before it begins."""
+
+import collections
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from experiments.configs import emulation as emulation_config
+from weightspace import plugins, tasks
+from weightspace.evaluation import prediction
+from weightspace.keys import derive
+from weightspace.rnn import RNNSpec, make_rnn
+from weightspace.training import batches, emulation
+from weightspace.training.optimizer import (
+    OptimizerConfig,
+    init_state,
+    make_optimizer,
+    make_step,
+)
+from weightspace.training.progress import seconds
+from weightspace.zoo.loader import Data
+
+# Milliseconds of training one network of a zoo for one step, on a core with a
+# peak of 100 GFLOP/s: see experiments/benchmarks/zoo_generation.py
+RNN_STEP_MS = 2.2
+_TIMED = 3  # steps
+
+
+def text(config: Mapping[str, Any], workers: int, *, timed: bool) -> str:
+  """What there is to train, and with `timed` how long it will take.
+
+  Args:
+    config: of the study.
+    workers: processes that share the work.
+    timed: whether to time some steps of each encoder here, which takes some
+      minutes of compilation where encoders are large.
+  """
+  lines = []
+  for family, zoo_config in config["zoos"].items():
+    networks = zoo_config["networks"]
+    rnn_steps = networks * zoo_config["recipe"]["snapshot_steps"][-1]
+    line = f"{family}: a zoo of {networks} networks, {rnn_steps:,} RNN-steps"
+    if timed and jax.default_backend() == "cpu":
+      line += f", about {seconds(rnn_steps * RNN_STEP_MS / 1e3 / workers)}"
+    lines.append(line)
+    rates = {}
+    if timed:
+      rates = {
+          encoder: _seconds_per_step(zoo_config, config["models"], encoder)
+          for encoder in config["encoders"]
+      }
+    for stage, runs, by_encoder in _training(config, family):
+      steps = sum(by_encoder.values())
+      line = f"  {stage}: {runs} runs, {steps:,} steps"
+      if timed:
+        total = sum(n * rates[e] for e, n in by_encoder.items()) / workers
+        line += f", about {seconds(total)}"
+      lines.append(line)
+  if timed:
+    lines.append(
+        "Steps were timed on this machine, with their emulator; compilation"
+        " and evaluation come on top."
+    )
+  return "\n".join(lines)
+
+
+def _training(
+    config, family
+) -> Iterator[tuple[str, int, dict[str, int]]]:
+  """(stage, runs, steps of each encoder)."""
+  trained = [e for e in config["encoders"] if e != "constant"]
+  trials = len(config["search"]["learning_rates"]) * len(
+      config["search"]["warmups"]
+  )
+  protocols = len(prediction.PROTOCOLS)
+  plans = (
+      ("search, emulation", config["encoders"], trials,
+       config["search"]["emulation"][family]),
+      ("search, supervised", trained, trials,
+       config["search"]["supervised"][family]),
+      ("emulation", config["encoders"], config["emulation"]["seeds"],
+       config["emulation"]["steps"][family]),
+      ("supervised", trained, protocols * config["supervised"]["seeds"],
+       config["supervised"]["steps"][family]),
+      ("few labels, from scratch", config["few_labels"]["scratch"],
+       len(config["few_labels"]["networks"]) * config["few_labels"]["seeds"],
+       config["few_labels"]["steps"]),
+  )  # fmt: skip
+  for stage, encoders, runs, steps in plans:
+    yield stage, runs * len(encoders), dict.fromkeys(encoders, runs * steps)
+  for title, group in config["variants"].items():
+    if family in group["steps"]:
+      steps = group["seeds"] * group["steps"][family]
+      by_encoder = collections.Counter()
+      for variant in group["variants"].values():
+        by_encoder[variant["base"]] += steps
+      runs = group["seeds"] * len(group["variants"])
+      yield f"variants, {title}", runs, by_encoder
+
+
+def _seconds_per_step(zoo_config, size, name) -> float:
+  """Of emulation with one encoder, on networks that were never trained."""
+  fields = dict(zoo_config["task"])
+  if str(fields.get("digits", "")).startswith("tfds"):
+    fields["digits"] = "mnist_5k"  # nothing to be fetched for an estimate
+  family = tasks.make(zoo_config["family"], fields)
+  rnn = make_rnn(RNNSpec(
+      zoo_config["rnn"]["cell"], zoo_config["rnn"]["hidden"],
+      family.spec.inputs, family.spec.outputs,
+  ))  # fmt: skip
+  what = f"{name},{size},{zoo_config['family']}"
+  config = emulation_config.get_config(what).to_dict()
+  settings = plugins.configure(
+      emulation.Config, config["emulation"], "emulation"
+  )
+  model = emulation.make_model((rnn,), family, config)
+  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
+  data = batches.Split(
+      jax.random.key(0), (_untrained(rnn, family, settings.batch),)
+  )
+  step = jax.jit(
+      make_step(emulation.make_loss(model, family, settings), optimizer)
+  )
+  key = jax.random.key(0)
+  state = init_state(model.init(key), optimizer)
+  state, _ = jax.block_until_ready(step(state, key, data))
+  start = time.monotonic()
+  for _ in range(_TIMED):
+    state, _ = step(state, key, data)
+  jax.block_until_ready(state)
+  return (time.monotonic() - start) / _TIMED
+
+
+def _untrained(rnn, family, count) -> Data:
+  """Random networks, as rows of a zoo would be."""
+
+  @jax.jit
+  @jax.vmap
+  def make(key):
+    task, weights = family.sample_task(key), rnn.init(key)
+    seen = family.rollouts(derive(key, "rollouts"), task, rnn, weights, 1)
+    return task, rnn.flatten(weights), seen
+
+  task, vectors, seen = make(jax.random.split(jax.random.key(0), count))
+  return Data(vectors, seen.sequences, seen.log_probs, task, {})

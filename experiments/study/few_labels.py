@@ -1,0 +1,110 @@
+"""Unseen tasks, few labels: frozen codes against training from scratch.
+
+Of the networks of held-out tasks a few are labelled, and whole networks are
+kept for the test. One arm trains heads on frozen codes of pretrained encoders,
+the other trains the encoder from scratch, end to end, on the same labels. There
+is no validation: all train for a fixed number of steps.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from experiments import results
+from experiments.study import emulation, heads
+from experiments.study import study as study_lib
+from experiments.study import supervised as supervised_stage
+from experiments.study.study import Study
+from weightspace.evaluation import few_labels, prediction
+from weightspace.training import supervised
+from weightspace.training.progress import Progress
+
+PRETRAINED, SCRATCH = "pretrained", "scratch"
+
+
+def jobs(config, family: str) -> list[str]:
+  """One for each arm."""
+  settings = config["few_labels"]
+  if not settings:
+    return []
+  return [
+      f"{name}-{how}"
+      for how in (PRETRAINED, SCRATCH)
+      for name in settings[how]
+  ]
+
+
+def plan(study: Study):
+  """Which rows are labelled, for each count, and which are the test."""
+  return few_labels.plan(
+      study.zoo.columns,
+      study.split.ood,
+      tuple(study.config["few_labels"]["networks"]),
+      seed=study.config["seed"],
+      by_task=study.family.spec.classes is not None,
+  )
+
+
+def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
+  """Trains an arm with each number of labels; keeps what it says."""
+  encoder, how = name.split("-")
+  labelled = plan(study).labelled
+  start, commit = time.monotonic(), results.commit()
+  runs = {}
+  for count, rows in labelled.items():
+    study.note("ood, labelled networks", "weights, labels", f"{name} {count}")
+    outputs = []
+    for seed in study.seeds("few_labels"):
+      train = {PRETRAINED: _pretrained, SCRATCH: _scratch}[how]
+      of_seed, config = train(study, encoder, rows, seed, progress)
+      outputs.append(of_seed)
+      runs[study.run_id("few_labels", f"{name}-{count}", seed)] = {
+          "family": study.name, "stage": "few_labels", "encoder": encoder,
+          "seed": seed, "commit": commit, "config": config, "labels": count,
+      }  # fmt: skip
+    study_lib.save(
+        study.folder("few_labels", name) / str(count),
+        **{p: np.stack([one[p] for one in outputs]) for p in outputs[0]},
+    )
+  for record in runs.values():
+    record["seconds"] = round((time.monotonic() - start) / len(runs), 1)
+  return {"runs": runs}
+
+
+def _pretrained(study, encoder, rows, seed, progress):
+  del progress
+  codes = study_lib.load(study.folder("heads", encoder), "codes")
+  codes = codes[seed % len(codes)]
+  outputs, chosen = {}, {}
+  for name in _properties(study):
+    chosen[name] = heads.chosen(study, encoder, name)
+    config = heads.head_config(
+        study, chosen[name], study.config["few_labels"]["steps"]
+    )
+    train = prediction.make_trainer(
+        name, study.scope, codes.shape[-1], config
+    )
+    outputs[name] = train(
+        codes, study.zoo.columns, rows, rows[:0], seed
+    ).outputs
+  ids = emulation.run_ids(study, encoder)
+  return outputs, {"heads": chosen, "codes": ids[seed % len(ids)]}
+
+
+def _scratch(study, encoder, rows, seed, progress):
+  config = supervised_stage.config_of(
+      study, encoder, study.config["few_labels"]["steps"],
+      study.chosen( "supervised", encoder),
+  )  # fmt: skip
+  config["supervised"] |= {"properties": _properties(study), "seed": seed}
+  trained = supervised.train(
+      study.zoo, config, rows, None, folder=None, progress=progress
+  )
+  return trained.outputs, config
+
+
+def _properties(study):
+  """What a few labels may teach: what differs between tasks, and how well."""
+  every = study.config["properties"][study.name]
+  return tuple(p for p in every if p in ("task", "angle", "accuracy"))

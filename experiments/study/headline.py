@@ -1,0 +1,98 @@
+"""The few numbers of results that matter first, for programs and for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from weightspace import properties
+
+
+def of(results: Mapping[str, Any]) -> dict[str, Any]:
+  """The headline of each zoo, or that of the only one; see `of_family`."""
+  numbers = {
+      family: found
+      for family in results.get("zoos", {})
+      if (found := of_family(results, family))
+  }
+  if len(results.get("zoos", {})) == 1:
+    return next(iter(numbers.values()), {})
+  return numbers
+
+
+def of_family(results: Mapping[str, Any], family: str) -> dict[str, Any]:
+  """The numbers of the best encoder on held-out tasks, strict protocol.
+
+  The best is the one with the lowest validation loss. Tasks are predicted of
+  final snapshots; how well a network does its task, of all: among final
+  networks, accuracy varies little more than its measurement does.
+
+  Args:
+    results: of a study.
+    family: of the zoo.
+
+  Returns:
+    "encoder"; "task_per_count" and "task_all_right", shares of the numbers of
+    a task and of whole tasks that are right; "accuracy_r2", of all snapshots;
+    "accuracy_r2_final", of final ones; "degrees", mean error of an angle;
+    "loss_removed", the share of the constant code's loss. What is not known of
+    a zoo is left out.
+  """
+  emulation = results.get("emulation", {}).get(family, {})
+  frozen = results.get("prediction", {}).get(family, {}).get("frozen", {})
+  divergence = emulation.get("divergence")
+  losses = {
+      name: one["validation"][divergence]["value"]
+      for name, one in emulation.get("encoders", {}).items()
+      if name in frozen and one["validation"][divergence]["value"] is not None
+  }
+  if not losses:
+    return {}
+  best = min(losses, key=losses.get)
+  numbers: dict[str, Any] = {"encoder": best}
+
+  def add(name, property_name, metric, is_final):
+    report = frozen[best].get(property_name, {}).get("strict", {})
+    test = (final(report) if is_final else report).get("test", {})
+    if metric in test:
+      numbers[name] = test[metric]["value"]
+
+  add("task_per_count", "task", "per_count_accuracy", True)
+  add("task_all_right", "task", "all_right", True)
+  add("degrees", "angle", "degrees", True)
+  add("accuracy_r2", "accuracy", "r2", False)
+  add("accuracy_r2_final", "accuracy", "r2", True)
+  gain = emulation["encoders"][best].get("gain", {})
+  if "ood" in gain:
+    numbers["loss_removed"] = gain["ood"]["value"]
+  return numbers
+
+
+def final(report: Mapping[str, Any]) -> Mapping[str, Any]:
+  """The part of a report that is of final snapshots; empty without one."""
+  by_step = report.get("by_step", {})
+  return by_step[max(by_step, key=int)] if by_step else {}
+
+
+def summary(results: Mapping[str, Any], family: str) -> dict[str, Any]:
+  """What to print of a zoo's results, for each encoder."""
+  emulation = results["emulation"][family]
+  frozen = results.get("prediction", {}).get(family, {}).get("frozen", {})
+  brief: dict[str, Any] = {}
+  for name, entry in emulation["encoders"].items():
+    brief[name] = {
+        f"emulation, {part}": _show(entry[part][emulation["divergence"]])
+        for part in ("validation", "ood")
+        if part in entry
+    }
+    for property_name, protocols in frozen.get(name, {}).items():
+      measure = properties.load(property_name).headline
+      for protocol, report in protocols.items():
+        title = f"{property_name}, {measure}, held out, {protocol} protocol"
+        brief[name][title] = _show(report["test"][measure])
+        brief[name][f"{title}, final networks"] = _show(
+            final(report)["test"][measure]
+        )
+  return brief
+
+
+def _show(estimate):
+  return "{value:.3f} ({low:.3f}, {high:.3f})".format(**estimate)

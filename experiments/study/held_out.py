@@ -1,0 +1,214 @@
+"""The test: held-out tasks, read once, when all training and choosing is over.
+
+For each encoder: emulation of held-out networks, what heads and end-to-end
+models predict on the half of the OOD tasks that none was trained on, the arms
+with few labels, and clones.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.study import emulation, few_labels, measures
+from experiments.study import study as study_lib
+from experiments.study.study import Study, learned, with_codes
+from weightspace import properties
+from weightspace.evaluation import clones, prediction
+from weightspace.evaluation import few_labels as few_labels_lib
+from weightspace.training.progress import Progress
+
+FEW = "few labels"
+COUNTING = "counting"  # symbols of networks' own samples, nothing learned
+_HOW = {few_labels.PRETRAINED: "pretrained", few_labels.SCRATCH: "from scratch"}
+
+
+def jobs(config, family: str) -> list[str]:
+  """One for each encoder, one to count symbols, one for few labels."""
+  counting = [COUNTING] if "task" in config["properties"][family] else []
+  few = [FEW] if config["few_labels"] else []
+  return [*config["encoders"], *counting, *few]
+
+
+def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
+  """Measures what was trained; trains nothing."""
+  if name == FEW:
+    return _few_labels(study)
+  if name == COUNTING:
+    return _counted(study)
+  study.note("ood", "weights, rollouts, labels", f"test {name}")
+  pretrained = emulation.trained(study, name)
+  runs = emulation.run_ids(study, name)
+  losses = emulation.row_losses(study, pretrained, "ood")
+  study_lib.save(study.folder("test", name) / "ood", **losses)
+  report: dict[str, Any] = {
+      "emulation": {study.name: {"encoders": {name: {
+          "ood": emulation.cells(study, losses, study.split.ood, runs)
+      }}}},
+  }  # fmt: skip
+  if name in with_codes(study.config):
+    study_lib.merge(report, _prediction(study, name))
+  if name in learned(study.config) and study.config["clones"]:
+    study_lib.merge(report, _clones(study, name, pretrained, runs))
+  return report
+
+
+def _prediction(study, name):
+  report: dict[str, Any] = {}
+  properties_ = study.config["properties"][study.name]
+  for protocol in prediction.PROTOCOLS:
+    kinds = {"frozen": (study.folder("heads", name) / protocol, "heads")}
+    if name in learned(study.config) and study.config["supervised"]:
+      folder = study.folder("supervised", f"{name}-{protocol}") / "outputs"
+      kinds["supervised"] = (folder, "supervised")
+    for kind, (folder, stage) in kinds.items():
+      outputs = {p: study_lib.load(folder, p) for p in properties_}
+      count = len(next(iter(outputs.values())))
+      first = study.config["seed"]
+      runs = [
+          study.run_id(stage, f"{name}-{protocol}", first + s)
+          for s in range(count)
+      ]
+      study_lib.merge(report, {kind: {name: measures.properties(
+          study, outputs, protocol, "test", runs
+      )}})  # fmt: skip
+  if "accuracy" in properties_ and name == study.config["encoders"][-1]:
+    folder = study.folder("heads", name) / "strict"
+    predicted = study_lib.load(folder, "accuracy")[0][study.rows.test]
+    report["scatter"] = {
+        "encoder": name,
+        "predicted": np.ravel(predicted).tolist(),
+        "actual": study.zoo.columns["accuracy"][study.rows.test].tolist(),
+    }
+  return {"prediction": {study.name: report}}
+
+
+def _counted(study):
+  """How well `TaskFamily.decode`, if there is one, reads tasks off rollouts."""
+  if study.family.decode is None:
+    return {}
+  study.note("ood", "rollouts, labels", f"test {COUNTING}")
+  property_ = properties.load("task")
+  shape = property_.shape(study.scope)
+  outputs = np.zeros((len(study.zoo), *shape), np.float32)
+  chosen = np.concatenate([study.rows.validation, study.rows.test])
+  decoded = jax.jit(jax.vmap(study.family.decode))(
+      study.zoo.rollouts(chosen).sequences
+  )
+  outputs[chosen] = np.eye(shape[-1])[
+      property_.target({"task": np.asarray(decoded)}, study.scope)
+  ]
+  report: dict[str, Any] = {}
+  for part in prediction.PARTS:
+    study_lib.merge(report, measures.properties(
+        study, {"task": outputs[None]}, "strict", part, []
+    ))  # fmt: skip
+  return {"prediction": {study.name: {"frozen": {COUNTING: report}}}}
+
+
+def _clones(study, name, pretrained, runs):
+  generator = np.random.default_rng(study.config["seed"])
+  parts = []
+  for part in ("validation", "ood"):
+    rows = getattr(study.split, part)
+    count = min(len(rows), study.config["clones"]["networks"])
+    parts.append(np.sort(generator.choice(rows, count, replace=False)))
+  rows = np.concatenate(parts)
+  measured = [
+      clones.measure(study.zoo, one, rows, seed=study.config["seed"])
+      for one, _ in pretrained
+  ]
+  copies = np.stack([one["clone"] for one in measured])
+  original = measured[0]["original"]
+  return {"clones": {study.name: {name: {
+      "correlation": study.statistic(
+          lambda chosen, seed: clones.correlation(
+              original[chosen], copies[seed, chosen]
+          ),
+          len(pretrained), rows, runs,
+      ),
+      "mean_absolute_error": study.mean(
+          np.abs(copies - original), rows, runs
+      ),
+      "original": np.round(original, 4).tolist(),
+      "clone": np.round(copies[0], 4).tolist(),
+      "split": ["validation"] * len(parts[0]) + ["ood"] * len(parts[1]),
+      "run": runs[0],
+  }}}}  # fmt: skip
+
+
+def _few_labels(study):
+  planned = few_labels.plan(study)
+  study.note("ood, kept networks", "labels", "test few labels")
+  settings = study.config["few_labels"]
+  arms = few_labels.jobs(study.config, study.name)
+  values, metrics = {}, {}
+  for arm in arms:
+    for count in planned.labelled:
+      folder = study.folder("few_labels", arm) / str(count)
+      for path in sorted(folder.glob("*.npy")):
+        outputs = study_lib.load(folder, path.stem)[:, planned.test]
+        rows = [
+            measures.of_rows(study, path.stem, one, planned.test)
+            for one in outputs
+        ]
+        values[path.stem, arm, count] = np.stack([r[2] for r in rows])
+        metrics[path.stem] = rows[0][:2]
+  counts = list(planned.labelled)
+  tasks = study.tasks(planned.test)
+  report = {}
+  for name, (metric, higher) in metrics.items():
+    cells = {
+        arm: [
+            study.mean(values[name, arm, count], planned.test,
+                       _runs(study, arm, count))
+            for count in counts
+        ]
+        for arm in arms
+    }  # fmt: skip
+    # Of all that were trained from scratch, the one that did best here
+    scratch = [a for a in arms if a.endswith(few_labels.SCRATCH)]
+    sign = -1 if higher else 1
+    over = min(scratch, key=lambda arm: sign * np.mean(
+        [c["value"] for c in cells[arm]]
+    ))  # fmt: skip
+    of = f"{settings['pretrained'][-1]}-{few_labels.PRETRAINED}"
+    report[name] = {
+        "metric": metric,
+        "better": "higher" if higher else "lower",
+        "arms": {_title(arm): of_arm for arm, of_arm in cells.items()},
+        "improvement": {"of": _title(of), "over": _title(over), "per_cent": [
+            study_lib.cell(
+                few_labels_lib.improvement(
+                    _errors(values[name, of, count], higher),
+                    _errors(values[name, over, count], higher),
+                    tasks,
+                    resamples=study.config["resamples"],
+                ),
+                [*cells[of][i]["runs"], *cells[over][i]["runs"]],
+            )
+            for i, count in enumerate(counts)
+        ]},
+    }  # fmt: skip
+  by_task = study.family.spec.classes is not None
+  return {"labels": {study.name: {
+      "networks": counts,
+      "unit": "labelled networks" + (" per task" if by_task else ""),
+      "properties": report,
+  }}}  # fmt: skip
+
+
+def _title(arm):
+  encoder, how = arm.split("-")
+  return f"{encoder}, {_HOW[how]}"
+
+
+def _runs(study, arm, count):
+  return [
+      study.run_id("few_labels", f"{arm}-{count}", seed)
+      for seed in study.seeds("few_labels")
+  ]
+
+
+def _errors(values, higher):
+  return 1 - values if higher else values

@@ -1,0 +1,96 @@
+"""Encoders trained end to end to tell properties, without emulation."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import results
+from experiments.study import measures
+from experiments.study import study as study_lib
+from experiments.study.study import Study, learned
+from weightspace.evaluation import prediction
+from weightspace.training import supervised
+from weightspace.training.progress import Progress
+
+
+def jobs(config, family: str) -> list[str]:
+  """One for each encoder that is trained, and protocol."""
+  if not config["supervised"]:
+    return []
+  return [
+      f"{name}-{protocol}"
+      for name in learned(config)
+      for protocol in prediction.PROTOCOLS
+  ]
+
+
+def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
+  """Trains all seeds, keeps what they say, measures on validation."""
+  encoder, protocol = name.split("-")
+  base = config_of(
+      study, encoder, study.steps("supervised"),
+      study.chosen( "supervised", encoder),
+  )  # fmt: skip
+  runs, outputs = {}, []
+  for seed in study.seeds("supervised"):
+    config = {**base, "supervised": {**base["supervised"], "seed": seed}}
+    start, commit = time.monotonic(), results.commit()
+    trained = train(
+        study, config, protocol, study.folder("supervised", name) / str(seed),
+        progress,
+    )  # fmt: skip
+    outputs.append(trained.outputs)
+    runs[study.run_id("supervised", name, seed)] = {
+        "family": study.name, "stage": "supervised", "encoder": encoder,
+        "seed": seed, "commit": commit, "config": config,
+        "seconds": round(time.monotonic() - start, 1),
+        "best_step": trained.step,
+    }  # fmt: skip
+  stacked = {
+      key: np.stack([one[key] for one in outputs]) for key in outputs[0]
+  }
+  study_lib.save(study.folder("supervised", name) / "outputs", **stacked)
+  return {
+      "runs": runs,
+      "prediction": {study.name: {"supervised": {
+          encoder: measures.properties(
+              study, stacked, protocol, "validation", list(runs)
+          )
+      }}},
+  }  # fmt: skip
+
+
+def config_of(
+    study: Study, encoder: str, steps: int, chosen: Mapping[str, float]
+) -> dict[str, Any]:
+  """The config of an end-to-end training."""
+  model = study.model(encoder, steps, chosen)
+  return {
+      "encoder": model["encoder"],
+      "optimizer": model["optimizer"],
+      "supervised": {
+          "properties": tuple(study.config["properties"][study.name]),
+          "steps": steps,
+          "validate_every": max(1, steps // 10),
+          "checkpoint_every": max(1, min(steps // 2, 2000)),
+          "seed": study.config["seed"],
+          "matmul_precision": model["emulation"]["matmul_precision"],
+      },
+  }
+
+
+def train(
+    study: Study, config, protocol: str, folder: Path | None, progress: Progress
+):
+  """One end-to-end training; under "paper" half of the OOD tasks join it."""
+  study.note("train, validation", "weights, labels", f"supervised {folder}")
+  if protocol == "paper":
+    study.note("ood, training half", "weights, labels", f"supervised {folder}")
+  return supervised.train(
+      study.zoo, config, prediction.train_rows(study.rows, protocol),
+      study.rows.validation,
+      folder=folder, progress=progress,
+  )  # fmt: skip

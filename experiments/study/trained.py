@@ -1,0 +1,57 @@
+"""A study of one encoder that was pretrained before."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.configs import quickstart
+from experiments.study import pipeline
+from weightspace.training import pretrain
+from weightspace.training.progress import Progress
+from weightspace.zoo import open as open_zoo
+
+
+def study(
+    zoo_path: str | os.PathLike,
+    run: str | os.PathLike,
+    heads: Mapping[str, Any],
+    workdir: str | os.PathLike,
+    *,
+    progress: Progress,
+) -> dict[str, Any]:
+  """Measures emulation, trains heads on frozen codes, tests once.
+
+  Args:
+    zoo_path: folder of the zoo.
+    run: folder of the encoder's run, see `pretrain`.
+    heads: a config of `configs/prediction.py`.
+    workdir: of the study.
+    progress: where to show how far it is.
+
+  Returns:
+    The results; they are in WORKDIR/results.json too.
+  """
+  zoo = open_zoo(zoo_path)
+  family = zoo.spec.family
+  _, trained_with = pretrain.load(zoo, run)
+  name = trained_with["encoder"]["name"]
+  config = quickstart.of_heads(
+      family,
+      heads,
+      title=f"What codes of {name} predict",
+      size="one encoder",
+      encoders=(name,),
+      zoos={family: {}},
+      models="",
+      trained={name: os.path.abspath(run)},
+      split_seed=trained_with["emulation"]["split_seed"],
+  )
+  return pipeline.run(
+      config.to_dict(),
+      workdir,
+      zoos={family: zoo_path},
+      stages=["*"],
+      workers=0,
+      command=f"python -m experiments.predict --encoder={run}",
+      progress=progress,
+  )

@@ -1,0 +1,398 @@
+"""Figures of numbers with intervals, made of the rows of a tidy frame."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightspace.report import style, text, vocabulary
+from weightspace.report.frame import ALL, FINAL, select
+
+if TYPE_CHECKING:
+  import pandas as pd
+  from matplotlib.figure import Figure
+
+CLAIM = 25  # per cent that pretraining is said to gain where labels are few
+PROTOCOLS = {
+    "strict": "heads saw no OOD {task}",
+    "paper": "heads saw half of them",
+}
+
+
+def _dots(axes, rows, places, style_of, *, size=6):
+  """A dot with its interval for each row, at the place of its encoder.
+
+  Args:
+    axes: to draw on.
+    rows: of a tidy frame.
+    places: y by encoder.
+    style_of: (row) -> how to draw it, whether it is filled, offset in y.
+    size: of dots.
+  """
+  for row in rows.itertuples():
+    drawn, filled, offset = style_of(row)
+    y = places[row.encoder] + offset
+    axes.plot([row.low, row.high], [y, y], color=drawn.colour, linewidth=1.6)
+    axes.plot(
+        [row.value], [y], drawn.marker, color=drawn.colour, markersize=size,
+        markerfacecolor=drawn.colour if filled else "white",
+        markeredgewidth=1.3,
+    )  # fmt: skip
+
+
+def _names(axes, names):
+  """The names of encoders at the ticks of the y axis, the last on top."""
+  axes.set_yticks(range(len(names)), [vocabulary.arm(n) for n in names])
+  axes.set_ylim(-0.6, len(names) - 0.4)
+  axes.tick_params(axis="y", length=0)
+  axes.spines["left"].set_visible(False)
+  axes.grid(axis="x", color=style.FAINT, linewidth=0.5)
+  axes.set_axisbelow(True)
+
+
+def _encoders(rows):
+  """Encoders of rows by their place, the paper's order from top to bottom."""
+  names = vocabulary.ordered(dict.fromkeys(rows["encoder"]))[::-1]
+  return names, {name: y for y, name in enumerate(names)}
+
+
+def _line(axes, rows, drawn, label, hollow=False):
+  """A line through rows, over their settings, with intervals."""
+  x = rows["setting"].astype(float)
+  axes.fill_between(
+      x, rows["low"], rows["high"], color=drawn.colour, alpha=0.13, linewidth=0
+  )
+  axes.plot(
+      x, rows["value"], color=drawn.colour, linestyle=drawn.line,
+      marker=drawn.marker, markersize=5, label=label,
+      markerfacecolor="white" if hollow else drawn.colour,
+  )  # fmt: skip
+  axes.vlines(x, rows["low"], rows["high"], color=drawn.colour, linewidth=0.9)
+
+
+def _doublings(axes, values):
+  """A logarithmic axis with just these values as its ticks."""
+  from matplotlib.ticker import FixedLocator, NullLocator
+
+  values = sorted(set(values))
+  if min(values) > 0:
+    axes.set_xscale("log", base=2)
+  axes.xaxis.set_major_locator(FixedLocator(values))
+  axes.xaxis.set_minor_locator(NullLocator())
+  axes.xaxis.set_major_formatter(lambda v, _: text.count(float(v)))
+
+
+def _unit(axis, metric):
+  """Ticks in the unit of a metric."""
+  shown = vocabulary.write(metric)(0.0)
+  if shown.endswith("%"):
+    axis.set_major_formatter(lambda v, _: text.percent(v))
+  elif shown.endswith("°"):
+    axis.set_major_formatter(lambda v, _: f"{v:.0f}°")
+
+
+def _capital(words):
+  return words[:1].upper() + words[1:]
+
+
+@style.styled
+def emulation(frame: "pd.DataFrame", divergence: str, tasks: str) -> "Figure":
+  """Losses with 95 % intervals, the paper's in a panel of their own."""
+  rows = select(frame, metric=divergence)
+  own, paper = select(rows, way=""), select(rows, way="paper")
+  shown = [part for part in (own, paper) if len(part)]
+  heights = [part["encoder"].nunique() for part in shown]
+  figure = style.new(0.9 + 0.42 * sum(heights) + 0.5 * len(heights))
+  panels = figure.subplots(
+      len(shown), 1, sharex=True, height_ratios=heights, squeeze=False
+  )[:, 0]
+
+  def drawn(row):
+    held_out = row.part == "ood"
+    if row.way == "paper":
+      look = style.look(row.encoder)
+      return look._replace(colour=style.GREY), True, 0
+    return style.look(row.encoder), not held_out, -0.13 if held_out else 0.13
+
+  for axes, part in zip(panels, shown):
+    names, places = _encoders(part)
+    _dots(axes, part, places, drawn, size=6.5)
+    _names(axes, names)
+    if part is paper:
+      axes.set_facecolor("#f3f3f3")
+      axes.set_title(
+          "The paper, validation: another scale, not comparable one to one"
+      )
+    else:
+      axes.set_title(
+          f"This run: filled, validation {tasks}; hollow, held-out ones"
+      )
+  panels[-1].set_xlim(left=0)
+  words = _capital(vocabulary.divergence(divergence))
+  panels[-1].set_xlabel(f"{words}, less is better")
+  return figure
+
+
+def headlines(frame: "pd.DataFrame") -> "pd.DataFrame":
+  """The rows of each property's headline metric."""
+  first = {
+      name: vocabulary.headline(name, rows["metric"].unique())
+      for name, rows in frame.groupby("property", sort=False)
+  }
+  return frame[frame["metric"] == frame["property"].map(first)]
+
+
+@style.styled
+def prediction(frame: "pd.DataFrame", task: str) -> "Figure":
+  """Headline metrics on the OOD test: a column a property, a row a protocol.
+
+  Of what a task is, final snapshots where they are known apart; else all.
+  """
+  rows = headlines(select(frame, part="test", snapshot=[ALL, FINAL]))
+  of_final = select(rows, snapshot=FINAL, property=["task", "angle"])
+  names_of_final = set(of_final["property"])
+  rows = rows[
+      (rows["snapshot"] == FINAL) == rows["property"].isin(names_of_final)
+  ]
+  names, places = _encoders(rows)
+  shown = list(dict.fromkeys(zip(rows["property"], rows["metric"])))
+  protocols = [p for p in PROTOCOLS if p in set(rows["protocol"])]
+  figure = style.new((0.75 + 0.27 * len(names)) * len(protocols) + 0.3)
+  panels = figure.subplots(
+      len(protocols), len(shown), squeeze=False, sharex="col", sharey=True
+  )
+
+  def drawn(row):
+    frozen = row.way == "frozen"
+    return style.look(row.encoder), frozen, 0.14 if frozen else -0.14
+
+  for line, protocol in zip(panels, protocols):
+    for axes, (property_, metric) in zip(line, shown):
+      of_panel = select(
+          rows, protocol=protocol, property=property_, metric=metric
+      )
+      _dots(axes, of_panel, places, drawn, size=5)
+      _names(axes, names)
+    line[0].set_title(
+        _capital(PROTOCOLS[protocol].format(task=task)), fontweight="bold"
+    )
+  for axes, (property_, metric) in zip(panels[-1], shown):
+    better = "less" if vocabulary.less_is_better(metric) else "more"
+    final = ", final networks" if property_ in names_of_final else ""
+    axes.set_xlabel(
+        f"{vocabulary.property_(property_)}{final}:\n"
+        f"{vocabulary.measure(metric)}, {better} is better"
+    )
+    axes.locator_params(axis="x", nbins=4)
+    _unit(axes.xaxis, metric)
+  return figure
+
+
+@style.styled
+def clones(
+    frame: "pd.DataFrame", points: Mapping[str, Any], accuracy: str
+) -> "Figure":
+  """Accuracy of clones against that of originals, a panel per encoder."""
+  from matplotlib.ticker import FixedLocator
+
+  names = vocabulary.ordered(points)
+  figure, panels = style.grid(len(names), 2.9)
+  rows = select(frame, metric="correlation").set_index("encoder")
+  for axes, name in zip(panels.ravel(), names):
+    one, drawn = points[name], style.look(name)
+    original, clone = style.floats(one["original"]), style.floats(one["clone"])
+    split = np.asarray(one["split"])
+    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.9)
+    for part, marker in (("validation", "o"), ("ood", "^")):
+      at = split == part
+      axes.scatter(
+          original[at], clone[at], s=13, marker=marker,
+          facecolors=drawn.colour if part == "validation" else "none",
+          edgecolors=drawn.colour, alpha=0.55, linewidths=0.8, rasterized=True,
+      )  # fmt: skip
+    row = rows.loc[name]
+    ends = text.between(row.low, row.high, _two) if row.low == row.low else "–"
+    axes.set_title(
+        f"{vocabulary.encoder(name)}\nr = {_two(row.value)} ({ends})"
+    )
+    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+      axis.set_major_locator(FixedLocator([0, 0.5, 1]))
+      axis.set_major_formatter(lambda v, _: text.percent(v))
+  figure.supxlabel(f"{accuracy} of the original", fontsize=9.5)
+  figure.supylabel(f"{accuracy} of the clone", fontsize=9.5)
+  return figure
+
+
+def _two(value):
+  return text.number(float(value), 2)
+
+
+@style.styled
+def few_labels(frame: "pd.DataFrame", unit: str) -> "Figure":
+  """What arms reach, against how many labels there are; the gain below."""
+  properties = list(dict.fromkeys(frame["property"]))
+  gains = select(frame, metric="improvement")
+  lines = 2 if len(gains) else 1
+  figure = style.new(2.9 + 2.0 * (lines - 1) + 0.5)
+  panels = figure.subplots(
+      lines, len(properties), squeeze=False, sharex=True,
+      height_ratios=(1.5, 1)[:lines],
+  )  # fmt: skip
+  handles = {}
+  for column, name in zip(panels.T, properties):
+    rows = select(frame, property=name)
+    arms = rows[rows["metric"] != "improvement"]
+    metric = arms["metric"].iloc[0]
+    for (encoder, way), arm in arms.groupby(["encoder", "way"], sort=False):
+      hollow = "scratch" in way
+      drawn = style.look(encoder)._replace(line=(0, (2, 2)) if hollow else "-")
+      label = f"{vocabulary.encoder(encoder)}, {way}"
+      _line(column[0], arm, drawn, label, hollow)
+    better = "less" if vocabulary.less_is_better(metric) else "more"
+    column[0].set(
+        title=_capital(vocabulary.property_(name)),
+        ylabel=f"{vocabulary.measure(metric)}\n({better} is better)",
+    )
+    _unit(column[0].yaxis, metric)
+    if lines == 2:
+      _improvement(column[1], select(rows, metric="improvement"))
+    for axes in column:
+      axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
+      _doublings(axes, frame["setting"])
+    column[-1].set_xlabel(unit)
+    labelled = column[0].get_legend_handles_labels()
+    handles |= dict(zip(labelled[1], labelled[0]))
+  figure.legend(
+      handles.values(), handles.keys(), loc="outside lower center", ncols=2,
+      columnspacing=2.5, handlelength=3.2,
+  )  # fmt: skip
+  return figure
+
+
+def _improvement(axes, rows):
+  if not len(rows):
+    axes.set_visible(False)
+    return
+  _line(axes, rows, style.Look(style.INK, "-", "D"), None)
+  axes.axhline(0, color=style.GREY, linewidth=0.8)
+  axes.axhline(
+      CLAIM, color=style.ORANGE, linewidth=1.1, linestyle=(0, (4, 2))
+  )
+  axes.annotate(
+      f"{CLAIM} %", (1, CLAIM), xycoords=("axes fraction", "data"),
+      xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8,
+      color=style.ORANGE,
+  )  # fmt: skip
+  axes.set_ylabel("improvement")
+  axes.yaxis.set_major_formatter(lambda v, _: text.percent(v / 100))
+
+
+@style.styled
+def kept(drift: "pd.DataFrame", near: "pd.DataFrame", task: str) -> "Figure":
+  """What codes keep: their place under symmetries, and their neighbours."""
+  draw: list[Callable] = []
+  if len(drift):
+    draw.append(lambda axes: _drift(axes, drift))
+  if len(near):
+    draw.append(lambda axes: _near(axes, near, task))
+  figure = style.new(3.9)
+  for axes, of_panel in zip(figure.subplots(1, len(draw), squeeze=False)[0],
+                            draw):  # fmt: skip
+    of_panel(axes)
+  return figure
+
+
+def _drift(axes, rows):
+  names, places = _encoders(rows)
+
+  def drawn(row):
+    permuted = row.way == "permutation"
+    return style.look(row.encoder), permuted, 0.13 if permuted else -0.13
+
+  _dots(axes, rows, places, drawn)
+  _names(axes, names)
+  axes.axvline(1, color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)))
+  axes.set_xlim(left=-0.03)
+  axes.set(
+      title="Codes move: filled, permuted;\nhollow, permuted and negated",
+      xlabel="distance, in mean distances of two networks",
+  )
+
+
+def _near(axes, rows, task):
+  metric = rows["metric"].iloc[0]
+  for name, of_encoder in rows.groupby("encoder", sort=False):
+    _line(axes, of_encoder, style.look(name), vocabulary.encoder(name))
+  _doublings(axes, rows["setting"])
+  axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
+  axes.set_ylim(bottom=0)
+  axes.set_xlabel("k, number of nearest codes")
+  _unit(axes.yaxis, metric)
+  axes.set_title(
+      "Angle between a network\nand its k nearest"
+      if metric == "degrees"
+      else f"Share of the k nearest\nwith the same {task}"
+  )
+  axes.legend(
+      loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=3.2,
+      fontsize=8,
+  )  # fmt: skip
+
+
+@style.styled
+def variants(frame: "pd.DataFrame", divergence: str) -> "Figure":
+  """Validation losses of variants: a dot for the mean, a tick for each seed."""
+  rows = select(frame, metric=divergence)
+  names = list(dict.fromkeys(rows["setting"]))[::-1]
+  figure = style.new(0.9 + 0.28 * len(names))
+  axes = figure.subplots()
+  places = {name: y for y, name in enumerate(names)}
+  means, seeds = select(rows, seed=""), rows[rows["seed"] != ""]
+  renamed = means.assign(encoder=means["setting"])
+  looks = dict(zip(means["setting"], means["encoder"].map(style.look)))
+  axes.plot(
+      seeds["value"], seeds["setting"].map(places), "|", color=style.GREY,
+      markersize=9,
+  )  # fmt: skip
+  _dots(axes, renamed, places, lambda row: (looks[row.encoder], True, 0))
+  _names(axes, names)
+  axes.set_xlabel(
+      f"{_capital(vocabulary.divergence(divergence))}, validation; ticks are"
+      " seeds"
+  )
+  return figure
+
+
+@style.styled
+def search(found: Mapping[str, Any]) -> "Figure":
+  """Validation losses of all trials; the chosen one is ringed."""
+  names = vocabulary.ordered(found)[::-1]
+  figure = style.new(1.0 + 0.34 * len(names))
+  axes = figure.subplots()
+  losses = style.floats([
+      t["validation"] for name in names for t in found[name]["trials"]
+  ])
+  top = np.nanmax(losses) if np.isfinite(losses).any() else 1.0
+  for y, name in enumerate(names):
+    drawn = style.look(name)
+    for trial in found[name]["trials"]:
+      loss = trial["validation"]
+      finite = text.is_number(loss)
+      axes.plot(
+          [loss if finite else 1.06 * top], [y],
+          drawn.marker if finite else "x", color=drawn.colour, markersize=5.5,
+          markerfacecolor="none", alpha=0.85,
+      )  # fmt: skip
+      if finite and trial["setting"] == found[name]["chosen"]:
+        axes.plot(
+            [loss], [y], "o", color=style.INK, markersize=12,
+            markerfacecolor="none", markeredgewidth=1.3,
+        )  # fmt: skip
+  _names(axes, names)
+  label = "validation loss of a trial; ringed: chosen"
+  if not np.isfinite(losses).all():
+    axes.axvline(1.03 * top, color=style.FAINT, linewidth=0.8)
+    label += "; ×, right of the line: no finite loss"
+  axes.set_xlabel(label)
+  return figure

@@ -1,0 +1,104 @@
+"""Tables of a study in the text of a document, in Markdown."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from weightspace.report import contents, vocabulary
+from weightspace.report.frame import select, tidy
+from weightspace.report.tables import Table, pivot, to_markdown
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+_END = "<!-- end -->"
+
+
+def fill(text: str, source: str, results: Mapping[str, Any]) -> str:
+  """A document with the tables of one study in their places.
+
+  Args:
+    text: with `<!-- NAME of SOURCE -->`, the table, `<!-- end -->`.
+    source: which study's; places of others are left alone.
+    results: the study.
+
+  Raises:
+    ValueError: no such table, or a place without an end.
+  """
+  frame = tidy(results)
+
+  def fill_one(match):
+    start, name = match.group(1), match.group(2)
+    if name == "source":
+      return f"{start}\n{made_by(results)}\n{_END}"
+    if name not in TABLES:
+      raise ValueError(
+          f"no table {name!r}; there are: source, {', '.join(TABLES)}"
+      )
+    return f"{start}\n{to_markdown(TABLES[name](frame))}\n{_END}"
+
+  begin = rf"(<!-- ([a-z ]+) of {re.escape(source)} -->)"
+  place = rf"{begin}(?:(?!<!--).)*{_END}"
+  if len(re.findall(begin, text)) != len(re.findall(place, text, re.DOTALL)):
+    raise ValueError(f"a table of {source} is not closed by {_END}")
+  return re.sub(place, fill_one, text, flags=re.DOTALL)
+
+
+def made_by(results: Mapping[str, Any]) -> str:
+  """The command, the zoos, and the commits of the runs."""
+  runs = results["runs"].values()
+  commits = sorted({run["commit"] or "unknown" for run in runs})
+  zoos = ", ".join(
+      f"{zoo['networks']} networks on {vocabulary.of_family(name).short},"
+      f" {zoo['tasks']} tasks, {zoo['rows']} snapshots"
+      for name, zoo in results["zoos"].items()
+  )
+  minutes = sum(results["seconds"].values()) / 60
+  return (
+      f"`{results['command']}`, {len(runs)} runs in {minutes:.0f} minutes"
+      f" beside the zoos', at {', '.join(commits)}: {zoos}."
+  )
+
+
+def _kept(frame: "pd.DataFrame") -> Table:
+  """What codes keep: neighbours and invariance."""
+  titles = {"permutation": "drift, permutations", "signed": "drift, signed"}
+  return pivot(
+      frame,
+      {
+          "family": ("zoo", lambda name: vocabulary.of_family(name).short),
+          "encoder": ("codes of", vocabulary.encoder),
+      },
+      ("setting", "way"),
+      lambda k, way: ("", titles.get(way, f"neighbours, k={k}")),
+      order=lambda k, way: (way != "",),
+  )
+
+
+TABLES = {
+    "emulation": lambda f: contents.emulation(
+        _without_gain(select(f, table="emulation"))
+    ),
+    "prediction of languages": lambda f: contents.by_property(
+        select(f, table="prediction", family="formal_language")
+    ),
+    "prediction of digits": lambda f: contents.by_property(
+        select(f, table="prediction", family="tiled_mnist")
+    ),
+    "clones": lambda f: contents.clones(select(f, table="clones")),
+    "few labels": lambda f: contents.few_labels(select(f, table="few labels")),
+    "codes": lambda f: _kept(select(f, table=["neighbours", "invariance"])),
+    "ablations": lambda f: contents.variants(
+        select(f, table="variants", way="sequences")
+    ),
+    "remedies": lambda f: contents.variants(
+        select(f, table="variants", way="stability")
+    ),
+    "ingredients": lambda f: contents.variants(
+        select(f, table="variants", way="ingredients")
+    ),
+}
+
+
+def _without_gain(frame):
+  return frame[~frame["metric"].isin(["gain", "parameters"])]

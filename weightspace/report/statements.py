@@ -1,0 +1,207 @@
+"""Sentences about results that their numbers bear out."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from weightspace.report import charts, text, vocabulary
+from weightspace.report.frame import ALL, FINAL, select
+
+if TYPE_CHECKING:
+  import pandas as pd
+
+_CELLS = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
+
+
+def facts(
+    results: Mapping[str, Any], frame: "pd.DataFrame"
+) -> list[tuple[str, str]]:
+  """The numbers at the top of the page, each with what it is of."""
+  listed = []
+  several = len(results.get("zoos", {})) > 1
+  for family in vocabulary.families(set(frame["family"])):
+    words = vocabulary.of_family(family)
+    where = f" ({words.short})" if several else ""
+    if family in results.get("zoos", {}) and not several:
+      listed.append((
+          text.percent(_median(results["zoos"][family]["final_accuracy"])),
+          f"{words.accuracy} of the median network at the end of its training",
+      ))
+    gains = gain(frame, family)
+    if len(gains):
+      best = gains.iloc[0]
+      listed.append((
+          text.percent(best["value"]),
+          f"of the emulation loss removed by {_encoder(best)} on held-out"
+          f" {words.tasks}{where} ({_interval(best, text.percent)})",
+      ))
+    for property_, metric, what, chance in (
+        ("task", "per_count_accuracy",
+         f"of the counts of held-out {words.tasks}", "17 %"),
+        ("angle", "degrees", "mean error of held-out angles", "90°"),
+    ):  # fmt: skip
+      if (best := best_prediction(frame, family, property_, metric)) is None:
+        continue
+      write = text.degrees if metric == "degrees" else text.percent
+      final = " trained networks" if best["snapshot"] == FINAL else " networks"
+      listed.append((
+          write(best["value"]),
+          f"{what} read off the codes of{final} by {_encoder(best)}{where}"
+          f" ({_interval(best, write)}; blind guessing: {chance})",
+      ))
+  return listed
+
+
+def _encoder(row):
+  return vocabulary.encoder(row["encoder"])
+
+
+def _interval(row, write):
+  if not text.is_number(row["low"]):
+    return "no interval"
+  return f"95 % interval {text.between(row['low'], row['high'], write)}"
+
+
+def _median(values):
+  known = [v for v in values if text.is_number(v)]
+  return float(np.median(known)) if known else None
+
+
+def gain(frame: "pd.DataFrame", family: str) -> "pd.DataFrame":
+  """Loss that encoders remove on held-out tasks, the best first."""
+  rows = select(
+      frame, table="emulation", family=family, metric="gain", part="ood"
+  )
+  rows = rows[(rows["encoder"] != "truth") & rows["value"].notna()]
+  return rows.sort_values("value", ascending=False, kind="stable")
+
+
+def best_prediction(frame, family: str, property_: str, metric: str):
+  """The best of frozen encoders on the strict test, of final snapshots.
+
+  Of all snapshots where final ones are not known apart; None without any.
+  """
+  rows = select(
+      frame, table="prediction", family=family, way="frozen", part="test",
+      protocol="strict", property=property_, metric=metric,
+  )  # fmt: skip
+  rows = rows[rows["value"].notna()]
+  final = select(rows, snapshot=FINAL)
+  rows = final if len(final) else select(rows, snapshot=ALL)
+  if not len(rows):
+    return None
+  less = vocabulary.less_is_better(metric)
+  best = rows["value"].idxmin() if less else rows["value"].idxmax()
+  return rows.loc[best]
+
+
+def shapes(zoo: Mapping[str, Any]) -> str:
+  """The networks of a zoo: cells, layers, units, weights."""
+
+  def one(shape):
+    hidden = shape["hidden"]
+    layers = f"{len(hidden)} layer{'s' if len(hidden) > 1 else ''}"
+    widths = " and ".join(map(str, dict.fromkeys(hidden)))
+    cell = _CELLS.get(shape["cell"], shape["cell"])
+    return (
+        f"{cell}, {layers} of {widths} units,"
+        f" {text.count(shape['parameters'])} weights"
+    )
+
+  return "; ".join(map(one, zoo["shapes"]))
+
+
+def verdict(frame: "pd.DataFrame", family: str) -> str:
+  """How much of the loss codes remove on held-out tasks; empty if unknown."""
+  gains = gain(frame, family)
+  if not len(gains):
+    return ""
+  tasks = vocabulary.of_family(family).tasks
+  best, *others = gains.to_dict("records")
+  if not best["low"] > 0:
+    return (
+        f"On {tasks} that were held out, codes of {_encoder(best)} do not"
+        " clearly beat a code that is the same for all networks."
+    )
+  listed = "".join(
+      f", those of {_encoder(one)} {text.percent(one['value'])}"
+      for one in others
+  )
+  bound = select(
+      frame, table="emulation", family=family, encoder="truth", metric="gain",
+      part="ood",
+  )  # fmt: skip
+  told = (
+      " An emulator that is given the truth about each network instead of a"
+      f" code removes {text.percent(bound['value'].iloc[0])}."
+      if len(bound)
+      else ""
+  )
+  return (
+      f"On {tasks} that were held out, codes of {_encoder(best)} remove"
+      f" {text.percent(best['value'])} of the loss that is left when every"
+      f" network gets the same code{listed}.{told}"
+  )
+
+
+def ranking(rows: "pd.DataFrame", divergence: str) -> str:
+  """Which encoder is best on validation, and whether intervals overlap."""
+  rows = select(rows, way="", metric=divergence, part="validation")
+  rows = rows[rows["value"].notna() & (rows["encoder"] != "truth")]
+  if len(rows) < 2:
+    return ""
+  first, second = rows.nsmallest(2, "value").to_dict("records")
+  apart = first["high"] < second["low"]
+  return (
+      f"On validation tasks {_encoder(first)} is best; its interval"
+      f" {'lies below' if apart else 'overlaps'} that of {_encoder(second)},"
+      " the next."
+  )
+
+
+def claims(rows: "pd.DataFrame", unit: str) -> Iterator[str]:
+  """Where the claimed gain of pretraining is measured, by property."""
+  for name, gains in select(rows, metric="improvement").groupby(
+      "property", sort=False
+  ):
+    first, _, second = (
+        f"{gains['encoder'].iloc[0]}, {gains['way'].iloc[0]}"
+    ).partition(" over ")
+    clear = gains[gains["low"] >= charts.CLAIM]
+    close = gains[(gains["value"] >= charts.CLAIM) & ~gains.index.isin(
+        clear.index
+    )]  # fmt: skip
+    parts = [
+        f"{what} at {', '.join(map(text.count, of['setting']))}"
+        for what, of in (
+            ("holds, with the whole interval,", clear),
+            ("holds for the mean alone", close),
+        )
+        if len(of)
+    ]
+    measured = gains["value"].notna().any()
+    parts = parts or [
+        "is met at no number of labels" if measured else "is not tested"
+    ]
+    holds = f" ({unit})" if len(clear) or len(close) else ""
+    title = vocabulary.property_(name)
+    yield (
+        f"{title[:1].upper()}{title[1:]}: the claim, for"
+        f" {vocabulary.arm(first)} over {vocabulary.arm(second)},"
+        f" {'; it '.join(parts)}{holds}."
+    )
+
+
+def likeliest(transcript: Mapping[str, Any]) -> str:
+  """The likeliest symbols of the first sequence, as text."""
+  symbols = transcript["symbols"]
+
+  def spell(steps):
+    best = [int(np.argmax(np.asarray(step[0], float))) for step in steps]
+    if not symbols:  # tiles were shown, digits answered
+      return " ".join(map(str, best))
+    return " ".join(str(symbols[b]) if b < len(symbols) else "?" for b in best)
+
+  probes = spell(transcript["probes"]) if symbols else "tiles"
+  return f"Probes: {probes}. Answers: {spell(transcript['answers'])}."
