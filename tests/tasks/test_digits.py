@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 
 from tests import digits as example
-from weightspace.tasks import _digits, _digits_tfds
+from weightspace.tasks import _digits, _digits_tfds, _idx
 
 
 def test_files_are_read_gzipped_or_not(tmp_path):
   images, labels = example.make()
-  zipped = _digits.read_folder(example.write(tmp_path))
+  zipped = _idx.read_folder(example.write(tmp_path))
   for path in tmp_path.glob("*.gz"):
     path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
     path.unlink()
-  plain = _digits.read_folder(tmp_path)
+  plain = _idx.read_folder(tmp_path)
   for found in (zipped, plain):
     np.testing.assert_array_equal(found[0], images)
     np.testing.assert_array_equal(found[1], labels)
@@ -29,18 +29,18 @@ ZIPPED = gzip.compress(GOOD, mtime=0)
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        (_digits.IMAGES, b"PNG..." + GOOD, "magic number 0x504e472e, expected"),
-        (_digits.IMAGES, example.idx(LABELS), "0x00000801, expected 0x0000080"),
-        (_digits.LABELS, GOOD, "0x00000803, expected 0x00000801"),
-        (_digits.IMAGES, b"", "magic number 0x, expected"),
-        (_digits.IMAGES, GOOD[:9], "truncated: it has 9 bytes"),
-        (_digits.IMAGES, GOOD[:-1], "has 47055 bytes, expected 47056: a"),
-        (_digits.IMAGES, GOOD + b"x", "has 47057 bytes, expected 47056"),
-        (_digits.IMAGES, ZIPPED[:-9], "damaged gzip"),
-        (_digits.IMAGES, example.idx(IMAGES[:, :-4]), "24 x 28 pixels, expect"),
-        (_digits.IMAGES, example.idx(IMAGES[1:]), "60 labels, .* 59 images"),
-        (_digits.IMAGES, example.idx(IMAGES[:0]), "60 labels, .* 0 images"),
-        (_digits.LABELS, example.idx(LABELS + 5), "the label 14, expected 0"),
+        (_idx.IMAGES, b"PNG..." + GOOD, "magic number 0x504e472e, expected"),
+        (_idx.IMAGES, example.idx(LABELS), "0x00000801, expected 0x0000080"),
+        (_idx.LABELS, GOOD, "0x00000803, expected 0x00000801"),
+        (_idx.IMAGES, b"", "magic number 0x, expected"),
+        (_idx.IMAGES, GOOD[:9], "truncated: it has 9 bytes"),
+        (_idx.IMAGES, GOOD[:-1], "has 47055 bytes, expected 47056: a"),
+        (_idx.IMAGES, GOOD + b"x", "has 47057 bytes, expected 47056"),
+        (_idx.IMAGES, ZIPPED[:-9], "damaged gzip"),
+        (_idx.IMAGES, example.idx(IMAGES[:, :-4]), "24 x 28 pixels, expect"),
+        (_idx.IMAGES, example.idx(IMAGES[1:]), "60 labels, .* 59 images"),
+        (_idx.IMAGES, example.idx(IMAGES[:0]), "60 labels, .* 0 images"),
+        (_idx.LABELS, example.idx(LABELS + 5), "the label 14, expected 0"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_naming_it(

@@ -9,7 +9,7 @@ import scipy.ndimage
 from tests import digits as example
 from weightspace import tasks
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.tasks import _digits, tiled_mnist
+from weightspace.tasks import _digits, _idx, tiled_mnist
 
 IMAGES, LABELS = example.make()
 RNN = make_rnn(RNNSpec("gru", (6,), 16, 10))
@@ -178,8 +178,8 @@ def test_what_cannot_be_is_refused(fields, message):
 
 def test_a_data_set_without_evaluation_images_is_refused(tmp_path):
   images, labels = example.make(count=2)
-  (tmp_path / _digits.IMAGES).write_bytes(example.idx(images))
-  (tmp_path / _digits.LABELS).write_bytes(example.idx(labels))
+  (tmp_path / _idx.IMAGES).write_bytes(example.idx(images))
+  (tmp_path / _idx.LABELS).write_bytes(example.idx(labels))
   with pytest.raises(ValueError, match="2 images are too few"):
     tasks.make("tiled_mnist", {"digits": f"idx:{tmp_path}"})
 

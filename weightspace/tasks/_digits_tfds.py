@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weightspace.tasks import _digits
+from weightspace.tasks import _idx
 
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _KINDS = ("images-idx3", "labels-idx1")
@@ -50,8 +50,8 @@ def read(
         " folder and use digits=tfds:DIR, or use other digits (idx:DIR,"
         " mnist_5k)"
     ) from error
-  source = builder.as_data_source(split="train")
-  examples = sorted(source, key=lambda example: int(example["index"]))
+  rows = builder.as_data_source(split="train")
+  examples = sorted(rows, key=lambda example: int(example["index"]))
   return (
       np.stack([example["image"] for example in examples]),
       np.array([example["label"] for example in examples], np.uint8),
@@ -75,7 +75,7 @@ def _builder():
       return self.dataset_info_from_configs(
           features=tfds.features.FeaturesDict({
               "image": tfds.features.Tensor(
-                  shape=(_digits.SIDE, _digits.SIDE),
+                  shape=(_idx.SIDE, _idx.SIDE),
                   dtype=np.uint8,
                   encoding="bytes",
               ),
@@ -95,7 +95,7 @@ def _builder():
       }
 
     def _generate_examples(self, images, labels):
-      pairs = zip(_digits.read_idx(images, 3), _digits.read_idx(labels, 1))
+      pairs = zip(_idx.read_idx(images, 3), _idx.read_idx(labels, 1))
       for index, (image, label) in enumerate(pairs):
         yield index, {"image": image, "label": label, "index": index}
 

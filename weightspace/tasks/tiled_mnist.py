@@ -18,10 +18,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec, _digits
+from weightspace.tasks import (
+  Batch,
+  Rollouts,
+  TaskFamily,
+  TaskSpec,
+  _digits,
+  _idx,
+)
 
 NO_DIGITS = "none"  # for zoos that hold pixels
-SIDE = _digits.SIDE
+SIDE = _idx.SIDE
 TILE = 4  # pixels of a tile's side
 TILES = SIDE // TILE  # of the image's side
 PIXELS = SIDE * SIDE
@@ -30,7 +37,7 @@ _SLACK = 2e-5
 
 SPEC = TaskSpec(
     inputs=TILE * TILE,
-    outputs=_digits.CLASSES,
+    outputs=_idx.CLASSES,
     length=TILES * TILES + 1,
     kind="real",
     task_names=("angle",),

@@ -1,0 +1,97 @@
+"""Labelled images in MNIST's file format, IDX, gzipped or not."""
+
+import gzip
+import math
+from pathlib import Path
+
+import numpy as np
+
+SIDE, CLASSES = 28, 10
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+_BYTES = 8  # IDX's code for arrays of unsigned bytes
+
+
+def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+  """The training images and labels in a folder of MNIST's four files.
+
+  Raises:
+    FileNotFoundError: there are no such files; lists those there are.
+    ValueError: naming the file and what is wrong with it.
+  """
+  files = [_find(folder, name) for name in (IMAGES, LABELS)]
+  images, labels = read_idx(files[0], axes=3), read_idx(files[1], axes=1)
+  if images.shape[1:] != (SIDE, SIDE):
+    raise ValueError(
+        f"{files[0]} holds images of {_times(images.shape[1:])} pixels,"
+        f" expected {SIDE} x {SIDE}"
+    )
+  if len(images) != len(labels) or not len(images):
+    raise ValueError(
+        f"{files[1]} holds {len(labels)} labels, {files[0]} {len(images)}"
+        " images; expected one for each, and at least one"
+    )
+  if labels.max() >= CLASSES:
+    raise ValueError(
+        f"{files[1]} holds the label {labels.max()}, expected 0 to"
+        f" {CLASSES - 1}"
+    )
+  return images, labels
+
+
+def _find(folder, name):
+  for path in (folder / name, folder / f"{name}.gz"):
+    if path.is_file():
+      return path
+  names = sorted(path.name for path in folder.glob("*"))[:6]
+  there = ", ".join(names) or "nothing" if folder.is_dir() else "no such folder"
+  raise FileNotFoundError(
+      f"{folder} lacks {name} or {name}.gz; there is: {there}"
+  )
+
+
+def read_idx(path: Path, axes: int) -> np.ndarray:
+  """An array of unsigned bytes in IDX format, gzipped or not.
+
+  The format: two zero bytes, the code of the type, the number of axes; the
+  length of each axis, big-endian 32 bits; then the array, last axis fastest.
+
+  Args:
+    path: the file.
+    axes: how many the array must have.
+
+  Returns:
+    uint8, its own memory.
+
+  Raises:
+    ValueError: naming the file and what is wrong with it.
+  """
+  content = path.read_bytes()
+  if content[:2] == b"\x1f\x8b":
+    try:
+      content = gzip.decompress(content)
+    except (OSError, EOFError) as error:
+      raise ValueError(f"{path} is damaged gzip: {error}") from error
+  magic = bytes((0, 0, _BYTES, axes))
+  if content[:4] != magic:
+    raise ValueError(
+        f"{path} begins with the magic number 0x{content[:4].hex()}, expected"
+        f" 0x{magic.hex()}: an IDX file of unsigned bytes with {axes} axes"
+    )
+  start = 4 + 4 * axes
+  if len(content) < start:
+    raise ValueError(
+        f"{path} is truncated: it has {len(content)} bytes, its header alone"
+        f" has {start}"
+    )
+  shape = tuple(map(int, np.frombuffer(content[4:start], ">u4")))
+  if len(content) - start != math.prod(shape):
+    raise ValueError(
+        f"{path} is truncated or too long: it has {len(content)} bytes,"
+        f" expected {start + math.prod(shape)}: a header of {start} and an"
+        f" array of {_times(shape)}"
+    )
+  return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+
+
+def _times(shape):
+  return " x ".join(map(str, shape))
