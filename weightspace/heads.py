@@ -86,7 +86,8 @@ class _Ordinal(nn.Module):
     n, classes = self.shape
     place, width = jnp.split(nn.Dense(2 * n)(x), 2, axis=-1)
     places = jnp.arange(classes, dtype=x.dtype) - (classes - 1) / 2
-    distance = places - place[..., None]
+    place = place[..., None]
+    distance = jax.lax.broadcast_to_rank(places, place.ndim) - place
     precision = jax.nn.softplus(width)
     return -0.5 * precision[..., None] * distance**2
 

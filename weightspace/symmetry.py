@@ -95,10 +95,11 @@ def act(rnn: RNN, element: Element, weights: Weights) -> Weights:
       written = position > 0 and axes[position - 1] == GATE
       if written:  # the gates' own rows: only odd gates carry the sign
         factor = jnp.where(odd[:, None], sign, 1.0)
-        factor = factor.reshape(factor.shape + (1,) * (leaf.ndim - 2))
+        own_axes = (position - 1, position)
       else:
-        trailing = leaf.ndim - position - 1
-        factor = sign.reshape(sign.shape + (1,) * trailing)
+        factor, own_axes = sign, (position,)
+      others = [axis for axis in range(leaf.ndim) if axis not in own_axes]
+      factor = jnp.expand_dims(factor, others)
       leaf = leaf * factor.astype(leaf.dtype)
     return leaf
 

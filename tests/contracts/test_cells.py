@@ -126,7 +126,7 @@ def check_odd_gates(cell):
   gate_sign = np.where(odd[:, None], sign, np.float32(1))
 
   def flip(tree):
-    return jax.tree.map(lambda leaf: sign * leaf, tree)
+    return jax.tree.map(lambda leaf: sign[None] * leaf, tree)
 
   step = jax.jit(cell.step)
   flipped = step(flip(state), gate_sign * u, gate_sign * v)
@@ -168,7 +168,7 @@ def _mixes_units(h, gates):
 
 def _mixes_examples(h, gates):
   new = ELMAN.update(h, gates)
-  return new - new.mean(axis=0) if new.ndim > 1 else new
+  return new - new.mean(axis=0, keepdims=True) if new.ndim > 1 else new
 
 
 def _upcasts(h, gates):

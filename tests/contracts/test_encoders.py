@@ -454,7 +454,7 @@ def test_contract_rejects_networks_that_see_each_other():
     @centred.def_vmap
     def _(axis_size, in_batched, codes):
       del axis_size, in_batched
-      return codes - jnp.mean(codes, axis=0), True
+      return codes - jnp.mean(codes, axis=0, keepdims=True), True
 
     return centred(code)
 

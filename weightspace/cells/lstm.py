@@ -23,13 +23,21 @@ _SCALE = ((0.5,), (0.5,), (1.0,), (0.5,))
 _SHIFT = ((0.5,), (0.5,), (0.0,), (0.5,))
 
 
+def _scale_and_shift(a):
+  """Both with as many axes as `a` `[..., 4, H]`."""
+  return (
+      jax.lax.broadcast_to_rank(jnp.asarray(constant, a.dtype), a.ndim)
+      for constant in (_SCALE, _SHIFT)
+  )
+
+
 def _activate(a):
-  scale, shift = jnp.asarray(_SCALE, a.dtype), jnp.asarray(_SHIFT, a.dtype)
+  scale, shift = _scale_and_shift(a)
   return scale * jnp.tanh(scale * a) + shift
 
 
 def _slope(gates):
-  scale, shift = (jnp.asarray(c, gates.dtype) for c in (_SCALE, _SHIFT))
+  scale, shift = _scale_and_shift(gates)
   return (scale - gates + shift) * (scale + gates - shift)
 
 

@@ -166,7 +166,7 @@ class Layer(nn.Module):
 
   def _receive(self, key, x, received, scalar, on_diagonal):
     """What the field `key` is after the linear part."""
-    y = 0.0 if scalar is None else scalar
+    y = 0.0 if scalar is None else jax.lax.broadcast_to_rank(scalar, x.ndim)
     if len(key) == 1:
       return y + received[key, "own"]
     own = [x]
@@ -180,8 +180,8 @@ class Layer(nn.Module):
     if (key, "diagonal") in received:
       diagonal = received[key, "diagonal"]
       if on_diagonal is not None:
-        diagonal += on_diagonal
-      y += jnp.eye(x.shape[0])[..., None] * diagonal
+        diagonal += on_diagonal[None]
+      y += jnp.eye(x.shape[0])[..., None] * diagonal[None]
     return y
 
   def _contract(self, fields, pools):

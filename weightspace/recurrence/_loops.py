@@ -28,7 +28,7 @@ def forward(cell, time_unroll: int, layer: Layer, xs: jax.Array):
   def step(t, carry):
     buffer, states, state = carry
     v = cell.output(state) @ wh
-    a = _read(buffer, t) + combine(jnp.zeros_like(v), v) + bias
+    a = _read(buffer, t) + combine(jnp.zeros_like(v), v) + _expand(bias, v)
     gates = cell.activate(split(a))
     state = cell.update(state, gates)
     return _write(buffer, t, merge(gates)), _write(states, t, state), state
@@ -103,7 +103,8 @@ def input_gradients(cell, layer: Layer, das):
 
 def linear(layer: Linear, xs):
   """`xs` `[..., I]` as the layer maps them, `[..., V]`."""
-  return xs @ layer.w.T + layer.b
+  ys = xs @ layer.w.T
+  return ys + _expand(layer.b, ys)
 
 
 def linear_gradients(layer: Linear, xs, dys):
@@ -114,7 +115,8 @@ def linear_gradients(layer: Linear, xs, dys):
 
 def project(w: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
   """`w x + b`: w `[G, H, I]`, b `[G, H]`, x `[..., I]` -> `[..., G, H]`."""
-  return jnp.einsum("ghi,...i->...gh", w, x) + b
+  y = jnp.einsum("ghi,...i->...gh", w, x)
+  return y + _expand(b, y)
 
 
 def step(cell, weights: Weights, state, x: jax.Array):
@@ -203,6 +205,11 @@ def _sum_to(b, das):
   rows = das.reshape(-1, b.size)
   ones = jax.lax.optimization_barrier(jnp.ones(len(rows), das.dtype))
   return (ones @ rows).reshape(b.shape)
+
+
+def _expand(b, y):
+  """`b` with as many axes as `y`, whose last ones are its own."""
+  return jax.lax.broadcast_to_rank(b, y.ndim)
 
 
 def _read(tree, t):

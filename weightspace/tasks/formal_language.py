@@ -81,8 +81,8 @@ def write(task: jax.Array, n: jax.Array, length: int) -> jax.Array:
   Returns:
     [B, T + 1] int32: BOS, the string, EOS up to the end.
   """
-  ends = jnp.cumsum(n[:, None] + shifts(task), axis=-1)
-  place = jnp.arange(length - 1)
+  ends = jnp.cumsum(n[:, None] + shifts(task)[None], axis=-1)
+  place = jnp.arange(length - 1)[None, None]
   letter = jnp.sum(place >= ends[:, :, None], axis=1, dtype=jnp.int32)
   tokens = jnp.where(letter == len(LETTERS), EOS, letter)
   return jnp.pad(tokens, ((0, 0), (1, 0)), constant_values=BOS)
@@ -93,8 +93,8 @@ def _counts_and_end(tokens):
   string = tokens[..., 1:]
   is_end = string == EOS
   before = jnp.cumsum(is_end, axis=-1) == 0
-  letters = jnp.arange(len(LETTERS), dtype=string.dtype)
-  counts = jnp.sum((string[..., None] == letters) & before[..., None], axis=-2)
+  letters = jax.nn.one_hot(string, len(LETTERS), dtype=bool)
+  counts = jnp.sum(letters & before[..., None], axis=-2)
   return counts, is_end, before
 
 
@@ -112,7 +112,8 @@ def is_member_by_counts(task: jax.Array, tokens: jax.Array) -> jax.Array:
   """
   task, tokens = jnp.asarray(task), jnp.asarray(tokens)
   counts, is_end, _ = _counts_and_end(tokens)
-  n = counts - shifts(task).astype(counts.dtype)
+  m = shifts(task).astype(counts.dtype)
+  n = counts - jax.lax.broadcast_to_rank(m, counts.ndim)
   return jnp.any(is_end, axis=-1) & jnp.all(n == n[..., :1], axis=-1)
 
 
@@ -230,7 +231,7 @@ def make(config: Config) -> TaskFamily:
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
     right = jax.nn.one_hot(batch.targets, VOCABULARY)
     losses = -jnp.sum(right * log_probs, axis=-1)
-    weight = batch.mask * times.astype(jnp.float32)
+    weight = batch.mask * times.astype(jnp.float32)[None]
     return {
         "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
         "accuracy_counts": jnp.mean(

@@ -55,11 +55,11 @@ def sample_strings(
     k is uniform in {0, ..., d - 1}. The last of the d bits is never read.
   """
   depth = len(path)
-  place = jnp.arange(depth)
+  place = jnp.arange(depth)[None]
   leave = jax.random.randint(derive(key, "leave"), (count, 1), 0, depth)
   noise = jax.random.bernoulli(derive(key, "noise"), shape=(count, depth))
-  strings = jnp.where(place < leave, path, noise.astype(jnp.int32))
-  return jnp.where(place == leave, 1 - path, strings)
+  strings = jnp.where(place < leave, path[None], noise.astype(jnp.int32))
+  return jnp.where(place == leave, 1 - path[None], strings)
 
 
 def answers(path: jax.Array, strings: jax.Array) -> jax.Array:
@@ -72,10 +72,10 @@ def answers(path: jax.Array, strings: jax.Array) -> jax.Array:
   Returns:
     [B, d] int32 in {0, 1, OFF}.
   """
-  same = (strings == path).astype(jnp.int32)
+  same = (strings == path[None]).astype(jnp.int32)
   follows = jnp.cumprod(same, axis=1)[:, :-1] > 0
   return jnp.where(jnp.pad(follows, ((0, 0), (1, 0)), constant_values=True),
-                   path, OFF)  # fmt: skip
+                   path[None], OFF)  # fmt: skip
 
 
 def make(config: Config) -> TaskFamily:
