@@ -38,10 +38,10 @@ def main() -> None:
   from weightspace.training import pretrain
   from weightspace.training.progress import Progress
 
-  source = zoo.open(_ZOO.value)
-  run, trained_with = pretrain.load(source, _ENCODER.value)
+  opened = zoo.open(_ZOO.value)
+  run, trained_with = pretrain.load(opened, _ENCODER.value)
   encoder = export(
-      source,
+      opened,
       run,
       trained_with,
       _CONFIG.value.to_dict(),

@@ -72,6 +72,11 @@ def test_imports_point_down():
             "weightspace.plugins -> weightspace.launch",
         ),
         (
+            "weightspace/tasks/_idx.py",
+            "def load():\n  from weightspace.tasks import _digits",
+            "_idx -> ._digits",
+        ),
+        (
             "weightspace/keys.py",
             "import zoo_gen",
             "weightspace.keys is not allowed to import zoo_gen",

@@ -58,8 +58,8 @@ def job(how: str, environment: Mapping[str, str]) -> Job | None:
     if all(name in environment for name in _SLURM):
       tasks = environment.get("SLURM_STEP_NUM_TASKS")
       count = int(tasks or environment["SLURM_NTASKS"])
-      found = Job(None, count, int(environment["SLURM_PROCID"]))
-      return found if count > 1 else None
+      job = Job(None, count, int(environment["SLURM_PROCID"]))
+      return job if count > 1 else None
     return Job() if _on_tpu(environment) else None
   address, *numbers = how.split(",")
   host, _, port = address.rpartition(":")

@@ -19,10 +19,10 @@ def main() -> None:
   from weightspace.exchange import npy_export
   from weightspace.training.progress import Progress
 
-  found = npy_export.export_zoo(_ZOO.value, _OUT.value, progress=Progress())
-  print(f"{_OUT.value}: {found.rows} rows of {found.networks} networks")
-  if found.diverged:
-    print(f"left out: {found.diverged} networks that diverged")
+  summary = npy_export.export_zoo(_ZOO.value, _OUT.value, progress=Progress())
+  print(f"{_OUT.value}: {summary.rows} rows of {summary.networks} networks")
+  if summary.diverged:
+    print(f"left out: {summary.diverged} networks that diverged")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from absl import flags
 
 from weightspace import launch
 
-_SOURCE = flags.DEFINE_string("source", None, "Folder of the .npy files.")
+_FOLDER = flags.DEFINE_string("source", None, "Folder of the .npy files.")
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo, made if missing.")
 _SAMPLE = flags.DEFINE_integer(
     "sample", 64, "Rows to replay, at most.", lower_bound=1
@@ -25,7 +25,7 @@ def main() -> None:
   from weightspace.training.progress import Progress
 
   spec = npy_import.import_zoo(
-      _SOURCE.value,
+      _FOLDER.value,
       _ZOO.value,
       sample=_SAMPLE.value,
       seed=_SEED.value,

@@ -63,21 +63,21 @@ def inspect(
     problems = zoo.verify(path)
     stage.advance()
   try:
-    source = zoo.open(path)
+    opened = zoo.open(path)
   except zoo.ZooError:
     if len(problems) < 2:
       raise
     return Report([], problems)
   chosen = np.sort(
       np.random.default_rng(seed).choice(
-          len(source), min(sample, len(source)), replace=False
+          len(opened), min(sample, len(opened)), replace=False
       )
   )
-  problems += _task_problems(source)
-  problems += _weight_problems(source, progress)
-  for places, rnn in zip(loader.by_shape(source, chosen), source.rnns):
-    problems += _sample_problems(source, rnn, chosen[places], progress)
-  columns, spec = source.columns, source.spec
+  problems += _task_problems(opened)
+  problems += _weight_problems(opened, progress)
+  for places, rnn in zip(loader.by_shape(opened, chosen), opened.rnns):
+    problems += _sample_problems(opened, rnn, chosen[places], progress)
+  columns, spec = opened.columns, opened.spec
   last = columns["step"] == spec.snapshot_steps[-1]
   finite = columns["finite"]
   summary = [
@@ -86,7 +86,7 @@ def inspect(
           f"{spec.num_networks} of "
           + " and ".join(f"{rnn.cell} {rnn.hidden}" for rnn in spec.rnns),
       ),
-      ("rows", f"{len(source)}, snapshots at steps {spec.snapshot_steps}"),
+      ("rows", f"{len(opened)}, snapshots at steps {spec.snapshot_steps}"),
       ("distinct tasks", f"{len(np.unique(columns['task'], axis=0))}"),
       ("diverged", f"{np.sum(~finite)} rows"),
       *(
@@ -118,43 +118,43 @@ def _quartiles(values):
   return f"median {middle:.4f}, quartiles {low:.4f} to {high:.4f}"
 
 
-def _name(source, row):
-  columns = source.columns
+def _name(opened, row):
+  columns = opened.columns
   return (
       f"row {row} (network {columns['net_id'][row]}, step"
       f" {columns['step'][row]})"
   )
 
 
-def _family(source):
-  return tasks.make(source.spec.family, source.spec.family_config)
+def _family(opened):
+  return tasks.make(opened.spec.family, opened.spec.family_config)
 
 
-def _task_problems(source) -> Iterator[str]:
-  classes = _family(source).spec.classes
+def _task_problems(opened) -> Iterator[str]:
+  classes = _family(opened).spec.classes
   if classes is None:
     return
-  task = source.columns["task"]
+  task = opened.columns["task"]
   outside = np.any((task < classes[0]) | (task > classes[1]), axis=1)
   for row in np.flatnonzero(outside):
     yield (
-        f"{_name(source, row)}: its task {task[row].tolist()} is outside"
+        f"{_name(opened, row)}: its task {task[row].tolist()} is outside"
         f" {list(classes)}"
     )
 
 
-def _weight_problems(source, progress) -> list[str]:
+def _weight_problems(opened, progress) -> list[str]:
   """NaN and duplicates, all rows; keeps 16 bytes of each network."""
-  found, digests, owners = [], [], []
-  step, finite = source.columns["step"], source.columns["finite"]
-  final = source.spec.snapshot_steps[-1]
-  with progress.stage("weights", total=len(source), unit="rows") as stage:
-    for rows in _chunks_of_one_shape(source):
-      vectors = source.vectors(rows)
+  problems, digests, owners = [], [], []
+  step, finite = opened.columns["step"], opened.columns["finite"]
+  final = opened.spec.snapshot_steps[-1]
+  with progress.stage("weights", total=len(opened), unit="rows") as stage:
+    for rows in _chunks_of_one_shape(opened):
+      vectors = opened.vectors(rows)
       sound = np.all(np.isfinite(vectors), axis=1)
       for row in rows[sound != finite[rows]]:
-        found.append(
-            f"{_name(source, row)}: marked finite={bool(finite[row])}, but its"
+        problems.append(
+            f"{_name(opened, row)}: marked finite={bool(finite[row])}, but its"
             f" weights are {'not ' if finite[row] else ''}all finite"
         )
       for i in np.flatnonzero(sound & (step[rows] == final)):
@@ -165,28 +165,28 @@ def _weight_problems(source, progress) -> list[str]:
   keys = np.array(digests, "V16").view([("high", "<u8"), ("low", "<u8")])
   _, first, of_row = np.unique(keys, return_index=True, return_inverse=True)
   for i in np.flatnonzero(first[of_row] != np.arange(len(keys))):
-    found.append(
-        f"{_name(source, owners[i])}: the same weights as"
-        f" {_name(source, owners[first[of_row[i]]])}"
+    problems.append(
+        f"{_name(opened, owners[i])}: the same weights as"
+        f" {_name(opened, owners[first[of_row[i]]])}"
     )
-  return found
+  return problems
 
 
-def _chunks_of_one_shape(source) -> Iterator[np.ndarray]:
+def _chunks_of_one_shape(opened) -> Iterator[np.ndarray]:
   """All rows, as many at a time as are read at once."""
-  everything = np.arange(len(source))
-  for rows, rnn in zip(loader.by_shape(source, everything), source.rnns):
+  everything = np.arange(len(opened))
+  for rows, rnn in zip(loader.by_shape(opened, everything), opened.rnns):
     at_once = max(1, _BYTES_AT_ONCE // (4 * rnn.size))
     for start in range(0, len(rows), at_once):
       yield rows[start : start + at_once]
 
 
-def _sample_problems(source, rnn, chosen, progress) -> list[str]:
+def _sample_problems(opened, rnn, chosen, progress) -> list[str]:
   """What the chosen rows say, beside what their weights make of it.
 
   All are of the shape `rnn`.
   """
-  spec, family = source.spec, _family(source)
+  spec, family = opened.spec, _family(opened)
 
   @jax.jit
   def recompute(data, *rows):
@@ -195,22 +195,22 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
 
     def one(vector, net_id, step, task, sequences):
       with precision.products("float32"):
-        heard = replay.answers(bound, rnn, vector, task, sequences)
-        return heard, make(vector, net_id, step, task)
+        log_probs = replay.answers(bound, rnn, vector, task, sequences)
+        return log_probs, make(vector, net_id, step, task)
 
     return jax.vmap(one)(*rows)
 
-  found = []
-  columns = source.columns
+  problems = []
+  columns = opened.columns
   with progress.stage("recompute", total=len(chosen), unit="rows") as stage:
     for start in range(0, len(chosen), _ROWS_AT_ONCE):
       # The last ones are repeated, so that one compilation serves all
       places = np.minimum(start + np.arange(_ROWS_AT_ONCE), len(chosen) - 1)
       rows = chosen[places]
-      seen = source.rollouts(rows)
-      heard, fresh = jax.device_get(recompute(
+      seen = opened.rollouts(rows)
+      log_probs, fresh = jax.device_get(recompute(
           family.data,
-          source.vectors(rows),
+          opened.vectors(rows),
           columns["net_id"][rows],
           columns["step"][rows],
           columns["task"][rows],
@@ -222,12 +222,12 @@ def _sample_problems(source, rnn, chosen, progress) -> list[str]:
         lines = [
             *_column_problems(stored, {n: a[i] for n, a in fresh.items()}),
             *replay.problems(
-                family.spec, seen.sequences[i], seen.log_probs[i], heard[i]
+                family.spec, seen.sequences[i], seen.log_probs[i], log_probs[i]
             ),
         ]
-        found += [f"{_name(source, row)}: {line}" for line in lines]
+        problems += [f"{_name(opened, row)}: {line}" for line in lines]
       stage.advance(count)
-  return found
+  return problems
 
 
 def _columns_anew(spec, family, rnn):

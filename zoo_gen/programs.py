@@ -107,7 +107,8 @@ def compile_to_fit(
     make: (networks that a device trains at a time) -> a trainer; of None, one
       that leaves it to the kind of device.
     count: networks to train, rounded up to what the trainer takes.
-    group: networks that a device trains at a time; by default, found here.
+    group: networks that a device trains at a time; by default, the largest that
+      fits.
     memory: bytes that may be needed of a device; None: any.
 
   Raises:
@@ -122,13 +123,13 @@ def compile_to_fit(
   whole = _try(make(most), count)
   if _fits(whole, memory):
     return whole
-  found, fitting = _largest(make, count, most, whole, memory)
+  largest, fitting = _largest(make, count, most, whole, memory)
   if group is None:
     return fitting
   raise ValueError(
       f"training {group} networks at a time needs {_say(whole)} of a device,"
-      f" which has {memory / 2**30:.2f} GiB to use; {found} at a time fit: set"
-      f" --group={found}, or leave --group out"
+      f" which has {memory / 2**30:.2f} GiB to use; {largest} at a time fit:"
+      f" set --group={largest}, or leave --group out"
   )
 
 

@@ -1,10 +1,9 @@
 """Makes the damaged shards of a zoo again, to the bit.
 
 A shard follows from the zoo's specification, and `zoo.json` holds its
-checksums: what was lost can be trained again, and be told from what it was. It
-is made beside the zoo first and takes the place of what is damaged only when
-it is the one recorded; so a repair changes nothing that it cannot mend, and
-may be killed like everything else.
+checksums, so a lost shard can be trained again and compared. It is made beside
+the zoo and replaces the damaged one only if its checksums are the recorded
+ones. A killed repair is resumed.
 """
 
 import dataclasses

@@ -3,10 +3,10 @@
 Networks are independent: each has its own task, weight decay and keys, all
 derived from (seed, network id), so a network's history does not depend on
 which others are trained beside it. They are spread over the devices of a mesh;
-each device trains its share in groups, one after the other, and no device ever
-speaks to another. On CPU a group is one network: all that its training step
-touches then stays in the core's own cache. On an accelerator it is all that fit
-its memory: see `zoo_gen.programs`.
+each device trains its share in groups, one after the other, without
+communication. On CPU a group is one network, so that its training step stays in
+the core's own cache. On an accelerator a group fills the memory: see
+`zoo_gen.programs`.
 """
 
 import functools

@@ -121,10 +121,10 @@ def _rows(family):
     task = generator.uniform(0, 360, (_DIFFERENT, 1))[run]
     tiles = generator.normal(size=(*count, 49, 16)).astype(np.float16)
     answers = jax.jit(jax.vmap(lambda *row: replay.answers(family, rnn, *row)))
-    heard = answers(vectors, jnp.asarray(task, jnp.float32), tiles)
+    log_probs = answers(vectors, jnp.asarray(task, jnp.float32), tiles)
     files = {
         "sequences.npy": np.pad(tiles, ((0, 0), (0, 0), (1, 0), (0, 0))),
-        "logits.npy": np.asarray(heard, np.float16),
+        "logits.npy": np.asarray(log_probs, np.float16),
         "tasks.npy": task,
         "num_step.npy": np.stack([run, step], axis=1),
         "accuracy_losses.npy": generator.random((len(run), 4)),

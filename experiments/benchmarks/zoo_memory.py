@@ -44,11 +44,11 @@ def main() -> None:
     return
   with tempfile.TemporaryDirectory() as scratch:
     path = pathlib.Path(_KEEP.value or scratch) / "zoo"
-    found = {}
+    results = {}
     for step in _STEPS:
-      found |= _in_a_process(step, path)
-      print(f"{step}: {found}", file=sys.stderr, flush=True)
-  print(json.dumps({k: round(v, 3) for k, v in found.items()}))
+      results |= _in_a_process(step, path)
+      print(f"{step}: {results}", file=sys.stderr, flush=True)
+  print(json.dumps({k: round(v, 3) for k, v in results.items()}))
 
 
 def _in_a_process(step, path):
@@ -142,8 +142,8 @@ def _opened(path):
   from weightspace import zoo
 
   clock = time.perf_counter()
-  source = zoo.open(path)
-  return source, {"open_seconds": time.perf_counter() - clock}
+  opened = zoo.open(path)
+  return opened, {"open_seconds": time.perf_counter() - clock}
 
 
 def _open(path):
@@ -153,22 +153,22 @@ def _open(path):
 def _read(path):
   import numpy as np
 
-  source, found = _opened(path)
+  opened, results = _opened(path)
   clock = time.perf_counter()
-  dict(source.columns)
-  found["columns_seconds"] = time.perf_counter() - clock
+  dict(opened.columns)
+  results["columns_seconds"] = time.perf_counter() - clock
   generator = np.random.default_rng(0)
   clock = time.perf_counter()
   for _ in range(1000):
-    rows = generator.integers(0, len(source), 64)
-    source.vectors(rows)
-    source.rollouts(rows, generator.integers(0, source.spec.rollouts, (64, 1)))
-  found["batch_ms"] = time.perf_counter() - clock
+    rows = generator.integers(0, len(opened), 64)
+    opened.vectors(rows)
+    opened.rollouts(rows, generator.integers(0, opened.spec.rollouts, (64, 1)))
+  results["batch_ms"] = time.perf_counter() - clock
   clock = time.perf_counter()
-  for start in range(0, len(source), 8192):
-    source.vectors(np.arange(start, min(start + 8192, len(source))))
-  found["scan_seconds"] = time.perf_counter() - clock
-  return {**found, "read_mib": _peak()}
+  for start in range(0, len(opened), 8192):
+    opened.vectors(np.arange(start, min(start + 8192, len(opened))))
+  results["scan_seconds"] = time.perf_counter() - clock
+  return {**results, "read_mib": _peak()}
 
 
 def _train(path):
@@ -183,8 +183,8 @@ def _train(path):
                     "validation_sequences": 1},
   }  # fmt: skip
   with tempfile.TemporaryDirectory() as folder:
-    source, _ = _opened(path)
-    pretrain(source, config, folder, progress=Progress.silent(), memory=2**28)
+    opened, _ = _opened(path)
+    pretrain(opened, config, folder, progress=Progress.silent(), memory=2**28)
   return {"train_mib": _peak()}
 
 

@@ -138,7 +138,7 @@ def test_a_zoo_says_which_digits_it_was_made_of(tmp_path):
   assert recorded == {"digits_sha256": _digits.load(example.source()).sha256}
   family(**recorded)
   other = f"idx:{example.write(tmp_path, seed=1)}"
-  with pytest.raises(ValueError, match="but those asked for, with which the"):
+  with pytest.raises(ValueError, match="but those that the zoo was made with"):
     tasks.make("tiled_mnist", {"digits": other, **recorded})
 
 

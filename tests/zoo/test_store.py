@@ -32,9 +32,9 @@ def test_another_zoo_is_refused_field_by_field(tmp_path):
   with pytest.raises(FileExistsError) as error:
     zoo.create(tmp_path, other)
   message = str(error.value)
-  assert "seed is 0 there, 1 asked for" in message
-  assert "learning_rate is [0.01, 0.003] there, 0.5 asked for" in message
-  assert "trainer.clip is absent there, 1 asked for" in message
+  assert "seed is 0 there, 1 requested" in message
+  assert "learning_rate is [0.01, 0.003] there, 0.5 requested" in message
+  assert "trainer.clip is absent there, 1 requested" in message
   assert "num_networks" not in message
 
 

@@ -100,7 +100,7 @@ def test_another_config_is_refused(undisturbed):
   status, _, err = finish(generation(undisturbed, "recipe.batch=5"))
   assert status == 1
   assert "error:" in err
-  assert "trainer.batch is 4 there, 5 asked for" in err
+  assert "trainer.batch is 4 there, 5 requested" in err
   assert "Traceback" not in err
   assert checksums(undisturbed) == before
 

@@ -23,7 +23,7 @@ def is_imported(spec: ZooSpec) -> bool:
 
 
 def summary(spec: ZooSpec) -> list[tuple[str, str]]:
-  """Where an imported zoo is from and what nobody can check, in words."""
+  """An imported zoo's origin, and what cannot be checked, in words."""
   if not is_imported(spec):
     return []
   origin = spec.trainer[IMPORTED]
@@ -51,10 +51,10 @@ def make_metrics(spec: ZooSpec, family: TaskFamily, rnn: RNN) -> Callable:
     if not names:
       return {}
     key = derive(jax.random.key(spec.seed), "snapshot", net_id, step)
-    found = family.performance(
+    metrics = family.performance(
         derive(key, "performance"), task, rnn, rnn.unflatten(vector)
     )
-    return {name: found[name] for name in names}
+    return {name: metrics[name] for name in names}
 
   return metrics
 

@@ -56,9 +56,9 @@ def export_zoo(
     FileExistsError: `out` is there already.
   """
   progress = progress or Progress.silent()
-  source = zoo.open(path)
-  layout = _layout(source)
-  finite = source.columns["finite"].reshape(source.spec.num_networks, -1)
+  opened = zoo.open(path)
+  layout = _layout(opened)
+  finite = opened.columns["finite"].reshape(opened.spec.num_networks, -1)
   sound = np.all(finite, axis=1)
   rows = np.flatnonzero(np.repeat(sound, finite.shape[1]))
   if not len(rows):
@@ -68,39 +68,39 @@ def export_zoo(
         name: (folder / name).open("xb") for name in npy_layout.names(layout)
     }
     try:
-      _write(source, layout, rows, writers, progress)
+      _write(opened, layout, rows, writers, progress)
     finally:
       for writer in writers.values():
         writer.close()
-    args = json.dumps(_args(source.spec, int(sound.sum())), indent=1)
+    args = json.dumps(_args(opened.spec, int(sound.sum())), indent=1)
     files.write_text(folder / npy_layout.ARGS, args + "\n")
   return Exported(len(rows), int(sound.sum()), int(np.sum(~sound)))
 
 
-def _layout(source):
+def _layout(opened):
   """The layout for a zoo; ValueError where it cannot hold one."""
-  spec, rnn = source.spec, source.spec.rnn
+  spec, rnn = opened.spec, opened.spec.rnn
   known = {layout.family: layout for layout in npy_layout.LAYOUTS}
   if spec.family not in known:
     raise ValueError(
-        f"{source.path} is a zoo of the family {spec.family!r}; the authors'"
+        f"{opened.path} is a zoo of the family {spec.family!r}; the authors'"
         f" layout is for {' and '.join(known)}"
     )
   if rnn.cell != "lstm" or len(set(rnn.hidden)) > 1:
     raise ValueError(
-        f"{source.path} holds networks of {rnn.cell} cells with layers of"
+        f"{opened.path} holds networks of {rnn.cell} cells with layers of"
         f" {list(rnn.hidden)}; the authors' layout holds torch.nn.LSTM only,"
         " all of whose layers have one size"
     )
   return known[spec.family]
 
 
-def _write(source, layout, rows, writers, progress):
-  inputs_of = _pixels(source) if layout.family != FORMAL else None
+def _write(opened, layout, rows, writers, progress):
+  inputs_of = _pixels(opened) if layout.family != FORMAL else None
   with progress.stage("export", total=len(rows), unit="rows") as stage:
     for start in range(0, len(rows), _ROWS_AT_ONCE):
       chosen = rows[start : start + _ROWS_AT_ONCE]
-      arrays = _arrays(source, layout, chosen, inputs_of)
+      arrays = _arrays(opened, layout, chosen, inputs_of)
       for name, array in arrays.items():
         if not start:
           _write_header(writers[name], array, len(rows))
@@ -119,13 +119,13 @@ def _write_header(file, array, rows):
   )
 
 
-def _arrays(source, layout, rows, inputs_of: Callable | None):
-  columns = {name: values[rows] for name, values in source.columns.items()}
-  seen = source.rollouts(rows)
+def _arrays(opened, layout, rows, inputs_of: Callable | None):
+  columns = {name: values[rows] for name, values in opened.columns.items()}
+  seen = opened.rollouts(rows)
   run = columns.get("run", columns["net_id"]).astype(np.int64)
   step = columns["step"].astype(np.int64)
   arrays = {
-      npy_layout.PARAMETERS: source.vectors(rows),
+      npy_layout.PARAMETERS: opened.vectors(rows),
       npy_layout.LOGITS: seen.log_probs,
   }
   if layout.family == FORMAL:
@@ -148,9 +148,9 @@ def _arrays(source, layout, rows, inputs_of: Callable | None):
   }
 
 
-def _pixels(source):
+def _pixels(opened):
   """(task [n, 1], sequences [n, K, ...]) -> what was read, [n, K, 50, 16]."""
-  family = tasks.make(source.spec.family, source.spec.family_config)
+  family = tasks.make(opened.spec.family, opened.spec.family_config)
 
   @jax.jit
   def read(data, task, sequences):

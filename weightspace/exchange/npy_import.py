@@ -32,7 +32,7 @@ _MOST_CHANCE = 0.5  # between shares of strings, few of them in tiny zoos
 
 
 def import_zoo(
-    source: str | os.PathLike,
+    directory: str | os.PathLike,
     path: str | os.PathLike,
     *,
     sample: int = 64,
@@ -45,7 +45,7 @@ def import_zoo(
   then is anything written. Run again after it was killed, it goes on.
 
   Args:
-    source: the folder.
+    directory: in that layout.
     path: of the zoo; made if it is not there.
     sample: rows whose logits are replayed from the weights, at most.
     seed: of their choice.
@@ -60,7 +60,7 @@ def import_zoo(
     FileExistsError: another zoo, or something else, is at `path`.
   """
   progress = progress or Progress.silent()
-  folder = npy_layout.open_folder(Path(source))
+  folder = npy_layout.open_folder(Path(directory))
   config = _family_config(folder)
   _check(folder, progress)
   if folder.layout.family == FORMAL:
@@ -128,14 +128,14 @@ def _with_shifts(folder, config):
 
 
 def _checksums(folder, progress) -> dict[str, str]:
-  found = {}
+  sums = {}
   with progress.stage(
       "checksums", total=len(folder.names), unit="files"
   ) as stage:
     for name in folder.names:
-      found[name] = files.sha256(folder.path / name)
+      sums[name] = files.sha256(folder.path / name)
       stage.advance()
-  return found
+  return sums
 
 
 def _spec(folder, config, checksums) -> ZooSpec:
@@ -191,14 +191,13 @@ def _replay(folder, spec, family, measure, sample, seed, progress):
       # The last ones are repeated, so that one compilation serves all
       at = np.minimum(start + np.arange(_ROWS_AT_ONCE), len(chosen) - 1)
       places = chosen[at]
-      found = npy_rows.convert(folder, places)
-      heard = np.asarray(
-          answers(found["weights"], found["task"], found["sequences"])
+      arrays = npy_rows.convert(folder, places)
+      recomputed = np.asarray(
+          answers(arrays["weights"], arrays["task"], arrays["sequences"])
       )
-      for i, place in enumerate(places):
-        for line in replay.problems(
-            family.spec, found["sequences"][i], found["log_probs"][i], heard[i]
-        ):
+      recorded = zip(arrays["sequences"], arrays["log_probs"], recomputed)
+      for place, values in zip(places, recorded):
+        for line in replay.problems(family.spec, *values):
           raise ValueError(
               f"{folder.where(npy_layout.LOGITS, place)}: {line}; is this a"
               " torch.nn.LSTM, with the order of its parameters?"
@@ -209,12 +208,12 @@ def _replay(folder, spec, family, measure, sample, seed, progress):
 
 
 def _check_correct(folder, measure, places):
-  """ValueError where networks do another task than the one they are said to."""
+  """ValueError where networks do another task than their label."""
   net_id = np.searchsorted(np.unique(folder.run), folder.run[places])
-  found = npy_rows.convert(folder, places)
-  task, share = found["task"], found["correct"] / npy_layout.COUNTED
+  arrays = npy_rows.convert(folder, places)
+  task, share = arrays["task"], arrays["correct"] / npy_layout.COUNTED
   counted = measure(
-      found["weights"], net_id.astype(np.int32), found["step"], task
+      arrays["weights"], net_id.astype(np.int32), arrays["step"], task
   )["accuracy_counts"]
   for i in np.flatnonzero(np.abs(share - counted) > _MOST_CHANCE):
     raise ValueError(

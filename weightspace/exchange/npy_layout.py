@@ -175,17 +175,17 @@ def open_folder(path: Path) -> Folder:
 def _layout(path):
   if not path.is_dir():
     raise FileNotFoundError(f"{path} is no folder")
-  found = [one for one in LAYOUTS if (path / one.table[0]).is_file()]
-  if len(found) != 1:
+  fitting = [one for one in LAYOUTS if (path / one.table[0]).is_file()]
+  if len(fitting) != 1:
     tables = " or ".join(one.table[0] for one in LAYOUTS)
     raise FileNotFoundError(
-        f"{path} holds {'both' if found else 'neither'} {tables}, which tell"
+        f"{path} holds {'both' if fitting else 'neither'} {tables}, which tell"
         " formal languages from tiled MNIST; expected one of them"
     )
-  missing = [n for n in names(found[0]) if not (path / n).is_file()]
+  missing = [n for n in names(fitting[0]) if not (path / n).is_file()]
   if missing:
     raise FileNotFoundError(f"{path} lacks {', '.join(missing)}")
-  return found[0]
+  return fitting[0]
 
 
 def _args(path):

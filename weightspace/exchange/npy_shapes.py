@@ -51,14 +51,14 @@ def fitting_shapes(
     size: int, inputs: int, outputs: int
 ) -> list[tuple[int, int]]:
   """All (layers, hidden units of each) that have `size` parameters."""
-  found = []
+  shapes = []
   for layers in range(1, _MOST_LAYERS + 1):
     width = 1
     while (count := _size(layers, width, inputs, outputs)) < size:
       width += 1
     if count == size:
-      found.append((layers, width))
-  return found
+      shapes.append((layers, width))
+  return shapes
 
 
 def _size(layers, width, inputs, outputs):

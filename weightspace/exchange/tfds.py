@@ -96,16 +96,16 @@ def export_zoo(
   import tensorflow_datasets as tfds
 
   progress = progress or Progress.silent()
-  source = zoo.open(path)
-  rnn = source.rnn  # of several shapes, no features would describe all rows
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  parts = splits.of_zoo(source, family, seed=seed)._asdict()
+  opened = zoo.open(path)
+  rnn = opened.rnn  # of several shapes, no features would describe all rows
+  family = tasks.make(opened.spec.family, opened.spec.family_config)
+  parts = splits.of_zoo(opened, family, seed=seed)._asdict()
   total = sum(map(len, parts.values()))
   with (
       files.new_folder(Path(out)) as folder,
       progress.stage("export", total=total, unit="rows") as stage,
   ):
-    example = _examples(source, np.array([0]))[0]
+    example = _examples(opened, np.array([0]))[0]
     info = tfds.core.DatasetInfo(
         builder=tfds.core.DatasetIdentity(
             name=NAME,
@@ -113,12 +113,12 @@ def export_zoo(
             data_dir=str(folder),
             module_name=__name__,
         ),
-        features=_features(source, family, example),
-        description=_description(source, rnn),
+        features=_features(opened, family, example),
+        description=_description(opened, rnn),
         homepage=HOMEPAGE,
         citation=CITATION,
         metadata=tfds.core.MetadataDict({
-            "zoo": source.spec.to_json(),
+            "zoo": opened.spec.to_json(),
             "splits_seed": seed,
             "symbols": list(family.spec.symbols),
         }),
@@ -137,14 +137,14 @@ def export_zoo(
     for name, rows in parts.items():
       for start in range(0, len(rows), _ROWS_AT_ONCE):
         chosen = rows[start : start + _ROWS_AT_ONCE]
-        writer.add_examples({name: _examples(source, chosen)})
+        writer.add_examples({name: _examples(opened, chosen)})
         stage.advance(len(chosen))
     writer.close_all()
   return {name: len(rows) for name, rows in parts.items()}
 
 
-def _examples(source: Zoo, rows: np.ndarray) -> list[dict[str, np.ndarray]]:
-  data = loader.load(source, rows)
+def _examples(opened: Zoo, rows: np.ndarray) -> list[dict[str, np.ndarray]]:
+  data = loader.load(opened, rows)
   arrays = {
       "weights": data.vectors,
       "sequences": data.sequences,
@@ -159,12 +159,12 @@ def _examples(source: Zoo, rows: np.ndarray) -> list[dict[str, np.ndarray]]:
   ]
 
 
-def _features(source, family, example):
+def _features(opened, family, example):
   """Every array as bytes: TFDS would widen scalars, and lists of numbers."""
   from tensorflow_datasets import features
 
   described = _DESCRIPTIONS | {
-      "sequences": _sequences(source, family, example["sequences"]),
+      "sequences": _sequences(opened, family, example["sequences"]),
       "task": f"What the network was trained on: {_words(family.spec)}.",
   }
   return features.FeaturesDict({
@@ -178,7 +178,7 @@ def _features(source, family, example):
   })
 
 
-def _sequences(source, family, sequences) -> str:
+def _sequences(opened, family, sequences) -> str:
   if family.spec.kind == "token":
     symbols = ", ".join(
         f"{i} {symbol}" for i, symbol in enumerate(family.spec.symbols)
@@ -192,8 +192,8 @@ def _sequences(source, family, sequences) -> str:
         "What the network read, [K, T - 1, I], after a first step of zeros: the"
         " tiles of an image, row by row."
     )
-  digits = source.spec.family_config["digits"]
-  checksum = source.spec.family_config["digits_sha256"]
+  digits = opened.spec.family_config["digits"]
+  checksum = opened.spec.family_config["digits_sha256"]
   return (
       f"Images that the network was shown, [K], by their index in the data set"
       f" {digits!r}, whose images and labels have the sha256 {checksum}."
@@ -207,8 +207,8 @@ def _words(spec) -> str:
   return f"{names}, integers from {spec.classes[0]} to {spec.classes[1]}"
 
 
-def _description(source: Zoo, rnn: RNN) -> str:
-  spec = source.spec
+def _description(opened: Zoo, rnn: RNN) -> str:
+  spec = opened.spec
   return (
       f"Weights of {spec.num_networks} recurrent networks,"
       f" {rnn.spec.cell} with {list(rnn.spec.hidden)} hidden units, trained on"

@@ -1,4 +1,4 @@
-"""Secret paths w in {0, 1}^d (section 3): whoever follows w is told the way.
+"""Secret paths w in {0, 1}^d (section 3): prefixes of w get its next bit.
 
 A network reads BOS and bits. After t bits it must answer the next bit of w if
 the bits read are the first t of w, and OFF otherwise. With w = 011, a network

@@ -109,16 +109,16 @@ def rotate(pixels: jax.Array, angle: jax.Array) -> jax.Array:
     [784, B] float32, from 0 to 255.
   """
   radians = jax.lax.optimization_barrier(jnp.deg2rad(angle))
-  # 19 bits, and 5 of coordinates, which are halves of odd numbers up to 27
+  # 19 bits, and 5 of coordinates, odd numbers up to 27 over 2
   cos, sin = (_rounded(f(radians), 2**19) for f in (jnp.cos, jnp.sin))
   last, centre = SIDE - 1, (SIDE - 1) / 2
   place = np.arange(PIXELS)
   y, x = (np.float32(axis - centre) for axis in np.divmod(place, SIDE))
-  source = jnp.stack([cos * y + sin * x, cos * x - sin * y]) + centre
-  inside = jnp.all((source > -_SLACK) & (source < last + _SLACK), axis=0)
-  source = jnp.clip(source, 0, last)
-  corner = jnp.minimum(jnp.floor(source), last - 1)
-  down, right = source - corner
+  origin = jnp.stack([cos * y + sin * x, cos * x - sin * y]) + centre
+  inside = jnp.all((origin > -_SLACK) & (origin < last + _SLACK), axis=0)
+  origin = jnp.clip(origin, 0, last)
+  corner = jnp.minimum(jnp.floor(origin), last - 1)
+  down, right = origin - corner
   row, column = corner.astype(jnp.int32)
   first = SIDE * row + column
   rotated = 0.0
@@ -142,8 +142,8 @@ def _rounded(x, steps):
 def tile(pixels: jax.Array) -> jax.Array:
   """Images [784, B] as tiles [49, B, 16], rows first outside and inside."""
   batch = pixels.shape[1]
-  cut = pixels.reshape(TILES, TILE, TILES, TILE, batch)
-  return cut.transpose(0, 2, 4, 1, 3).reshape(TILES**2, batch, TILE**2)
+  blocks = pixels.reshape(TILES, TILE, TILES, TILE, batch)
+  return blocks.transpose(0, 2, 4, 1, 3).reshape(TILES**2, batch, TILE**2)
 
 
 def make(config: Config) -> TaskFamily:
@@ -165,7 +165,7 @@ def make(config: Config) -> TaskFamily:
   if config.digits_sha256 not in ("", digits.sha256):
     raise ValueError(
         f"digits={config.digits!r} are images with the sha256"
-        f" {digits.sha256}, but those asked for, with which the zoo was made,"
+        f" {digits.sha256}, but those that the zoo was made with"
         f" have {config.digits_sha256}"
     )
   data = _data(config.digits, config.eval_images, config.eval_batch)
@@ -173,15 +173,15 @@ def make(config: Config) -> TaskFamily:
   return _family(config, data)._replace(recorded=recorded)
 
 
-@functools.lru_cache(maxsize=2)  # one copy on the device, however often asked
-def _data(source, eval_images, eval_batch):
-  digits = _digits.load(source)
+@functools.lru_cache(maxsize=2)  # one copy on the device
+def _data(name, eval_images, eval_batch):
+  digits = _digits.load(name)
   everything = np.arange(len(digits.images), dtype=np.int32)
   chosen = _digits.is_for_training(everything)
   sides = everything[chosen], everything[~chosen]
   if not all(map(len, sides)):
     raise ValueError(
-        f"digits={source!r}: {len(everything)} images are too few, all of them"
+        f"digits={name!r}: {len(everything)} images are too few, all of them"
         " are on one side of training and evaluation"
     )
   # As many on either side, evenly spread: some data sets are sorted by label
@@ -257,8 +257,8 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
         right = jax.nn.one_hot(targets(chosen), SPEC.outputs)
         losses = -jnp.mean(jnp.sum(right * log_probs, axis=-1), axis=0)
         hits = jnp.argmax(log_probs[-1], axis=-1) == targets(chosen)[-1]
-        found = jnp.stack([losses, hits.astype(jnp.float32)])
-        return sums + found @ counts.astype(jnp.float32), None
+        both = jnp.stack([losses, hits.astype(jnp.float32)])
+        return sums + both @ counts.astype(jnp.float32), None
 
       sums, _ = jax.lax.scan(add, jnp.zeros(2), side)
       return sums / jnp.sum(side[1], dtype=jnp.float32)

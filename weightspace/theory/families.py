@@ -188,8 +188,8 @@ def secret_paths_cost(depth: int) -> Cost:
 
   An interactive interrogator walks along w, and no answer to any query tells
   it more than one bit of the worst w. Words that differ in their last bit only
-  are told apart by one query alone, so a non-interactive interrogator must ask
-  for all 2^(depth - 1) prefixes of that length, and these suffice.
+  differ in one query alone, so a non-interactive interrogator must query
+  all 2^(depth - 1) prefixes of that length, and these suffice.
   """
   return Cost(depth, 2 ** (depth - 1))
 

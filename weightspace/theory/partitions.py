@@ -22,12 +22,12 @@ class Query(NamedTuple):
 
 
 def queries(outputs: np.ndarray) -> list[Query]:
-  """The queries of a table that say something, without repetitions.
+  """The queries of a table that split its functions, each split once.
 
   Args:
     outputs: [functions, queries] integers.
   """
-  found, known = [], set()
+  kept, known = [], set()
   for number, column in enumerate(outputs.T):
     blocks: dict[int, int] = {}
     for f, answer in enumerate(column.tolist()):
@@ -35,15 +35,15 @@ def queries(outputs: np.ndarray) -> list[Query]:
     partition = frozenset(blocks.values())
     if len(partition) > 1 and partition not in known:
       known.add(partition)
-      found.append(Query(number, blocks))
-  return found
+      kept.append(Query(number, blocks))
+  return kept
 
 
 def lower_bound(useful: Iterable[Query], left: int) -> int:
   """Queries that every interrogator of the functions `left` needs.
 
   It is stated for decision trees. A non-interactive interrogator is one too,
-  a tree that asks the same whatever it hears.
+  a tree whose queries do not depend on answers.
 
   Args:
     useful: the queries there are.
@@ -93,8 +93,8 @@ def bits(mask: int) -> Iterator[int]:
 
 def lowest(mask: int, count: int) -> int:
   """The `count` lowest bits of a mask, as a mask."""
-  found = 0
+  lowest_bits = 0
   for _ in range(count):
     low = mask & -mask
-    found, mask = found | low, mask ^ low
-  return found
+    lowest_bits, mask = lowest_bits | low, mask ^ low
+  return lowest_bits

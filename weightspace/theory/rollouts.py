@@ -46,7 +46,7 @@ def expected_bits(depth: int, count: int = 1) -> float:
 
 
 def expected_accuracy(depth: int, count: int = 1) -> float:
-  """How often w can be told from the answers to M fixed strings, at most.
+  """How often the answers to M fixed strings can identify w, at most.
 
   Each different prefix makes for one more outcome, and of the words that give
   the same outcome one can be guessed.
@@ -94,12 +94,12 @@ def echo(rnn: RNN, weights: Weights, depth: int) -> jax.Array:
 
 
 def bits_answered(answers: np.ndarray, strings: np.ndarray) -> float:
-  """Bits of its w that a network gives away on average, measured.
+  """Bits of its w that a network reveals on average, measured.
 
   Args:
     answers: [N, M, T] of N networks, from `ask`.
-    strings: [M, T - 1] that they were asked; what two strings have in common
-      is counted once.
+    strings: [M, T - 1] fed to them; a common prefix of two strings is counted
+      once.
   """
   kept = {
       tuple(string[:t]): (m, t)
@@ -113,8 +113,8 @@ def bits_answered(answers: np.ndarray, strings: np.ndarray) -> float:
 def information(answers: np.ndarray) -> float:
   """Entropy in bits of what N equally likely networks answer.
 
-  Where the words are all different and the answers follow from them, it is
-  what the answers tell of the word.
+  If the words are all different and determine the answers, it is the mutual
+  information of answers and word.
 
   Args:
     answers: [N, M, T].

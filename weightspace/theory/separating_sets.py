@@ -22,9 +22,9 @@ class NonInteractive(NamedTuple):
 def noninteractive(outputs: np.ndarray) -> NonInteractive:
   """The best non-interactive interrogator: a smallest separating set.
 
-  Every two functions make a demand: one of the queries that tell them apart
-  must be asked. A query is either asked or not; demands that only one query
-  can meet decide at once.
+  Every two functions make a demand: one of the queries that distinguish
+  them must be chosen. A query is either chosen or not; demands that only one
+  query can satisfy decide at once.
 
   Args:
     outputs: [functions, queries] integers, all rows different.
@@ -61,43 +61,43 @@ def any_separating_set(outputs: np.ndarray) -> tuple[int, ...]:
 
 
 class _SetSearch:
-  """The smallest set of queries that meets all demands."""
+  """The smallest set of queries that satisfies all demands."""
 
   def __init__(self, bound):
     self.bound = bound  # no separating set is smaller
     self.best: int | None = None
 
-  def explore(self, demands, asked):
-    """Improves `best` by sets that hold `asked` and meet the demands too."""
-    demands, asked = _settle(demands, asked)
-    if demands is None or self._enough(asked.bit_count()):
+  def explore(self, demands, chosen):
+    """Improves `best` by supersets of `chosen` that satisfy the demands."""
+    demands, chosen = _settle(demands, chosen)
+    if demands is None or self._enough(chosen.bit_count()):
       return
     if not demands:
-      self.best = asked
+      self.best = chosen
       return
-    if self._enough(asked.bit_count() + _demanded(demands)):
+    if self._enough(chosen.bit_count() + _demanded(demands)):
       return
     counts = _counts(demands)
     query = 1 << max(counts, key=counts.__getitem__)
-    self.explore([d for d in demands if not d & query], asked | query)
-    self.explore([d & ~query for d in demands], asked)
+    self.explore([d for d in demands if not d & query], chosen | query)
+    self.explore([d & ~query for d in demands], chosen)
 
   def _enough(self, size):
-    """Whether nothing better can come of a set of at least that size."""
+    """Whether sets of at least that size cannot improve on `best`."""
     if self.best is None:
       return False
     return max(size, self.bound) >= self.best.bit_count()
 
 
-def _settle(demands, asked):
-  """Asks what must be asked; demands that others imply are left out.
+def _settle(demands, chosen):
+  """Chooses forced queries; demands that others imply are left out.
 
   Returns:
-    The demands that are left, smallest first, or None if one cannot be met;
-    and the queries asked.
+    The demands that are left, smallest first, or None if one cannot be
+    satisfied; and the chosen queries.
   """
   if 0 in demands:
-    return None, asked
+    return None, chosen
   forced = 0
   for demand in demands:
     if demand & (demand - 1) == 0:
@@ -110,11 +110,11 @@ def _settle(demands, asked):
         for demand in equals
         if not demand & forced and not any(k & ~demand == 0 for k in kept)
     ]
-  return kept, asked | forced
+  return kept, chosen | forced
 
 
 def _demanded(demands):
-  """Queries that it takes to meet the demands, at least."""
+  """A lower bound on the queries that satisfy the demands."""
   packed = count = 0
   for demand in demands:  # those that share no query need one each
     if not demand & packed:
@@ -123,7 +123,7 @@ def _demanded(demands):
 
 
 def _counts(demands):
-  """How many demands each query meets."""
+  """How many demands each query satisfies."""
   counts: dict[int, int] = {}
   for demand in demands:
     for query in partitions.bits(demand):
@@ -132,9 +132,9 @@ def _counts(demands):
 
 
 def _demands(table):
-  """For every two functions the queries that tell them apart."""
-  found = set()
+  """For every two functions the queries that distinguish them."""
+  pairs = set()
   for i, row in enumerate(table):
     apart = np.packbits(table[i + 1 :] != row, axis=1, bitorder="little")
-    found |= {int.from_bytes(mask, "little") for mask in apart}
-  return list(found)
+    pairs |= {int.from_bytes(mask, "little") for mask in apart}
+  return list(pairs)

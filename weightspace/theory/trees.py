@@ -118,14 +118,14 @@ class _TreeSearch:
     return self._refuted(self._union(obstacles, depth), depth)
 
   def _splitting(self, left):
-    """Queries that tell some of `left` apart, the most even ones first."""
-    found = []
+    """Queries that split `left`, the most even splits first."""
+    splits = []
     for query in self.queries:
       sizes = [(b & left).bit_count() for b in query.blocks.values()]
       sizes.sort(reverse=True)
       if sizes[1]:
-        found.append((sizes, query))
-    return [query for _, query in sorted(found, key=lambda pair: pair[0])]
+        splits.append((sizes, query))
+    return [query for _, query in sorted(splits, key=lambda pair: pair[0])]
 
   def _ask(self, query, left, depth):
     blocks = {a: b & left for a, b in query.blocks.items() if b & left}
@@ -138,7 +138,7 @@ class _TreeSearch:
     return _Outcome(Ask(query.number, trees))
 
   def _union(self, obstacles, depth):
-    """A set that, whatever is asked, some answer leaves an obstacle of."""
+    """A set of which every query leaves an obstacle at some answer."""
     union = 0
     for query, reason in obstacles:
       known = (reason, *self.hard.get(depth - 1, ()))

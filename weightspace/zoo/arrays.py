@@ -1,4 +1,4 @@
-"""Which arrays a shard must hold, and whether those found are they."""
+"""The arrays that a shard must hold: names, shapes, dtypes."""
 
 import functools
 import re
@@ -16,17 +16,17 @@ _ENTRY = {"shape": list, "dtype": str, "bytes": int, "sha256": str}
 
 
 def check(
-    spec: ZooSpec, index: int, found: dict[str, tuple[tuple, np.dtype]]
+    spec: ZooSpec, index: int, arrays: dict[str, tuple[tuple, np.dtype]]
 ) -> None:
   """Checks names, shapes and dtypes of the arrays of a shard.
 
   Args:
     spec: of the zoo.
     index: of the shard.
-    found: name of each array -> (shape, dtype).
+    arrays: name of each array -> (shape, dtype).
 
   Raises:
-    ValueError: naming the array, what was found and what was expected.
+    ValueError: naming the array, its shape and dtype, and the expected ones.
   """
   rows = shard_rows(spec, index)
   rnn = shard_rnn(spec, index)
@@ -41,13 +41,13 @@ def check(
       "finite": ((rows,), "bool"),
       **dict.fromkeys(spec.metric_names, ((rows,), "float32")),
   }
-  missing = sorted(expected.keys() - found.keys())
+  missing = sorted(expected.keys() - arrays.keys())
   if missing:
     raise ValueError(
         f"shard {index} lacks the arrays {', '.join(missing)}; it has"
-        f" {', '.join(sorted(found))}"
+        f" {', '.join(sorted(arrays))}"
     )
-  for name, (shape, dtype) in found.items():
+  for name, (shape, dtype) in arrays.items():
     wanted_shape, wanted_dtype = expected.get(name, ((rows, ...), None))
     if not _FILE.fullmatch(f"{name}.npy"):
       raise ValueError(
@@ -73,7 +73,7 @@ def check_record(
   Raises:
     ValueError: naming the shard and what is wrong with its record.
   """
-  found = {}
+  arrays = {}
   try:
     for file, entry in record["files"].items():
       if not _FILE.fullmatch(file):
@@ -88,7 +88,7 @@ def check_record(
         raise TypeError(f"the shape of {file} is {shape}")
       if not _DTYPE.fullmatch(entry["dtype"]):
         raise TypeError(f"the dtype of {file} is {entry['dtype']!r}")
-      found[file.removesuffix(".npy")] = shape, np.dtype(entry["dtype"])
+      arrays[file.removesuffix(".npy")] = shape, np.dtype(entry["dtype"])
     rows = record["rows"]
     for name, version in record.get("software", {}).items():
       if not isinstance(version, str):
@@ -97,13 +97,13 @@ def check_record(
     raise ValueError(
         f"shard {index}: its record is malformed ({error!r})"
     ) from error
-  check(spec, index, found)
+  check(spec, index, arrays)
   if rows != shard_rows(spec, index):
     raise ValueError(
         f"shard {index}: its record says {rows} rows, expected"
         f" {shard_rows(spec, index)}"
     )
-  return {name: (shape[1:], str(d)) for name, (shape, d) in found.items()}
+  return {name: (shape[1:], str(d)) for name, (shape, d) in arrays.items()}
 
 
 def check_records(spec: ZooSpec, records: list[dict[str, Any]]) -> None:

@@ -29,10 +29,10 @@ def verify(path: str | os.PathLike) -> list[str]:
       check_records(path, spec, document)
   except ZooError as error:
     return [str(error)]
-  found = [] if document["finished"] else [unfinished(path, spec)]
-  for lines in damage(path, spec, document).values():
-    found.extend(lines)
-  return found
+  lines = [] if document["finished"] else [unfinished(path, spec)]
+  for of_shard in damage(path, spec, document).values():
+    lines.extend(of_shard)
+  return lines
 
 
 def damage(path: Path, spec: ZooSpec, document: dict) -> dict[int, list[str]]:
@@ -41,13 +41,13 @@ def damage(path: Path, spec: ZooSpec, document: dict) -> dict[int, list[str]]:
   Args:
     path: of the zoo.
     spec: its specification.
-    document: its `zoo.json`; where that is finished, its records are believed.
+    document: its `zoo.json`; where that is finished, its records are trusted.
 
   Returns:
     What is wrong with each damaged shard, a line each that names its file.
   """
   finished = document["finished"]
-  found = {}
+  damaged = {}
   for index in (
       range(manifest.num_shards(spec))
       if finished
@@ -68,8 +68,8 @@ def damage(path: Path, spec: ZooSpec, document: dict) -> dict[int, list[str]]:
     if record is not None:
       lines.extend(problems(path, index, record, checksums=True))
     if lines:
-      found[index] = lines
-  return found
+      damaged[index] = lines
+  return damaged
 
 
 def check_records(path: Path, spec: ZooSpec, document: dict) -> None:
@@ -121,7 +121,7 @@ def problems(
     except OSError:
       yield f"{file} is missing"
       continue
-    # A zoo of a stranger could make its reader show other files
+    # A link in an untrusted zoo could make its reader show other files
     if not stat.S_ISREG(status.st_mode):
       yield f"{file} is no regular file; links are not followed"
       continue

@@ -122,9 +122,9 @@ def read(path: Path) -> tuple[ZooSpec, dict[str, Any]]:
   path = Path(path)
   file = path / ZOO
   if not file.is_file():
-    found = "no folder" if not path.is_dir() else f"a folder without {ZOO}"
+    there = "no folder" if not path.is_dir() else f"a folder without {ZOO}"
     raise ZooError(
-        f"{path} is not a zoo: there is {found}; `python -m"
+        f"{path} is not a zoo: there is {there}; `python -m"
         f" zoo_gen.generate --zoo={path} --config=...` makes one"
     )
   try:

@@ -145,16 +145,16 @@ def check_version(data: dict[str, Any]) -> None:
   if version > SCHEMA_VERSION:
     raise ValueError(
         f"it has schema {version}, newer than schema {SCHEMA_VERSION}, the"
-        " newest that is known here; install a newer weightspace"
+        " newest supported; install a newer weightspace"
     )
 
 
-def differences(there: ZooSpec, asked: ZooSpec) -> list[str]:
+def differences(existing: ZooSpec, requested: ZooSpec) -> list[str]:
   """A line for each field that differs, nested ones by dotted name."""
-  a = dict(_leaves(there.to_json()["spec"]))
-  b = dict(_leaves(asked.to_json()["spec"]))
+  a = dict(_leaves(existing.to_json()["spec"]))
+  b = dict(_leaves(requested.to_json()["spec"]))
   return [
-      f"{name} is {_show(a, name)} there, {_show(b, name)} asked for"
+      f"{name} is {_show(a, name)} there, {_show(b, name)} requested"
       for name in sorted(a.keys() | b.keys())
       if _show(a, name) != _show(b, name)
   ]

@@ -86,7 +86,7 @@ def by_task(
 def halve(
     rows: np.ndarray, tasks: np.ndarray, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Halves rows at random so that no task is in both halves.
+  """Splits rows in two at random so that no task is in both parts.
 
   The paper lets one half of the OOD tasks join the training of the heads and
   tests on the other.
@@ -152,16 +152,16 @@ def _generator(seed, purpose):
   return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
-def of_zoo(source: Zoo, family: TaskFamily, *, seed: int) -> Splits:
+def of_zoo(zoo: Zoo, family: TaskFamily, *, seed: int) -> Splits:
   """`by_task` of a zoo's rows, without those of diverged networks.
 
   Args:
-    source: the zoo.
+    zoo: to split.
     family: its task family, which says how novel a task is.
     seed: of the shuffle.
   """
-  task = source.columns["task"]
+  task = zoo.columns["task"]
   novelty = np.asarray(jax.vmap(family.novelty)(jnp.asarray(task)))
-  found = by_task(task, novelty, seed=seed)
-  finite = source.columns["finite"]
-  return Splits(*(rows[finite[rows]] for rows in found))
+  parts = by_task(task, novelty, seed=seed)
+  finite = zoo.columns["finite"]
+  return Splits(*(rows[finite[rows]] for rows in parts))
