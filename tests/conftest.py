@@ -21,6 +21,7 @@ import pytest
 # Before anything touches a device. Four, so that sharding is really tested.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 hypothesis.settings.register_profile(
     "weightspace",

@@ -48,6 +48,7 @@ def test_imports_point_down():
   assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path, line, broken",
     [

@@ -55,6 +55,7 @@ def test_any_number_of_sequences(name, parallel):
     assert np.max(np.abs(found.probes[:, :, 0] - found.probes[:, :, 1])) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["interactive", "noninteractive"])
 def test_memory_of_a_gradient_grows_linearly_in_the_length(name):
   def needed(length):

@@ -39,6 +39,7 @@ def real_library():
   return pathlib.Path(build.load()._name)
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_they_are_built_once_and_anew_where_a_source_changes(
     real_library, compiler, tmp_path, monkeypatch, capfd
@@ -67,6 +68,7 @@ def test_they_are_built_once_and_anew_where_a_source_changes(
   assert times_built() == 2
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("size", [0, 1000, -1])
 @pytest.mark.parametrize("which", ["so", "sha256"])
@@ -88,6 +90,7 @@ def test_a_damaged_library_is_built_again(
   assert calls.read_text().count("-shared") == 2
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_two_processes_build_once(real_library, compiler, tmp_path):
   calls = compiler(f'sleep 1; cp {real_library} "$2"')
@@ -99,6 +102,7 @@ def test_two_processes_build_once(real_library, compiler, tmp_path):
   assert calls.read_text().count("-shared") == 1
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("home", [False, True])
 def test_a_cache_that_cannot_be_written_is_done_without(
@@ -120,6 +124,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
   assert "WEIGHTSPACE_CACHE" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_the_compiler_may_be_several_words(
     real_library, compiler, tmp_path, monkeypatch

@@ -81,6 +81,7 @@ def test_a_mixed_zoo_is_audited(mixed):
   assert summary["networks"] == "24 of gru (4,) and lstm (3, 5) and elman (6,)"
 
 
+@pytest.mark.slow
 def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
   found = codes.of_zoo(mixed, pretrained)
   assert found.shape == (len(mixed), 4)
@@ -95,6 +96,7 @@ def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
     pretrained.encoder  # noqa: B018
 
 
+@pytest.mark.slow
 def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
   rows = np.array([60, 3, 41, 20, 4])
   parts = {"all": rows, **{row: rows[rows == row] for row in rows.tolist()}}
@@ -105,6 +107,7 @@ def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
   np.testing.assert_allclose(found["all"]["kl"], alone, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_mixed_zoo_is_studied_and_reported(mixed, run, tmp_path):
   config = {
       "properties": ("accuracy",), "steps": 10, "resamples": 5, "seed": 0,
@@ -118,6 +121,7 @@ def test_a_mixed_zoo_is_studied_and_reported(mixed, run, tmp_path):
   assert "GRU, 1 layer of 4 units" in text
 
 
+@pytest.mark.slow
 def test_supervised_training_takes_all_shapes(mixed):
   rows = np.arange(len(mixed))
   config = {

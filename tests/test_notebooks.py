@@ -13,6 +13,8 @@ import pytest
 
 from weightspace import encoders, tasks
 
+pytestmark = pytest.mark.slow
+
 FOLDER = pathlib.Path(__file__).parents[1] / "docs/notebooks"
 
 

@@ -8,6 +8,8 @@ import pytest
 from experiments import quickstart
 from weightspace.training.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("matplotlib")
 
 

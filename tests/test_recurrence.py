@@ -57,6 +57,7 @@ def _assert_close(a, b):
     np.testing.assert_allclose(x, y, rtol=0, atol=1e-5 * scale + 1e-30)
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("name", cells.names())
@@ -67,6 +68,7 @@ def test_kernels_compute_what_loops_do(name, sizes):
   _assert_close(run(cell, True, *arguments), run(cell, False, *arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cells.names())
 def test_a_gradient_has_the_precision_of_the_context_it_was_traced_in(name):
   """Also where it is taken outside of that context."""
@@ -88,6 +90,7 @@ def test_a_gradient_has_the_precision_of_the_context_it_was_traced_in(name):
   assert all("lhs_precision_type = bf16" in line for line in products)
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("ends", [
     (6, 5, 5, 3, 1, 0),  # in the order in which kernels leave rows out
@@ -109,6 +112,7 @@ def test_what_has_no_gradient_may_be_left_out(name, ends):
     assert np.all(np.any(dxs[:end, row], axis=-1))
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("axes", [(0, 0, 0), (0, None, None), (None, 0, 0),
                                   (None, None, 0), (0, 0, None)])  # fmt: skip
@@ -135,6 +139,7 @@ def test_networks_side_by_side_are_those_alone_to_the_bit(axes):
     )
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("rows, inputs, outputs", [
     ((4, 5), 32, 6), ((7,), 3, 40), ((), 70, 2), ((300,), 20, 17),
@@ -151,7 +156,7 @@ def test_the_read_out_is_a_linear_layer(rows, inputs, outputs):
     return ys, vjp(dys)
 
   def plain(layer, hs):
-    return hs @ layer.w.T + layer.b
+    return hs @ layer.w.T + layer.b[None, None]
 
   kernel, expected = (
       jax.jit(functools.partial(run, f))(Linear(w, b), hs, dys)
@@ -160,6 +165,7 @@ def test_the_read_out_is_a_linear_layer(rows, inputs, outputs):
   _assert_close(kernel, expected)
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_activations_are_right_everywhere():
   """Through one unit without memory; what is not a number stays so."""
@@ -175,6 +181,7 @@ def test_activations_are_right_everywhere():
   np.testing.assert_allclose(ys, np.tanh(xs), rtol=5e-7, atol=1e-30)
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_a_network_that_diverged_stays_so():
   layer, xs, dhs = _arguments("lstm", 3, (2,), 4, 20)
@@ -228,6 +235,7 @@ def _assert_written(rnn, weights, first, draws, found):
   assert np.all((low - 2e-6 <= draws) & (draws < high + 2e-6))
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("sizes", WRITTEN, ids=str)
@@ -244,6 +252,7 @@ def test_what_is_written_is_drawn_and_read_again(name, sizes, kernels):
     assert len(np.unique(found[0])) > 1
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_strings_that_were_alike_may_part():
   """Each string is what it would be alone, whichever others begin like it."""
@@ -261,6 +270,7 @@ def test_strings_that_were_alike_may_part():
     )
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("axes", [(0, 0), (0, None), (None, 0),
                                   (Weights(0, None), None),
@@ -302,6 +312,7 @@ def test_writers_side_by_side_are_those_alone_to_the_bit(axes):
     )
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("name", cells.names())
@@ -334,6 +345,7 @@ def test_what_a_diverged_network_writes_is_no_number_where_loops_say_so(
   assert seen == len(leaves) if np.isnan(bad) else seen >= 3
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_what_is_impossible_is_not_written():
   """Not even by a draw of 0, or of nearly 1."""
@@ -350,6 +362,7 @@ def test_what_is_impossible_is_not_written():
   np.testing.assert_array_equal(log_probs[0, 0], logits)
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_no_draw_is_beyond_the_last_symbol():
   """Wherever rounding lets the probabilities end."""
@@ -401,6 +414,7 @@ def functions(tmp_path_factory):
   return call
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_exponentials_and_logarithms_are_right_everywhere(functions):
   xs, found = functions("Exp", np.linspace(-87.3, 88, 100_001))
@@ -436,6 +450,7 @@ def _lowered_sampling(cell, kernels, dtype, platform):
   return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.parametrize("lowered", [_lowered_layer, _lowered_sampling])
 def test_kernels_serve_float32_on_cpu_and_cells_they_know(lowered):

@@ -113,7 +113,10 @@ def test_unroll_equals_step_in_a_loop(spec, batch):
   _assert_close(ys, np.stack(expected), atol=1e-5)
 
 
-IMPLEMENTATIONS = [False, pytest.param(True, marks=needs_kernels)]
+IMPLEMENTATIONS = [
+    False,
+    pytest.param(True, marks=[needs_kernels, pytest.mark.slow]),
+]
 
 
 @pytest.mark.parametrize("spec", CASES, ids=str)

@@ -71,6 +71,7 @@ def test_products_of_a_batch_and_of_its_gradient_are_counted():
   assert _roofline.products(gradient) == 2 * forward
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_accelerators_runs_here():
   done = subprocess.run(
       [sys.executable, "-m", "experiments.benchmarks.accelerator",

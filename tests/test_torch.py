@@ -9,6 +9,8 @@ import pytest
 
 from weightspace.rnn import RNNSpec, make_rnn
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = pathlib.Path(__file__).parent / "golden" / "torch_rnn.npz"
 
 

@@ -138,6 +138,7 @@ def pretrained(tiny_zoo):
   return source, family, Pretrained(model, params, 0, [])
 
 
+@pytest.mark.slow
 def test_rows_of_a_zoo_are_cloned_each_by_its_own_code(pretrained):
   source, family, found = pretrained
   centre = np.flatnonzero((source.columns["task"] == 0).all(axis=1))

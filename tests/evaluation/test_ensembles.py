@@ -36,6 +36,7 @@ def found():
   }
 
 
+@pytest.mark.slow
 def test_the_metrics_are_of_the_ensemble(found):
   data, (codes, ensemble) = found[0], found[1]["told"]
   rows = example.rows_of(data["task"])

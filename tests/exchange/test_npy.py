@@ -115,6 +115,7 @@ def launch(name, **paths):
   )
 
 
+@pytest.mark.slow
 def test_launchers(zoos, tmp_path):
   out = tmp_path / "out"
   done = launch("export_npy", zoo=zoos[FORMAL], out=out)
@@ -162,6 +163,7 @@ def test_an_audit_passes_and_says_what_it_cannot_know(family, imported):
   assert ("accuracy" in trusted) == (family == MNIST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_imported_zoo_can_be_emulated(family, imported, tmp_path):
   config = emulation.get_config(f"constant,tiny,{family}")

@@ -137,6 +137,7 @@ def test_files_have_a_size(source, tmp_path):
   assert len(files) == 2 * untrained.NETWORKS - 1
 
 
+@pytest.mark.slow
 def test_the_documented_pipeline_runs(folder, tmp_path):
   (program,) = re.findall(
       r"```python\n(import grain\n.*?)```", PAGE.read_text(), re.DOTALL

@@ -7,6 +7,8 @@ import pytest
 
 from tests.faults import jobs, kills
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 
 

@@ -244,6 +244,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_good_step(tmp_path):
   with subprocess.Popen(
       [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path)],

@@ -21,6 +21,8 @@ from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import pretrain
 from weightspace.training.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = {
     "encoder": {

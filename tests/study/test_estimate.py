@@ -23,6 +23,7 @@ def test_counts_of_every_size(size):
   assert "about" not in told
 
 
+@pytest.mark.slow
 def test_steps_are_timed_on_networks_that_were_never_trained():
   config = reproduce.get_config("smoke").to_dict()
   config["encoders"] = ("constant",)
@@ -34,6 +35,7 @@ def test_steps_are_timed_on_networks_that_were_never_trained():
     assert len(re.findall(rf"  {stage}: .* steps, about \d", told)) == 2
 
 
+@pytest.mark.slow
 def test_a_dry_run_leaves_nothing(tmp_path):
   done = subprocess.run(
       [sys.executable, "-m", "experiments.reproduce", "--dry_run",

@@ -13,7 +13,8 @@ from weightspace.report import frame
 from weightspace.training.progress import Progress
 
 FAMILY = example.FAMILY
-pytestmark = pytest.mark.timeout(600)  # the study that they share takes long
+# The study that they share takes long
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,7 @@ def alive(pid):
   return "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_who_started_them(tmp_path, stop):
   script = tmp_path / "sleepers.py"

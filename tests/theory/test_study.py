@@ -90,6 +90,7 @@ def test_functions_held_out_are_of_no_training_network():
   assert not {*map(tuple, words[train])} & {*map(tuple, words[test])}
 
 
+@pytest.mark.slow
 def test_tuned_networks_still_compute_their_functions():
   config = Config(
       networks=6, gain=2.0, noise=0.2, tune_steps=3, hidden=6
@@ -113,6 +114,7 @@ def test_the_page_is_whole(ran):
     assert (index.parent / "tables" / f"{name}.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_family_of_ones_own(tmp_path):
   file = tmp_path / "family.csv"
   file.write_text(",barks,legs\ndog,yes,4\ncat,no,4\nbird,no,2\n")

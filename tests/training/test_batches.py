@@ -28,6 +28,7 @@ def run(path, folder, **kwargs):
   return found.params, (folder / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_streamed_it_ends_in_the_same_bits(
     tiny_zoo, tmp_path, monkeypatch, caplog
 ):

@@ -233,6 +233,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_and_the_run_resumes(tmp_path):
   whole = run(tmp_path / "whole")
   folder = tmp_path / "cut"

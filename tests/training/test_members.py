@@ -133,6 +133,7 @@ def test_a_member_that_is_not_finite_touches_no_other(
     assert a.history == b.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "axis, end, raised, saved",
     [("rate", KillAt(14), Killed, 8), ("seed", TerminateAt(7), SystemExit, 7)],
@@ -159,6 +160,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(
   assert not (tmp_path / "run0.members").exists()
 
 
+@pytest.mark.slow
 def test_killed_while_shared_out_it_is_shared_out_again(
     tiny_zoo, tmp_path, vmapped, monkeypatch
 ):
@@ -179,6 +181,7 @@ def test_killed_while_shared_out_it_is_shared_out_again(
     assert a.history == b.history
 
 
+@pytest.mark.slow
 def test_cut_short_together_they_go_on_in_turn(tiny_zoo, tmp_path, alone):
   with pytest.raises(Killed):
     train(tiny_zoo, tmp_path, AXES["seed"], KillAt(14))
@@ -190,6 +193,7 @@ def test_cut_short_together_they_go_on_in_turn(tiny_zoo, tmp_path, alone):
     assert steps[0] == steps[1]
 
 
+@pytest.mark.slow
 def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
     tiny_zoo, tmp_path, alone, monkeypatch
 ):
@@ -220,6 +224,7 @@ def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
   assert all(one.model is found[1].model for one in found[1:])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_together_runs_in_turn(
     tiny_zoo, tmp_path, caplog, monkeypatch
 ):

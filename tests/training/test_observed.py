@@ -9,6 +9,8 @@ from weightspace.evaluation import emulation as evaluation
 from weightspace.training import encoding, pretrain, truth
 from weightspace.training.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
     "optimizer": {"learning_rate": 1e-2},

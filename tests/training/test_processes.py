@@ -79,6 +79,7 @@ def test_four_devices_train_as_one(tiny_zoo, tmp_path, alone):
   np.testing.assert_allclose(found[1], losses, **SPAN)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_device(together, alone):
   folder, _ = together
   steps, losses = curve(folder / "fresh")
@@ -87,12 +88,14 @@ def test_two_processes_train_as_one_device(together, alone):
   np.testing.assert_allclose(losses, expected, **SPAN)
 
 
+@pytest.mark.slow
 def test_processes_that_differ_are_told(together):
   for _, out, err in together[1]:
     assert "refused: process 1 has another config than process 0" in out, err
     assert "anywhere: True False" in out
 
 
+@pytest.mark.slow
 def test_a_sigterm_to_one_saves_and_stops_all(together):
   folder, ends = together
   for _, out, err in ends:
@@ -101,6 +104,7 @@ def test_a_sigterm_to_one_saves_and_stops_all(together):
   assert (folder / "fresh" / "checkpoints" / str(pair.STOP)).is_dir()
 
 
+@pytest.mark.slow
 def test_where_one_is_killed_the_other_says_so_and_stops(together):
   _, ((status, _, err), (killed, _, its_err)) = together
   assert "batches are read from disk" in its_err
@@ -109,6 +113,7 @@ def test_where_one_is_killed_the_other_says_so_and_stops(together):
   assert re.search("another (process stopped|task died)", err), err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, devices, sharded", [("fresh", 4, True), ("begun", 1, False)]
 )
@@ -145,6 +150,7 @@ def exchanged(program):
   return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sharded, streamed", [(False, False), (True, False), (False, True)]
 )

@@ -153,6 +153,7 @@ class KillAt:
       raise Killed
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(source, split, found, tmp_path):
   with pytest.raises(Killed):
     train(
@@ -174,6 +175,7 @@ def test_a_run_that_was_killed_goes_on(source, split, found, tmp_path):
     train(source, other, config(), folder=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_other_rows_and_seeds_compile_nothing(
     source, split, found, monkeypatch, caplog
 ):
@@ -192,6 +194,7 @@ def test_other_rows_and_seeds_compile_nothing(
   assert [m for m in compiled if "measure" in m]
 
 
+@pytest.mark.slow
 def test_devices_share_a_batch(source, split, found):
   mesh = parallel.mesh(parallel.DATA, jax.local_devices()[:2])
   spread = train(source, split, config(steps=20), mesh=mesh)

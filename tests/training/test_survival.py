@@ -15,6 +15,8 @@ from weightspace.io import files
 from weightspace.io.checkpoints import CheckpointError, Checkpoints
 from weightspace.training import workdir
 
+pytestmark = pytest.mark.slow
+
 PLACES = 100
 MEMORY = 2**24
 

@@ -70,6 +70,7 @@ def undisturbed(tmp_path_factory):
   return path
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_with_143(undisturbed, tmp_path):
   path = tmp_path / "zoo"
   process = generation(path)
@@ -88,6 +89,7 @@ def test_sigterm_saves_and_exits_with_143(undisturbed, tmp_path):
   assert checksums(path) == checksums(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_finished_zoo_is_left_as_it_is(undisturbed):
   before = {f: f.stat().st_mtime_ns for f in undisturbed.rglob("*.npy")}
   status, _, err = finish(generation(undisturbed))
@@ -95,6 +97,7 @@ def test_a_finished_zoo_is_left_as_it_is(undisturbed):
   assert before == {f: f.stat().st_mtime_ns for f in undisturbed.rglob("*.npy")}
 
 
+@pytest.mark.slow
 def test_another_config_is_refused(undisturbed):
   before = checksums(undisturbed)
   status, _, err = finish(generation(undisturbed, "recipe.batch=5"))
@@ -139,6 +142,7 @@ def test_an_unknown_field_of_a_plan_is_refused(section, nearest):
     shards.plan({**tiny_zoo.CONFIG, **section})
 
 
+@pytest.mark.slow
 def test_audit(undisturbed, tmp_path):
   status, out, err = finish(
       start("-m", "zoo_gen.audit", f"--zoo={undisturbed}", "--sample=5")
@@ -174,6 +178,7 @@ def test_launchers_are_found():
   assert {"zoo_gen.generate", "zoo_gen.audit"} <= set(LAUNCHERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAUNCHERS)
 def test_help_imports_nothing_heavy(name):
   program = (

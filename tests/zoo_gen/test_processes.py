@@ -34,6 +34,7 @@ def generation(path, *flags, **environment):
   return processes.start(*COMMAND, f"--zoo={path}", *flags, **environment)
 
 
+@pytest.mark.slow
 def test_the_zoo_is_the_same_however_many_make_it(tmp_path):
   ((status, _, err),) = processes.finish(generation(tmp_path / "alone"))
   assert status == 0, err
@@ -98,6 +99,7 @@ def test_a_claim_is_of_one_at_a_time(tmp_path):
         assert not fifth
 
 
+@pytest.mark.slow
 def test_the_claim_of_a_killed_process_is_void(tmp_path):
   program = (
       "import pathlib, sys, time\n"

@@ -44,6 +44,7 @@ def dots(function, *args):
   return [line for line in text.splitlines() if "dot_general" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", precision.NAMES)
 @pytest.mark.parametrize("cell", cells.names())
 def test_a_precision_reaches_all_products_of_training(cell, name):
@@ -109,6 +110,7 @@ def unroll_in_bfloat16(rnn):
   return unroll
 
 
+@pytest.mark.slow
 def test_training_in_bfloat16_ends_as_in_float32():
   """Not every CPU knows bfloat16, so that it is emulated here."""
   family = tasks.make("secret_path", {"depth": 4, "eval_strings": 32})
@@ -161,6 +163,7 @@ def test_programs_do_what_the_trainer_does():
   jax.tree.map(np.testing.assert_array_equal, *ends)
 
 
+@pytest.mark.slow
 def test_a_larger_group_needs_more_memory():
   states = 2 * 3 * 4 * make_rnn(RNNSpec("elman", (3,), 6, 6)).size
   assert states < compiled(1).bytes < compiled(2).bytes

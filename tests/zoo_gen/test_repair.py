@@ -87,6 +87,7 @@ def test_where_another_process_repairs_it_nothing_is_done(path):
   assert contents(path / "shards") == before
 
 
+@pytest.mark.slow
 def test_another_outcome_replaces_nothing(path):
   # As of a zoo that was made on other devices
   reseal(
@@ -99,6 +100,7 @@ def test_another_outcome_replaces_nothing(path):
   assert contents(path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [
     lambda document: document["shards"][2]["software"],
     lambda document: document["software"],  # of zoos that record it there
@@ -140,6 +142,7 @@ def test_what_other_software_made_is_left_alone(path, tiny_zoo):
   assert contents(path)[weights] == contents(tiny_zoo)[weights]
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_shards_with_and_without_kernels_are_made_again_as_they_were(tmp_path):
   """A zoo begun with kernels and finished without them."""
@@ -181,6 +184,7 @@ def test_where_zoo_json_is_damaged_nothing_is_guessed(path):
     repaired(path)
 
 
+@pytest.mark.slow
 def test_the_launcher_says_what_it_did(path):
   root = pathlib.Path(__file__).parents[2]
   flip(path / "shards" / "00001" / "shard.json")

@@ -10,6 +10,8 @@ from tests.faults import damage
 from weightspace import zoo
 from weightspace.io import npy
 
+pytestmark = pytest.mark.slow
+
 
 def contents(path):
   return {

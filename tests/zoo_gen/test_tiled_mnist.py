@@ -64,6 +64,7 @@ def copy(source, path, change):
   return inspection.inspect(path, sample=32).problems
 
 
+@pytest.mark.slow
 def test_an_audit_replays_images(folder, tmp_path):
   def falsify(arrays):
     arrays["sequences"][5, 1] = (arrays["sequences"][5, 1] + 1) % 50
@@ -98,6 +99,7 @@ def test_other_digits_are_refused(folder, tmp_path):
     zoo.create(folder, asked)
 
 
+@pytest.mark.slow
 def test_a_study_of_digits(folder, tmp_path):
   """Emulated, predicted, interrogated, with probes in reach of pixels."""
   config = emulation.get_config("interactive,tiny,tiled_mnist")
