@@ -43,27 +43,41 @@ autodoc_default_options = {"ignore-module-all": True}
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-suppress_warnings = ["ref.python"]  # a class that a package exports again
+suppress_warnings = [
+    "ref.python",  # a class that a package exports again
+    "myst-nb.lexer",  # of notebooks that are not executed
+]
 default_role = "literal"  # a docstring names code in single backticks
 
 html_theme = "furo"
 html_css_files = ["tables.css"]
 html_copy_source = False
+html_show_copyright = False
+html_show_search_summary = False  # it would fetch pages
+highlight_language = "none"
 html_theme_options = {"navigation_with_keys": True}
 
 
 def _as_plain_text(app, what, name, obj, options, lines):
   """Escapes docstrings, which are text with `code` and indented blocks."""
+  text = 0  # the last line that is not blank and not in a block
   block = False
   for i, line in enumerate(lines):
-    indented = line.startswith("    ")
-    if indented and i > 1 and not lines[i - 1] and lines[i - 2][:1].strip():
-      lines[i - 2] = lines[i - 2].removesuffix(":") + "::"
+    if not line.strip():
+      continue
+    deeper = _indent(line) > _indent(lines[text])
+    if i and deeper and not lines[i - 1].strip() and not block:
+      lines[text] = lines[text].removesuffix(":") + "::"
       block = True
-    elif line and not indented:
-      block = False
-    if not block:
-      lines[i] = re.sub(r"[*|\\]|_(?!\w)", r"\\\g<0>", line)
+    if block and deeper:
+      continue
+    block, text = False, i
+    escaped = re.sub(r"[*|\\]|_(?!\w)", r"\\\g<0>", line)
+    lines[i] = re.sub(r"(`[^`]+`)(?=\w)", r"\1\\ ", escaped)
+
+
+def _indent(line):
+  return len(line) - len(line.lstrip())
 
 
 def _skip_fields(app, what, name, obj, skip, options):
