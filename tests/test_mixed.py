@@ -10,10 +10,8 @@ from weightspace import heads, parallel, properties, tasks, zoo
 from weightspace.evaluation import codes, emulation
 from weightspace.report import study_page
 from weightspace.rnn import RNNSpec
-from weightspace.training import pretrain, supervised
+from weightspace.training import encoding, pretrain, supervised
 from weightspace.training.batches import shares
-from weightspace.training.emulation import make_model
-from weightspace.training.encoding import make_encoders
 from weightspace.training.progress import Progress
 from zoo_gen import inspection, shards
 
@@ -144,7 +142,9 @@ def test_supervised_training_takes_all_shapes(mixed):
       mixed.spec.snapshot_steps,
   )
   head = heads.make(heads.Config("mlp", 8), properties.load("step"), scope, 4)
-  made = make_encoders(mixed.rnns, scope.tasks, config["encoder"])
+  made = encoding.make_encoders(
+      mixed.rnns, scope.tasks, encoding.parse(config["encoder"])
+  )
   for row in (20, 40):
     weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))
     code = jax.jit(made[mixed.shapes[row]].apply)(
@@ -162,7 +162,9 @@ def test_supervised_training_takes_all_shapes(mixed):
 def test_an_encoder_of_one_shape_is_refused(mixed, name):
   family = tasks.make(mixed.spec.family, mixed.spec.family_config)
   with pytest.raises(ValueError, match=f"{name}.*of several shapes"):
-    make_model(mixed.rnns, family, {**CONFIG, "encoder": {"name": name}})
+    encoding.make_encoders(
+        mixed.rnns, family.spec, encoding.parse({"name": name})
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,9 +182,9 @@ def test_a_shape_that_cannot_be_is_refused(text, message):
 
 
 def test_a_batch_is_shared_in_proportion():
-  assert shares([10, 10, 20], 64) == [16, 16, 32]
-  assert shares([10, 0, 1000], 8, unit=2) == [2, 0, 6]
-  assert shares([5], 7) == [7]
+  assert shares([10, 10, 20], 64) == (16, 16, 32)
+  assert shares([10, 0, 1000], 8, unit=2) == (2, 0, 6)
+  assert shares([5], 7) == (7,)
   with pytest.raises(ValueError, match="a batch of 2 cannot be made of 3"):
     shares([1, 1, 1], 2)
   with pytest.raises(ValueError, match="a larger multiple of 4"):

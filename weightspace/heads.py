@@ -178,6 +178,36 @@ def read_standardised(
   return {**params, "params": changed}
 
 
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Mean and deviation [n] of rows [R, n], the latter never 0."""
+  return values.mean(axis=0), values.std(axis=0) + np.float32(1e-6)
+
+
+def scaling(
+    property_: Property, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """What `standardise` needs of the training rows' targets, [R, n].
+
+  Returns:
+    centre and scale [n]: of a regression, moments; else 0 and 1, or empty for
+    classifications.
+  """
+  if property_.kind == "regression":
+    return moments(targets)
+  n = 0 if property_.kind == "classification" else targets.shape[-1]
+  return np.zeros(n, np.float32), np.ones(n, np.float32)
+
+
+def standardise(
+    property_: Property, targets: np.ndarray, centre: np.ndarray,
+    scale: np.ndarray,
+) -> np.ndarray:
+  """Targets [R, n] as heads are trained on them; see `scaling`, `in_units`."""
+  if property_.kind == "regression":
+    return (targets - centre) / scale
+  return targets
+
+
 def in_units(
     property_: Property, outputs: np.ndarray, centre: np.ndarray,
     scale: np.ndarray,

@@ -86,11 +86,12 @@ def _ours(config):
   import jax.numpy as jnp
   import numpy as np
 
-  from weightspace import parallel, plugins, tasks
+  from weightspace import parallel, tasks
   from weightspace.rnn import RNNSpec, make_rnn
   from weightspace.training import batches, emulation
+  from weightspace.training import config as config_lib
   from weightspace.training import optimizer as training
-  from weightspace.training.optimizer import OptimizerConfig, make_optimizer
+  from weightspace.training.optimizer import make_optimizer
   from weightspace.zoo.loader import Data
 
   family = tasks.make("formal_language", {})
@@ -116,14 +117,12 @@ def _ours(config):
   networks = network(jax.random.split(jax.random.key(0), _NETWORKS))
   data = batches.Split(jax.random.key(0), (Data(*networks, {}),))
   mesh = parallel.mesh(parallel.DATA)
-  model = emulation.make_model([rnn], family, config)
-  settings = plugins.configure(
-      emulation.Config, config["emulation"], "emulation"
+  config = config_lib.parse(config)
+  model = emulation.make_model(
+      [rnn], family, config.encoder, config.emulator
   )
-  loss = emulation.make_loss(model, family, settings, mesh)
-  optimizer = make_optimizer(
-      plugins.configure(OptimizerConfig, config["optimizer"], "optimizer")
-  )
+  loss = emulation.make_loss(model, family, config.emulation, mesh)
+  optimizer = make_optimizer(config.optimizer)
   begin = training.init_state(jax.jit(model.init)(jax.random.key(1)), optimizer)
   key = jax.random.key(2)
   begin, key, data = jax.device_put(

@@ -28,7 +28,7 @@ SIZES = ("tiny", "quickstart", "small", "paper")
 def get_config(what: str = "interactive,small") -> ConfigDict:
   """The config of an encoder, of one of `SIZES`."""
   from weightspace import emulator, encoders, plugins, tasks
-  from weightspace.training import emulation, optimizer, truth
+  from weightspace.training import emulation, encoding, optimizer
 
   name, size, family = (*what.split(",", 2), "", "")[:3]
   size = size or "small"
@@ -37,7 +37,7 @@ def get_config(what: str = "interactive,small") -> ConfigDict:
   plugins.load(tasks.__name__, family or "formal_language")
   config = ConfigDict()
   config.encoder = ConfigDict({"name": name})
-  if name != truth.NAME:
+  if name != encoding.TRUTH:
     known = plugins.load(encoders.__name__, name).Config
     config.encoder.update(_fields(known))
   config.encoder.update(ENCODERS.get(name, {}).get(size, {}))

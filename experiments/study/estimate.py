@@ -8,13 +8,13 @@ from typing import Any
 import jax
 
 from experiments.configs import emulation as emulation_config
-from weightspace import plugins, tasks
+from weightspace import tasks
 from weightspace.evaluation import prediction
 from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, emulation
+from weightspace.training import config as config_lib
 from weightspace.training.optimizer import (
-    OptimizerConfig,
     init_state,
     make_optimizer,
     make_step,
@@ -112,16 +112,16 @@ def _seconds_per_step(zoo_config, size, name) -> float:
   ))  # fmt: skip
   what = f"{name},{size},{zoo_config['family']}"
   config = emulation_config.get_config(what).to_dict()
-  settings = plugins.configure(
-      emulation.Config, config["emulation"], "emulation"
+  config = config_lib.parse(config)
+  model = emulation.make_model(
+      (rnn,), family, config.encoder, config.emulator
   )
-  model = emulation.make_model((rnn,), family, config)
-  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
+  optimizer = make_optimizer(config.optimizer)
   data = batches.Split(
-      jax.random.key(0), (_untrained(rnn, family, settings.batch),)
+      jax.random.key(0), (_untrained(rnn, family, config.emulation.batch),)
   )
   step = jax.jit(
-      make_step(emulation.make_loss(model, family, settings), optimizer)
+      make_step(emulation.make_loss(model, family, config.emulation), optimizer)
   )
   key = jax.random.key(0)
   state = init_state(model.init(key), optimizer)

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.configs import emulation as emulation_config
 from weightspace import properties, tasks
 from weightspace.evaluation import bootstrap, prediction
-from weightspace.training import truth
+from weightspace.training import encoding
 from weightspace.zoo import open as open_zoo
 from weightspace.zoo import splits
 
@@ -209,7 +209,7 @@ class Study:
 
 def with_codes(config: Mapping[str, Any]) -> list[str]:
   """The encoders that have codes: all but the truth, which is no encoder."""
-  return [name for name in config["encoders"] if name != truth.NAME]
+  return [name for name in config["encoders"] if name != encoding.TRUTH]
 
 
 def learned(config: Mapping[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from weightspace import emulator, tasks, zoo
 from weightspace.evaluation import clones, codes
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import emulation
+from weightspace.training.config import parse
 from weightspace.training.pretrain import Pretrained
 
 FAMILIES = {
@@ -123,15 +124,13 @@ def test_step_by_step_it_is_the_emulator_and_is_told_the_code_once():
 def pretrained(tiny_zoo):
   source = zoo.open(tiny_zoo)
   family = tasks.make(source.spec.family, source.spec.family_config)
+  config = parse({
+      "encoder": {"name": "statistics", "hidden": 8, "layers": 1, "code": Z},
+      "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
+  })  # fmt: skip
   model = emulation.make_model(
-      source.rnns, family,
-      {
-          "encoder": {
-              "name": "statistics", "hidden": 8, "layers": 1, "code": Z,
-          },
-          "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
-      },
-  )  # fmt: skip
+      source.rnns, family, config.encoder, config.emulator
+  )
   params = jax.jit(model.init)(jax.random.key(0))
   params["emulator"]["rnn"] = often_last(params["emulator"]["rnn"])
   params["emulator"]["code"] = 10 * params["emulator"]["code"]

@@ -9,6 +9,7 @@ import pytest
 
 from weightspace import divergences, parallel, tasks, zoo
 from weightspace.training import batches, emulation
+from weightspace.training.config import parse
 from weightspace.zoo import loader
 
 ROWS = 12
@@ -29,8 +30,9 @@ class Setup:
         self.source.spec.family, self.source.spec.family_config
     )
     self.config = emulation.Config(batch=4, sequences=2, **config)
+    sizes = parse(sizes)
     self.model = emulation.make_model(
-        self.source.rnns, self.family, sizes
+        self.source.rnns, self.family, sizes.encoder, sizes.emulator
     )
     self.params = jax.jit(self.model.init)(jax.random.key(0))
     data = loader.load(self.source, np.arange(ROWS))

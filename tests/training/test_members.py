@@ -41,7 +41,7 @@ def train(path, folder, configs, progress=None, **kwargs):
       zoo.open(path),
       runs,
       progress=progress or Progress.silent(),
-      **{"together": True, **kwargs},
+      **{"vmapped": True, **kwargs},
   )
 
 
@@ -147,7 +147,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(
   source = zoo.open(tiny_zoo)
   with pytest.raises(FileNotFoundError, match="no finished run"):
     pretrain.load(source, tmp_path / "run0")
-  with pytest.raises(FileExistsError, match="ask for them all, or remove"):
+  with pytest.raises(FileExistsError, match="pretrain them all, or remove"):
     train(tiny_zoo, tmp_path, AXES[axis][:1])
   train(tiny_zoo, tmp_path, AXES[axis])
   whole, _ = vmapped[axis]
@@ -164,14 +164,14 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(
 def test_killed_while_shared_out_it_is_shared_out_again(
     tiny_zoo, tmp_path, vmapped, monkeypatch
 ):
-  share_out, calls = members._share_out, []
+  save_member, calls = members._save_member, []
 
   def once(*args):
     if calls:
       raise Killed
-    calls.append(share_out(*args))
+    calls.append(save_member(*args))
 
-  monkeypatch.setattr(members, "_share_out", once)
+  monkeypatch.setattr(members, "_save_member", once)
   with pytest.raises(Killed):
     train(tiny_zoo, tmp_path, AXES["seed"])
   monkeypatch.undo()
@@ -185,7 +185,7 @@ def test_killed_while_shared_out_it_is_shared_out_again(
 def test_cut_short_together_they_go_on_in_turn(tiny_zoo, tmp_path, alone):
   with pytest.raises(Killed):
     train(tiny_zoo, tmp_path, AXES["seed"], KillAt(14))
-  found = train(tiny_zoo, tmp_path, AXES["seed"], together=False)
+  found = train(tiny_zoo, tmp_path, AXES["seed"], vmapped=False)
   assert not (tmp_path / "run0.members").exists()
   for one, (_, its) in zip(found, alone["seed"]):
     assert furthest(one.params, its.params) < 1e-5
@@ -204,13 +204,13 @@ def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
     return lambda *args: traces.append(1) or loss(*args)
 
   monkeypatch.setattr(emulation, "make_loss", counted)
-  found = train(tiny_zoo, tmp_path, AXES["seed"][:1], together=None)
+  found = train(tiny_zoo, tmp_path, AXES["seed"][:1], vmapped=None)
   once = len(traces)
   assert once
   traces.clear()
   # The first is done; a program for all of the others, whatever their number
   found += train(
-      tiny_zoo, tmp_path, [*AXES["seed"], configured(seed=11)], together=None
+      tiny_zoo, tmp_path, [*AXES["seed"], configured(seed=11)], vmapped=None
   )[1:]
   assert len(traces) == once
   for place, (folder, its) in enumerate(alone["seed"]):
@@ -237,10 +237,10 @@ def test_what_cannot_be_together_runs_in_turn(
   monkeypatch.setattr(pretrain, "run", run)
   configs = AXES["seed"][:2]
   train(tiny_zoo, tmp_path, configs, memory=1000)
-  assert "run in turn: their split is not held in memory" in caplog.text
+  assert "sequentially: their split is not held in memory" in caplog.text
   mesh = parallel.mesh(parallel.DATA, jax.devices()[:2])
   train(tiny_zoo, tmp_path, configs, mesh=mesh)
-  assert "run in turn: there are several devices" in caplog.text
+  assert "trained sequentially: there are several devices" in caplog.text
   assert calls == [
       ("run0", None, 1000), ("run1", None, 1000),
       ("run0", mesh, None), ("run1", mesh, None),
@@ -251,7 +251,7 @@ def test_what_cannot_be_together_runs_in_turn(
     "other, message",
     [
         (configured(batch=8), "but emulation.batch is 6 in run0 and 8 in run1"),
-        (configured(seeds=1), "emulation.seeds is None in run0 and 1 in run1"),
+        (configured(seeds=1), "no field 'seeds', did you mean 'seed'"),
         (
             {**configured(), "encoder": {"name": "constant", "code": 4}},
             "but encoder.hidden is 8 in run0 and None in run1",

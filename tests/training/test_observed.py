@@ -6,7 +6,7 @@ import pytest
 
 from weightspace import parallel, properties, tasks, zoo
 from weightspace.evaluation import emulation as evaluation
-from weightspace.training import encoding, pretrain, truth
+from weightspace.training import encoding, pretrain
 from weightspace.training.progress import Progress
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def train(source, config, folder):
 
 
 def test_the_truth_is_all_that_the_zoo_knows(source):
-  known = truth.facts(source)
+  known = encoding.known_properties(source)
   family = tasks.make(source.spec.family, source.spec.family_config)
   scope = properties.Scope(family.spec, source.spec.snapshot_steps)
   low, high = family.spec.classes
@@ -53,9 +53,11 @@ def test_an_emulator_of_the_truth_is_trained_and_measured(source, tmp_path):
       source, again, config, {"some": rows}, names=("total_variation",)
   )
   assert found["some"]["total_variation"].shape == (6,)
-  view = truth.view(source, config)
-  assert truth.view(view, config) is view
-  assert truth.view(source, {"encoder": {"name": "constant"}}) is source
+  truth = encoding.parse(config["encoder"])
+  view = encoding.view(source, truth)
+  assert encoding.view(view, truth) is view
+  constant = encoding.parse({"name": "constant"})
+  assert encoding.view(source, constant) is source
 
 
 def test_observed_once_or_at_each_step_the_same_is_learned(

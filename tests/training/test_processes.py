@@ -16,6 +16,7 @@ from tests.training import pair
 from weightspace import parallel, tasks, zoo
 from weightspace.training import batches, emulation, fit, pretrain
 from weightspace.training import optimizer as optimizer_lib
+from weightspace.training.config import parse
 from weightspace.training.progress import Progress
 from weightspace.training.workdir import read_metrics
 
@@ -157,8 +158,10 @@ def exchanged(program):
 def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   source = zoo.open(tiny_zoo)
   family = tasks.make(source.spec.family, source.spec.family_config)
-  model = emulation.make_model(source.rnns, family, pair.CONFIG)
-  config = emulation.Config(**pair.CONFIG["emulation"])
+  config = parse(pair.CONFIG)
+  model = emulation.make_model(
+      source.rnns, family, config.encoder, config.emulator
+  )
   mesh = parallel.mesh(parallel.DATA)
   optimizer = optimizer_lib.make_optimizer(optimizer_lib.OptimizerConfig())
   start = jax.eval_shape(
@@ -171,11 +174,11 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
       ),
       start,
   )
-  loss = emulation.make_loss(model, family, config, mesh)
+  loss = emulation.make_loss(model, family, config.emulation, mesh)
   key = jax.random.key(1)
   if streamed:
     stream = batches.Stream(
-        source, np.arange(len(source)), key, emulation.batch_size(config),
+        source, np.arange(len(source)), key, config.emulation.size,
         functools.partial(optimizer_lib.step_key, key), mesh=mesh,
     )  # fmt: skip
     with contextlib.closing(stream):

@@ -17,6 +17,7 @@ from weightspace.zoo import splits
 FIELDS = {
     "properties": ("step", "accuracy"), "steps": 120, "batch": 16,
     "hidden": 16, "layers": 1, "validate_every": 20, "checkpoint_every": 20,
+    "seed": 1,
 }  # fmt: skip
 STATISTICS = {"name": "statistics", "hidden": 16, "layers": 1, "code": 4}
 
@@ -216,8 +217,8 @@ def test_augmentation_is_for_those_who_need_it(source):
   keys = jax.random.split(jax.random.key(1), 3)
 
   def codes(encoder, augment):
-    f = encoding.make_encode_batch(rnn, encoder, augment)
-    return np.asarray(jax.jit(f)(params, keys, vectors))
+    f = jax.vmap(encoding.make_encode(rnn, encoder, augment), (None, 0, 0))
+    return np.asarray(jax.jit(f)(params, vectors, keys))
 
   plain = codes(encoder, "none")
   assert np.max(np.abs(codes(encoder, "permutation") - plain)) > 1e-3

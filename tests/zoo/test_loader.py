@@ -1,4 +1,5 @@
 import functools
+import math
 
 import jax
 import numpy as np
@@ -36,13 +37,20 @@ def test_every_epoch_holds_every_example_once(size, batch):
 
 
 @settings(max_examples=10)
-@given(st.integers(1, 100), st.sampled_from([(1, 3), (3, 2), (2, 1)]))
-def test_processes_share_the_batch_of_one(size, shares):
-  local, count = shares
-  sizes = {"size": size, "batch": local * count, "process_count": count}
-  whole = _stream(KEY, size=size, batch=local * count)
-  parts = [_stream(KEY, **sizes, process_index=i) for i in range(count)]
-  np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+@given(st.integers(1, 2**31 - 1))
+@example(1)
+@example(3 * 3)
+@example(46340**2)
+@example(46340**2 + 1)
+@example(2**31 - 1)
+def test_traced_sizes_give_the_same_indices(size):
+  root = math.isqrt(size - 1) + 1
+  assert int(loader._root(np.uint32(size))) == root
+  traced = jax.jit(functools.partial(batch_indices, batch=4))
+  np.testing.assert_array_equal(
+      traced(KEY, 7, size=np.int32(size)),
+      batch_indices(KEY, 7, size=size, batch=4),
+  )
 
 
 @settings(max_examples=10)
@@ -75,7 +83,7 @@ def test_epochs_and_keys_differ():
 def test_product_is_exact_beyond_32_bits(step, batch, size):
   # The loader's arithmetic in numpy scalars, which wrap as XLA's do.
   with np.errstate(over="ignore"), jax.disable_jit():
-    epoch, place = loader._multiply(np.uint32(step), batch, size)
+    epoch, place = loader._multiply(np.uint32(step), batch, np.uint32(size))
   wanted = divmod(step * batch, size)
   assert (int(epoch), int(place)) == (wanted[0] % 2**32, wanted[1])
 
@@ -83,8 +91,8 @@ def test_product_is_exact_beyond_32_bits(step, batch, size):
 @pytest.mark.parametrize("size", [3, 4])
 def test_orders_are_uniform_for_tiny_splits(size):
   places = np.arange(size, dtype=np.uint32)
-  order = jax.vmap(lambda k, p: loader.shuffled(k, p, size), (None, 0))
-  orders = jax.jit(jax.vmap(lambda k: order(k, places)))(
+  order = jax.vmap(loader.shuffled, (None, 0, None))
+  orders = jax.jit(jax.vmap(lambda k: order(k, places, np.uint32(size))))(
       jax.random.split(KEY, 12_000)
   )
   kinds, counts = np.unique(orders, axis=0, return_counts=True)
@@ -100,8 +108,6 @@ def test_orders_are_uniform_for_tiny_splits(size):
         ({"size": 0}, "size=0"),
         ({"size": 2**31}, f"size={2**31}"),
         ({"batch": 0}, "batch=0"),
-        ({"process_count": 3}, "batch of 4 cannot be shared evenly by 3"),
-        ({"process_count": 2, "process_index": 2}, "processes 0 to 1, got 2"),
     ],
 )
 def test_sizes_that_cannot_be(wrong, message):

@@ -69,13 +69,13 @@ class Encoder(NamedTuple):
 
 
 def make(
-    name: str, fields: Mapping[str, Any], rnn: RNN, inputs: Any
+    name: str, fields: Mapping[str, Any] | Any, rnn: RNN, inputs: Any
 ) -> Encoder:
   """The encoder of that name, configured by plain values.
 
   Args:
     name: of a module in this package.
-    fields: of its `Config`.
+    fields: its `Config`, or plain values of that one's fields.
     rnn: the shape of the networks to encode.
     inputs: what the networks read: an `Inputs`, or a `TaskSpec`.
 
@@ -86,8 +86,9 @@ def make(
   if inputs.kind not in ("token", "real"):
     raise ValueError(f"kind must be 'token' or 'real', got {inputs.kind!r}")
   module = plugins.load(__name__, name)
-  config = plugins.configure(module.Config, fields, f"encoder {name!r}")
-  return module.make(config, rnn, inputs)
+  if not isinstance(fields, module.Config):
+    fields = plugins.configure(module.Config, fields, f"encoder {name!r}")
+  return module.make(fields, rnn, inputs)
 
 
 def names() -> tuple[str, ...]:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import plugins, tasks, zoo
+from weightspace import tasks, zoo
 from weightspace.evaluation import bootstrap
-from weightspace.training import emulation, truth
+from weightspace.training import config as config_lib
+from weightspace.training import emulation, encoding
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import loader
 
@@ -37,10 +38,9 @@ def row_losses(
   Returns:
     {part: {name: [n] float32}}.
   """
-  source = truth.view(source, config)
-  settings = plugins.configure(
-      emulation.Config, config["emulation"], "emulation"
-  )
+  config = config_lib.parse(config)
+  settings = config.emulation
+  source = encoding.view(source, config.encoder)
   measure = emulation.make_measure(
       pretrained.model,
       tasks.make(source.spec.family, source.spec.family_config),

@@ -11,6 +11,7 @@ import numpy as np
 
 from weightspace import heads, properties
 from weightspace.keys import derive
+from weightspace.training.batches import Rows
 from weightspace.training.fit import Program, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.types import Params
@@ -93,8 +94,7 @@ class Trained(NamedTuple):
 class _Data(NamedTuple):
   codes: jax.Array  # [R, Z] of all rows of the zoo, standardised
   targets: jax.Array  # [R, n]
-  train: jax.Array  # [R] rows to train on, the first `count` of these
-  count: jax.Array  # [] int32
+  train: Rows
 
 
 def make_trainer(
@@ -130,8 +130,8 @@ def make_trainer(
 
   def train(codes, columns, rows, validation, seed):
     tried = trainers if len(validation) else trainers[:1]
-    found = [of(codes, columns, rows, validation, seed) for of in tried]
-    return min(found, key=lambda trained: trained.score)
+    trained = [of(codes, columns, rows, validation, seed) for of in tried]
+    return min(trained, key=lambda head: head.score)
 
   return train
 
@@ -152,12 +152,10 @@ def _make_trainer(property_name, scope, code, config, form):
   apply = jax.jit(head.apply)
 
   def loss(params, key, step, data):
-    picked = jax.random.randint(
-        derive(key, "rows"), (config.batch,), 0, data.count
-    )
-    picked = data.train[picked]
-    outputs = head.apply(params["head"], data.codes[picked])
-    return jnp.mean(head.loss(outputs, data.targets[picked])), {}
+    del key
+    rows = data.train.of_step(step, config.batch)
+    outputs = head.apply(params["head"], data.codes[rows])
+    return jnp.mean(head.loss(outputs, data.targets[rows])), {}
 
   @jax.jit
   def row_losses(params, codes, targets):
@@ -165,22 +163,22 @@ def _make_trainer(property_name, scope, code, config, form):
 
   def train(codes, columns, rows, validation, seed):
     targets = property_.target(columns, scope)
-    centre, scale = _scaling(targets[rows], property_.kind)
-    if property_.kind == "regression":
-      targets = (targets - centre) / scale
-    middle, spread = _scaling(np.asarray(codes)[rows], "regression")
-    data = _Data(
-        jnp.asarray((codes - middle) / spread),
-        jnp.asarray(targets),
-        jnp.asarray(np.resize(rows, len(codes)).astype(np.int32)),
-        jnp.int32(len(rows)),
+    centre, scale = heads.scaling(property_, targets[rows])
+    middle, spread = heads.moments(np.asarray(codes)[rows])
+    key = jax.random.key(seed)
+    data = jax.tree.map(
+        jnp.asarray,
+        _Data(
+            (codes - middle) / spread,
+            heads.standardise(property_, targets, centre, scale),
+            Rows.of(derive(key, "order"), rows, len(codes)),
+        ),
     )
 
     def validate(params):
       losses = np.asarray(row_losses(params, data.codes, data.targets))
       return {"loss": np.mean(losses[validation])}
 
-    key = jax.random.key(seed)
     result = fit(
         Program(loss, optimizer),
         {"head": head.init(derive(key, "init"))},
@@ -205,11 +203,3 @@ def _make_trainer(property_name, scope, code, config, form):
     )
 
   return train
-
-
-def _scaling(values, kind):
-  """What numbers [R, n] are centred and scaled by."""
-  n = 0 if kind == "classification" else values.shape[-1]
-  if kind != "regression":
-    return np.zeros(n, np.float32), np.ones(n, np.float32)
-  return values.mean(axis=0), values.std(axis=0) + np.float32(1e-6)

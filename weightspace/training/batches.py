@@ -1,9 +1,8 @@
 """Batches of a split: from memory where it fits, else read ahead from disk.
 
 What a step is trained on is a function of its number and keys. So the same
-batches can be gathered on the device from a split that is there, or be read
-from the zoo by a thread while the steps before are computed; the bits are the
-same.
+batches can be gathered on the device from a split in memory, or be read from
+the zoo by a thread while earlier steps are computed; the bits are the same.
 """
 
 import concurrent.futures
@@ -21,9 +20,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from weightspace import parallel
 from weightspace.keys import derive
 from weightspace.types import Key
-from weightspace.zoo import loader
+from weightspace.zoo import Zoo, loader
 from weightspace.zoo.loader import Data
-from weightspace.zoo.reader import Zoo
 
 _WINDOW = 2**26  # bytes of batches that go to the device at a time
 
@@ -41,9 +39,9 @@ class Size(NamedTuple):
 
 
 class Split(NamedTuple):
-  """A split in memory, with what decides the order that it is gone through.
+  """A split in memory, with the key of its order.
 
-  The order is data, so that one compiled program serves all seeds.
+  The key is data, so that one compiled program serves all seeds.
   """
 
   order: Key  # []
@@ -57,7 +55,7 @@ class Window(NamedTuple):
   batches: tuple[Data | None, ...]  # of each shape of networks; [W, ...]
 
 
-def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> list[int]:
+def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> tuple[int, ...]:
   """How many examples of a batch come from each of several sets.
 
   In proportion to their sizes, in multiples of `unit`, and at least that many
@@ -67,17 +65,36 @@ def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> list[int]:
     ValueError: the batch is too small for that, or no multiple of the unit.
   """
   sizes = np.asarray(sizes)
-  least = np.where(sizes > 0, unit, 0)
-  if batch % unit or batch < least.sum():
+  counts = np.where(sizes > 0, unit, 0)
+  if batch % unit or batch < counts.sum():
     raise ValueError(
         f"a batch of {batch} cannot be made of {np.sum(sizes > 0)} shapes of"
         f" networks on {unit} devices; choose a larger multiple of {unit}"
     )
-  found = least
-  while (left := batch - found.sum()) > 0:
-    wanted = batch * sizes / sizes.sum() - found
-    found[np.argmax(wanted)] += min(unit, left)
-  return found.tolist()
+  while (left := batch - counts.sum()) > 0:
+    missing = batch * sizes / sizes.sum() - counts
+    counts[np.argmax(missing)] += min(unit, left)
+  return tuple(counts.tolist())
+
+
+class Rows(NamedTuple):
+  """Rows to train on, repeated to a fixed number, which programs depend on."""
+
+  order: Key  # []
+  rows: jax.Array  # [R] int32: the first `count` of these
+  count: jax.Array  # [] int32
+
+  @classmethod
+  def of(cls, order: Key, rows: np.ndarray, size: int) -> "Rows":
+    """`rows` [n], which may repeat some, among `size`, at least n."""
+    padded = np.resize(rows, size).astype(np.int32)
+    return cls(order, padded, np.int32(len(rows)))
+
+  def of_step(self, step: jax.Array, batch: int) -> jax.Array:
+    """[batch] rows; every epoch has each row once."""
+    return self.rows[
+        loader.batch_indices(self.order, step, size=self.count, batch=batch)
+    ]
 
 
 def of_step(
@@ -91,7 +108,7 @@ def of_step(
 
   Args:
     data: a split in memory, or a window with this step in it.
-    key: of this step alone; from it comes which rollouts are taken.
+    key: of this step alone; it decides which rollouts are taken.
     step: its number, traced.
     size: of the batch.
     mesh: inside `parallel.psum_over_mesh`, to get this device's shard.
@@ -101,7 +118,7 @@ def of_step(
   else:
     sizes = [len(of_shape.vectors) for of_shape in data.shapes]
     kept = data.shapes[0].log_probs.shape[1]
-    drawn = _draw(data.order, key, step, size, sizes, kept, _devices(mesh))
+    drawn = _draw(data.order, key, step, size, sizes, kept, mesh)
     if mesh is not None:
       drawn = jax.tree.map(lambda leaf: parallel.local_shard(leaf, mesh), drawn)
     batch = tuple(
@@ -112,33 +129,48 @@ def of_step(
   return jax.lax.optimization_barrier(batch)
 
 
-def layout(data: Split | Window, mesh: Mesh) -> Any:
+def in_specs(data: Split | Window, mesh: Mesh) -> Any:
   """What of `data` is on each device: see `parallel.psum_over_mesh`."""
   if not isinstance(data, Window):
     return PartitionSpec()
   return Window(PartitionSpec(), PartitionSpec(None, mesh.axis_names[0]))
 
 
-def _devices(mesh):
-  return 1 if mesh is None else mesh.size
+def map_batches(
+    f: Callable[[np.ndarray], Any], size: int, batch: int, axis: int = 0
+) -> Any:
+  """`f` of all rows, one batch at a time: no more is on the device.
+
+  Args:
+    f: (row numbers [batch]) -> arrays of these rows. The last batch is filled
+      up with rows from the beginning, so that all have one size.
+    size: rows, at least one.
+    batch: rows at a time.
+    axis: of rows in what `f` returns.
+
+  Returns:
+    What `f` returns of rows 0 to size - 1, in that order, as NumPy arrays.
+  """
+  order = np.arange(-(-size // batch) * batch) % size
+  parts = [jax.device_get(f(rows)) for rows in order.reshape(-1, batch)]
+  return jax.tree.map(
+      lambda *leaves: np.concatenate(leaves, axis).take(range(size), axis),
+      *parts,
+  )
 
 
-def _draw(order, key, step, size, sizes, kept, devices):
+def _draw(order, key, step, size, sizes, kept, mesh):
   """(rows [B], which [B, k]) for each shape, None where there is no network."""
-  counts = shares(sizes, size.batch, devices)
 
   def of_shape(shape, rows, count):
-    chosen = loader.batch_indices(
-        derive(order, "order", shape), step, size=rows, batch=count
+    order_, key_ = derive(order, "order", shape), derive(key, "shape", shape)
+    shape = count, size.sequences
+    return (
+        loader.batch_indices(order_, step, size=rows, batch=count),
+        jax.random.randint(derive(key_, "rollouts"), shape, 0, kept),
     )
-    which = jax.random.randint(
-        derive(derive(key, "shape", shape), "rollouts"),
-        (count, size.sequences),
-        0,
-        kept,
-    )
-    return chosen, which
 
+  counts = shares(sizes, size.batch, 1 if mesh is None else mesh.size)
   return tuple(
       of_shape(shape, rows, count) if count else None
       for shape, (rows, count) in enumerate(zip(sizes, counts))
@@ -156,7 +188,7 @@ def _gather(data, rows, which):
 
 
 @contextlib.contextmanager
-def training(
+def open_split(
     zoo: Zoo,
     rows: np.ndarray,
     order: Key,
@@ -169,17 +201,17 @@ def training(
   """A split for `fit`: in memory if it fits, or a stream while that is open.
 
   Args:
-    zoo: where it lies.
+    zoo: of the networks.
     rows: of the split.
     order: the key of the order of rows.
     size: of a batch.
-    step_key: (step) -> the key that the loss gets at that step.
+    step_key: (step) -> the key of that step, which the loss gets.
     mesh: where batches are spread, and a split that fits is copied to.
-    memory: bytes that a split may take up; by default a quarter of what there
-      is, shared by the devices where these are CPU cores. What does not fit
+    memory: bytes that a split may take up; by default a quarter of the memory,
+      shared by the devices where these are CPU cores. Where it does not fit
       in one of several processes, all of them read from disk.
   """
-  if not parallel.any_process(not fits(zoo, rows, mesh=mesh, memory=memory)):
+  if not parallel.any_process(not fits(zoo, rows, mesh, memory)):
     yield load(zoo, rows, order)
     return
   with contextlib.closing(
@@ -189,7 +221,7 @@ def training(
 
 
 def load(zoo: Zoo, rows: np.ndarray, order: Key) -> Split:
-  """A split in memory; see `training` for the arguments."""
+  """A split in memory; see `open_split` for the arguments."""
   shapes = loader.load_by_shape(zoo, rows)
   return Split(
       order, tuple(of_shape._replace(columns={}) for of_shape in shapes)
@@ -197,11 +229,7 @@ def load(zoo: Zoo, rows: np.ndarray, order: Key) -> Split:
 
 
 def fits(
-    zoo: Zoo,
-    rows: np.ndarray,
-    *,
-    mesh: Mesh | None = None,
-    memory: int | None = None,
+    zoo: Zoo, rows: np.ndarray, mesh: Mesh | None, memory: int | None
 ) -> bool:
   """Whether a split may be held in memory; if not, the log says so."""
   needed = sum(
@@ -212,8 +240,7 @@ def fits(
   if needed > allowed:
     logging.warning(
         "%d networks with their rollouts take %.2f GiB, more than the %.2f GiB"
-        " that a split may take up: batches are read from disk as they are"
-        " needed",
+        " that a split may take up: batches are read from disk",
         len(rows), needed / 2**30, allowed / 2**30,
     )  # fmt: skip
   return needed <= allowed
@@ -244,24 +271,22 @@ class Stream:
       *,
       mesh: Mesh | None = None,
   ):
-    """Reads nothing yet; see `training` for the arguments."""
+    """Reads nothing yet; see `open_split` for the arguments."""
     self._zoo, self._mesh = zoo, mesh
     self._rows = [rows[places] for places in loader.by_shape(zoo, rows)]
     sizes = [len(of_shape) for of_shape in self._rows]
     kept = zoo.spec.rollouts
-    counts = shares(sizes, size.batch, _devices(mesh))
+    counts = shares(sizes, size.batch, 1 if mesh is None else mesh.size)
     taken = sum(
         count * loader.row_bytes(zoo, shape, rollouts=size.sequences)
         for shape, count in enumerate(counts)
     )
     self.steps = max(1, _WINDOW // taken)
-    self._draw = jax.jit(
-        jax.vmap(
-            lambda step: _draw(
-                order, step_key(step), step, size, sizes, kept, _devices(mesh)
-            )
-        )
-    )
+
+    def draw(step):
+      return _draw(order, step_key(step), step, size, sizes, kept, mesh)
+
+    self._draw = jax.jit(jax.vmap(draw))
     self._reader = concurrent.futures.ThreadPoolExecutor(1, "batches")
     self._ahead: dict[int, concurrent.futures.Future] = {}
     self._current: tuple[int, Window | None] = (-1, None)
@@ -276,17 +301,17 @@ class Stream:
     if self._current[0] != block:
       # One window at a time on the device, and one on its way
       self._current = (-1, None)
-      window = self._ask(block).result()
+      window = self._request(block).result()
       self._ahead = {}
       self._current = (block, self._place(block, window))
-      self._ask(block + 1)
+      self._request(block + 1)
     return self._current[1], (block + 1) * self.steps
 
   def close(self) -> None:
     """Waits for the reader."""
     self._reader.shutdown(cancel_futures=True)
 
-  def _ask(self, block):
+  def _request(self, block):
     if block not in self._ahead:
       steps = np.arange(self.steps, dtype=np.int32) + block * self.steps
       drawn = jax.device_get(self._draw(steps))

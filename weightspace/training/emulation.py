@@ -6,23 +6,18 @@ The emulator is thrown away afterwards; the encoder is what is kept.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from weightspace import (
-    divergences,
-    emulator,
-    encoders,
-    parallel,
-    plugins,
-    precision,
-)
+from weightspace import divergences, parallel, precision
+from weightspace import emulator as emulator_lib
+from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
@@ -77,6 +72,12 @@ class Config:
     precision.check(self.matmul_precision)
 
 
+  @property
+  def size(self) -> batches.Size:
+    """What a step is trained on."""
+    return batches.Size(self.batch, self.sequences)
+
+
 class Model(NamedTuple):
   """An encoder with its emulator.
 
@@ -89,44 +90,48 @@ class Model(NamedTuple):
   """
 
   rnns: tuple[RNN, ...]
-  encoders: tuple[encoders.Encoder, ...]
-  emulator: emulator.Emulator
+  encoders: tuple[Encoder, ...]
+  emulator: emulator_lib.Emulator
   init: Callable
 
 
 def make_model(
-    rnns: Sequence[RNN], family: TaskFamily, config: Mapping[str, Any]
+    rnns: Sequence[RNN],
+    family: TaskFamily,
+    encoder: encoding.EncoderConfig,
+    emulator: emulator_lib.Config,
 ) -> Model:
-  """Encoder and emulator from a config.
+  """Encoder and emulator from their configs.
 
   Args:
     rnns: the shapes of the networks to encode.
     family: what they do.
-    config: "encoder" with its "name" and fields, "emulator" with its fields.
+    encoder: config of the encoder.
+    emulator: config of the emulator.
 
   Raises:
     ValueError: an encoder whose params depend on the shape of networks, where
       there are several.
   """
-  made = encoding.make_encoders(rnns, family.spec, config["encoder"])
-  speaker = emulator.make(
-      plugins.configure(emulator.Config, config["emulator"], "emulator"),
-      code=encoding.code_size(rnns[0], made[0]),
+  encoders = encoding.make_encoders(rnns, family.spec, encoder)
+  made = emulator_lib.make(
+      emulator,
+      code=encoding.code_size(rnns[0], encoders[0]),
       inputs=rnns[0].spec.inputs,
       outputs=rnns[0].spec.outputs,
   )
 
   def init(key):
     return {
-        "encoder": made[0].init(derive(key, "encoder")),
-        "emulator": speaker.init(derive(key, "emulator")),
+        "encoder": encoders[0].init(derive(key, "encoder")),
+        "emulator": made.init(derive(key, "emulator")),
     }
 
-  return Model(tuple(rnns), made, speaker, init)
+  return Model(tuple(rnns), encoders, made, init)
 
 
 def emulate(model: Model, family: TaskFamily, params: Params, codes, data):
-  """The emulator's answers beside the networks' own.
+  """The emulator's outputs beside the networks' own.
 
   Args:
     model: encoder and emulator.
@@ -151,16 +156,6 @@ def emulate(model: Model, family: TaskFamily, params: Params, codes, data):
   return emulation.reshape(steps, *batch, -1), original, mask
 
 
-def sequence_means(losses: jax.Array, mask: jax.Array) -> jax.Array:
-  """Means over time `[T, ...]` of what the mask `[T, ...]` leaves."""
-  return jnp.sum(losses * mask, axis=0) / jnp.sum(mask, axis=0)
-
-
-def batch_size(config: Config) -> batches.Size:
-  """What a step is trained on."""
-  return batches.Size(config.batch, config.sequences)
-
-
 def make_loss(
     model: Model,
     family: TaskFamily,
@@ -180,8 +175,8 @@ def make_loss(
     a `batches.Window`. Nothing of it depends on the seed of the config.
   """
   divergence = divergences.load(config.divergence)
-  encode_batches = [
-      encoding.make_encode_batch(rnn, encoder, config.augment)
+  encode = [
+      jax.vmap(encoding.make_encode(rnn, encoder, config.augment), (None, 0, 0))
       for rnn, encoder in zip(model.rnns, model.encoders)
   ]
 
@@ -193,29 +188,26 @@ def make_loss(
     )
     if mesh is not None:
       keys = parallel.local_shard(keys, mesh)
-    codes = encode_batches[shape](params["encoder"], keys, batch.vectors)
+    codes = encode[shape](params["encoder"], batch.vectors, keys)
     emulation, original, mask = emulate(model, family, params, codes, batch)
-    losses = divergence(original, emulation)
-    if not config.mask_padding:
-      mask = jnp.ones_like(mask)
-    return sequence_means(losses, mask)
+    return _means(divergence(original, emulation), mask, config)
 
   def mean(params, key, step, data):
     """A device's part of the mean over the batch."""
-    found = batches.of_step(data, key, step, batch_size(config), mesh)
+    batch = batches.of_step(data, key, step, config.size, mesh)
     # Shape by shape, not joined: that would move examples between devices
     losses = sum(
-        jnp.sum(losses_of_shape(params, derive(key, "shape", i), batch, i))
-        for i, batch in enumerate(found)
-        if batch is not None
+        jnp.sum(losses_of_shape(params, derive(key, "shape", i), of_shape, i))
+        for i, of_shape in enumerate(batch)
+        if of_shape is not None
     )
     return losses / (config.batch * config.sequences)
 
   def loss(params, key, step, data):
     f = mean
     if mesh is not None:
-      layout = (*[PartitionSpec()] * 3, batches.layout(data, mesh))
-      f = parallel.psum_over_mesh(mean, mesh, layout)
+      specs = (*[PartitionSpec()] * 3, batches.in_specs(data, mesh))
+      f = parallel.psum_over_mesh(mean, mesh, specs)
     with precision.products(config.matmul_precision):
       return f(params, key, step, data), {}
 
@@ -249,19 +241,16 @@ def make_measure(
   """
   names = names or (config.score,)
   devices = mesh.size if mesh is not None else 1
-  at_once = devices * max(1, config.batch // devices)
+  batch_size = devices * max(1, config.batch // devices)
+  kept = slice(0, config.validation_sequences)
 
   def measure_rows(shape, params, batch):
-    rnn, encoder = model.rnns[shape], model.encoders[shape]
-    codes = jax.vmap(
-        lambda v: encoder.apply(params["encoder"], rnn.unflatten(v))
-    )(batch.vectors)
+    encode = encoding.make_encode(model.rnns[shape], model.encoders[shape])
+    codes = jax.vmap(encode, (None, 0))(params["encoder"], batch.vectors)
     emulation, original, mask = emulate(model, family, params, codes, batch)
-    if not config.mask_padding:
-      mask = jnp.ones_like(mask)
     losses = {n: divergences.load(n)(original, emulation) for n in names}
     return {
-        name: jnp.mean(sequence_means(loss, mask), axis=-1)
+        name: jnp.mean(_means(loss, mask, config), axis=-1)
         for name, loss in losses.items()
     }
 
@@ -277,44 +266,31 @@ def make_measure(
       return jnp.asarray(leaf)
     return parallel.place(leaf, parallel.sharded(mesh))
 
+  def measure_shape(params, data, shape):
+    data = data._replace(columns={})
+
+    def of_rows(rows):
+      batch = jax.tree.map(lambda leaf: leaf[rows], data)
+      batch = batch._replace(
+          sequences=batch.sequences[:, kept], log_probs=batch.log_probs[:, kept]
+      )
+      return measure_batch(params, jax.tree.map(place, batch), shape)
+
+    return batches.map_batches(of_rows, len(data.vectors), batch_size, axis=-1)
+
   def measure(params, data):
-    found = [
+    parts = [
         measure_shape(params, of_shape, shape)
         for shape, of_shape in enumerate(data)
         if len(of_shape.vectors)
     ]
-    return {
-        name: np.concatenate([part[name] for part in found], axis=-1)
-        for name in names
-    }
-
-  def measure_shape(params, data, shape):
-    size = len(data.vectors)
-    kept = slice(0, config.validation_sequences)
-
-    def read(rows):
-      batch = jax.tree.map(lambda leaf: leaf[rows], data)
-      return jax.tree.map(
-          place,
-          batch._replace(
-              sequences=batch.sequences[:, kept],
-              log_probs=batch.log_probs[:, kept],
-          ),
-      )
-
-    data = data._replace(columns={})
-    # The last batch is filled up with rows from the beginning
-    order = np.arange(-(-size // at_once) * at_once) % size
-    # One after the other: no more than a batch is on the device
-    found = [
-        jax.device_get(measure_batch(params, read(rows), shape))
-        for rows in order.reshape(-1, at_once)
-    ]
-    return {
-        name: np.concatenate([batch[name] for batch in found], axis=-1)[
-            ..., :size
-        ]
-        for name in names
-    }
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, -1), *parts)
 
   return measure
+
+
+def _means(losses, mask, config):
+  """Means over time, [T, ...] -> [...], of what the mask leaves."""
+  if not config.mask_padding:
+    mask = jnp.ones_like(mask)
+  return jnp.sum(losses * mask, axis=0) / jnp.sum(mask, axis=0)

@@ -1,34 +1,77 @@
 """Encoders in training: of networks of several shapes, augmented, in a batch.
 
-What training by emulation and supervised training share.
+Training by emulation and supervised training share it.
+
+Beside the encoders of `weightspace.encoders` there is "truth", an upper bound
+of what emulation can gain from codes, the counterpart of "constant":
+
+    python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
+        --config=experiments/configs/emulation.py:truth
+
+Its code is what a zoo knows of a network: task, accuracy, step and so on. It is
+no function of the weights, and so no plug-in.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import encoders, symmetry, zoo
-from weightspace.encoders import Encoder
+from weightspace import encoders, plugins, properties, symmetry, tasks
+from weightspace.encoders import Encoder, _modules
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily, TaskSpec
-from weightspace.training import batches, truth
+from weightspace.training import batches
 from weightspace.types import Key, Params
+from weightspace.zoo import Zoo
+from weightspace.zoo.loader import Data
 
+TRUTH = "truth"
+AUGMENT = ("permutation", "signed", "none")
 _OBSERVED = 64  # networks that are observed at a time
 _EXAMPLES = 256  # real sequences that probes may start as
-AUGMENT = ("permutation", "signed", "none")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+  """Which encoder, and its sizes.
+
+  Attributes:
+    name: of a module in `weightspace.encoders`, or `TRUTH`.
+    fields: that module's `Config`; None of `TRUTH`.
+  """
+
+  name: str
+  fields: Any = None
+
+  def to_json(self) -> dict[str, Any]:
+    """The values that `parse` takes."""
+    fields = dataclasses.asdict(self.fields) if self.fields else {}
+    return {"name": self.name, **fields}
+
+
+def parse(config: Mapping[str, Any]) -> EncoderConfig:
+  """A config from plain values: "name" and fields.
+
+  Raises:
+    ValueError: no such encoder or no such field, with the nearest name.
+  """
+  name, fields = config["name"], {k: config[k] for k in config if k != "name"}
+  if name == TRUTH:
+    return EncoderConfig(TRUTH)
+  known = plugins.load(encoders.__name__, name).Config
+  return EncoderConfig(
+      name, plugins.configure(known, fields, f"encoder {name!r}")
+  )
 
 
 def check_augment(augment: str) -> None:
-  """Refuses what is none of `AUGMENT`.
-
-  Raises:
-    ValueError: it is none.
-  """
+  """Raises ValueError for what is none of `AUGMENT`."""
   if augment not in AUGMENT:
     raise ValueError(
         "augment must be 'permutation', 'signed' or 'none', got"
@@ -37,34 +80,33 @@ def check_augment(augment: str) -> None:
 
 
 def make_encoders(
-    rnns: Sequence[RNN], spec: TaskSpec, config: Mapping[str, Any]
+    rnns: Sequence[RNN], spec: TaskSpec, config: EncoderConfig
 ) -> tuple[Encoder, ...]:
   """An encoder of each shape of networks, all of the same params.
 
   Args:
     rnns: the shapes of the networks to encode.
     spec: of their tasks.
-    config: the encoder's "name" and fields.
+    config: of the encoder.
 
   Raises:
     ValueError: an encoder whose params depend on the shape of networks, where
       there are several.
   """
-  rnn, *others = rnns
-  fields = dict(config)
-  name = fields.pop("name")
-  if name == truth.NAME:
-    return tuple(map(truth.make, rnns))
-  encoder, *rest = (encoders.make(name, fields, rnn, spec) for rnn in rnns)
-  params = jax.eval_shape(encoder.init, jax.random.key(0))
-  for other, its_rnn in zip(rest, others):
-    if jax.eval_shape(other.init, jax.random.key(0)) != params:
+  if config.name == TRUTH:
+    return tuple(map(_make_truth, rnns))
+  made = tuple(
+      encoders.make(config.name, config.fields, rnn, spec) for rnn in rnns
+  )
+  params = [jax.eval_shape(one.init, jax.random.key(0)) for one in made]
+  for rnn, its_params in zip(rnns, params):
+    if its_params != params[0]:
       raise ValueError(
-          f"encoder {name!r} cannot encode networks of several shapes: it has"
-          f" other params for {its_rnn.spec} than for {rnn.spec}; those that"
-          " run the network can, such as 'interactive'"
+          f"encoder {config.name!r} cannot encode networks of several shapes:"
+          f" it has other params for {rnn.spec} than for {rnns[0].spec}; those"
+          " that run the network can, such as 'interactive'"
       )
-  return (encoder, *rest)
+  return made
 
 
 def code_size(rnn: RNN, encoder: Encoder) -> int:
@@ -77,7 +119,7 @@ def code_size(rnn: RNN, encoder: Encoder) -> int:
 def start_from_inputs(
     encoder: Encoder,
     params: Params,
-    source: zoo.Zoo,
+    zoo: Zoo,
     family: TaskFamily,
     rows: np.ndarray,
     key: Key,
@@ -85,26 +127,26 @@ def start_from_inputs(
   """Params of an encoder whose probes start as real inputs, if it has such.
 
   Args:
-    encoder: whose `start_from` says how.
+    encoder: whose `start_from` defines how.
     params: of the encoder.
-    source: the zoo.
-    family: of its tasks.
-    rows: to train on; what their most trained snapshots have read in their
-      rollouts is drawn from.
+    zoo: of the networks.
+    family: of their tasks.
+    rows: to train on; sequences are drawn from the rollouts of their most
+      trained snapshots.
     key: of the draw.
   """
   if encoder.start_from is None:
     return params
-  steps = source.columns["step"][rows]
+  steps = zoo.columns["step"][rows]
   rows = rows[steps == steps.max()]
   chosen = jax.random.choice(key, rows, (_EXAMPLES,))
   which = jax.random.randint(
-      derive(key, "rollouts"), (_EXAMPLES, 1), 0, source.spec.rollouts
+      derive(key, "rollouts"), (_EXAMPLES, 1), 0, zoo.spec.rollouts
   )
   chosen, which = jax.device_get((chosen, which))
-  sequences = source.rollouts(chosen, which).sequences
+  sequences = zoo.rollouts(chosen, which).sequences
   examples = jax.vmap(family.encode, out_axes=1)(
-      source.columns["task"][chosen], sequences
+      zoo.columns["task"][chosen], sequences
   )  # [T, n, 1, I]
   return encoder.start_from(params, jnp.swapaxes(examples[:, :, 0], 0, 1))
 
@@ -113,66 +155,121 @@ def observe(
     rnns: Sequence[RNN],
     made: Sequence[Encoder],
     params: Params,
-    split: batches.Split | batches.Stream,
-) -> batches.Split | batches.Stream:
-  """A split in memory whose vectors are what encoders observe of networks.
+    data: Sequence[Data],
+) -> tuple[Data, ...]:
+  """Data whose vectors are the features that encoders observe of networks.
 
   Args:
     rnns: the shapes of networks.
-    made: encoders of them.
+    made: encoders of them; of those that observe nothing, data stay.
     params: of the encoder.
-    split: to train on; a stream, or of encoders that observe nothing, stays.
+    data: of each shape.
   """
-  if made[0].observe is None or not isinstance(split, batches.Split):
-    return split
 
-  def of_shape(rnn, encoder, data):
-    def one(vector):
-      return encoder.observe(params, rnn.unflatten(vector))
-
+  def of_shape(rnn, encoder, of_shape):
+    if encoder.observe is None or not len(of_shape.vectors):
+      return of_shape
     observed = jax.jit(
-        lambda vectors: jax.lax.map(one, vectors, batch_size=_OBSERVED)
+        jax.vmap(lambda v: encoder.observe(params, rnn.unflatten(v)))
     )
-    return data._replace(vectors=np.asarray(observed(data.vectors)))
+    features = batches.map_batches(
+        lambda rows: observed(jnp.asarray(of_shape.vectors[rows])),
+        len(of_shape.vectors),
+        _OBSERVED,
+    )
+    return of_shape._replace(vectors=features)
 
-  shapes = (
-      of_shape(rnn, encoder, data) if len(data.vectors) else data
-      for rnn, encoder, data in zip(rnns, made, split.shapes)
-  )
-  return split._replace(shapes=tuple(shapes))
+  return tuple(map(of_shape, rnns, made, data))
 
 
-def make_encode_batch(
-    rnn: RNN, encoder: Encoder, augment: str
-) -> Callable:
-  """A function that encodes a batch of networks in training.
+def make_encode(rnn: RNN, encoder: Encoder, augment: str = "none") -> Callable:
+  """A function that encodes one network.
 
   Args:
-    rnn: the shape of the networks.
+    rnn: the shape of the network.
     encoder: of such networks.
-    augment: for an encoder that is not invariant, one of `AUGMENT`.
+    augment: in training, for an encoder that is not invariant: one of
+      `AUGMENT`.
 
   Returns:
-    (params of the encoder, keys [B], vectors [B, P]) -> codes [B, Z]. Vectors
-    may be of features, [B, F], see `observe`.
+    (params of the encoder, vector [P], key=None) -> code [Z]. The vector may be
+    one of features, [F], see `observe`; a key is given in training.
   """
 
-  def augmented(key, vector):
+  def encode(params, vector, key=None):
+    noise = None if key is None else derive(key, "encoder")
+    if encoder.read and vector.shape[-1] != rnn.size:
+      return encoder.read(params, vector, noise)
     weights = rnn.unflatten(vector)
-    if encoder.invariant or augment == "none":
-      return weights
-    return symmetry.augment(key, rnn, weights, signed=augment == "signed")
+    if key is not None and augment != "none" and not encoder.invariant:
+      weights = symmetry.augment(key, rnn, weights, signed=augment == "signed")
+    return encoder.apply(params, weights, noise)
 
-  def encode(params, key, vector):
-    weights = augmented(key, vector)
-    return encoder.apply(params, weights, derive(key, "encoder"))
+  return encode
 
-  def read(params, key, features):
-    return encoder.read(params, features, derive(key, "encoder"))
 
-  def encode_batch(params, keys, vectors):
-    if encoder.read and vectors.shape[-1] != rnn.size:
-      return jax.vmap(read, (None, 0, 0))(params, keys, vectors)
-    return jax.vmap(encode, (None, 0, 0))(params, keys, vectors)
+def view(zoo: Zoo, config: EncoderConfig) -> Zoo:
+  """The zoo as an encoder reads it.
 
-  return encode_batch
+  Args:
+    zoo: of the networks.
+    config: of the encoder.
+
+  Returns:
+    The same zoo; for `TRUTH`, one whose vectors are the properties of networks.
+  """
+  if config.name != TRUTH or isinstance(zoo, _Known):
+    return zoo
+  return _Known(zoo)
+
+
+def known_properties(zoo: Zoo) -> np.ndarray:
+  """All properties of all rows, [R, F] float32; classes are one-hot."""
+  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  scope = properties.Scope(family.spec, tuple(zoo.spec.snapshot_steps))
+  known = []
+  for name in properties.names():
+    property_ = properties.load(name)
+    try:
+      shape = property_.shape(scope)
+    except ValueError:  # these networks do not have it
+      continue
+    target = property_.target(zoo.columns, scope)
+    if property_.kind == "classification":
+      target = np.eye(shape[-1])[target].reshape(len(target), -1)
+    known.append(target)
+  return np.nan_to_num(np.concatenate(known, axis=1)).astype(np.float32)
+
+
+def _make_truth(rnn):
+  """Known properties scaled to length 1; `rnn` is of a `_Known` zoo."""
+  return Encoder(
+      init=lambda key: {},
+      apply=lambda params, known, key=None: _modules.unit(rnn.flatten(known)),
+      invariant=True,
+  )
+
+
+class _Known:
+  """A zoo whose networks are vectors of their properties."""
+
+  def __init__(self, zoo):
+    self._zoo, self._properties = zoo, known_properties(zoo)
+    size = self._properties.shape[-1]
+    self.rnns = tuple(
+        rnn._replace(size=size, flatten=_same, unflatten=_same)
+        for rnn in zoo.rnns
+    )
+
+  def __getattr__(self, name):
+    return getattr(self._zoo, name)
+
+  def __len__(self):
+    return len(self._zoo)
+
+  def vectors(self, indices):
+    return self._properties[np.asarray(indices)]
+
+
+def _same(vector):
+  return vector

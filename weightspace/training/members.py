@@ -1,11 +1,12 @@
 """Runs that differ in seed or learning rate alone, as members of one training.
 
-On an accelerator they are a vmapped axis of one program, since it is far from
-busy with one of them. On CPU they run in turn, compiled once. Either way each
-folder ends as `weightspace.training.pretrain.pretrain` leaves it.
+On an accelerator they are a vmapped axis of one program, since one of them
+leaves it mostly idle. On CPU they are trained one after the other, compiled
+once. Either way each folder ends as `weightspace.training.pretrain.pretrain`
+leaves it.
 
 While members are trained together, a folder beside that of the first run,
-`NAME.members`, holds what is needed to go on:
+`NAME.members`, holds what is needed to resume:
 
   config.json    the zoo, and the configs of the runs by their folders
   metrics.jsonl  a metric `loss` of each run as loss/0, loss/1, ...
@@ -14,7 +15,6 @@ While members are trained together, a folder beside that of the first run,
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -27,54 +27,49 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
-from weightspace import zoo
 from weightspace.io.checkpoints import Checkpoints
 from weightspace.keys import derive
 from weightspace.training import batches, workdir
+from weightspace.training import config as config_lib
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training import pretrain as pretrain_lib
+from weightspace.training.config import Config
 from weightspace.training.fit import Program, Saving, fit
-from weightspace.training.optimizer import TrainState, init_state
-from weightspace.training.pretrain import Pretrained
+from weightspace.training.optimizer import TrainState
+from weightspace.training.pretrain import Pretrained, Setup, make_setup
 from weightspace.training.progress import Progress
-from weightspace.training.setup import (
-    Setup,
-    claim_of,
-    configure,
-    make_setup,
-    schedule,
-)
 from weightspace.training.workdir import MetricsLog
+from weightspace.zoo import Zoo
 
 _FREE = ("emulation.seed", "optimizer.learning_rate")
-_ORDER = batches.Split(order=0, shapes=None)  # what of a split members have
-_Runs = dict[Path, Mapping[str, Any]]
+_ORDER = batches.Split(order=0, shapes=None)  # axes of members' data
+_Runs = dict[Path, Config]
 
 
 def pretrain(
-    source: zoo.Zoo,
+    zoo: Zoo,
     runs: Mapping[str | os.PathLike, Mapping[str, Any]],
     *,
     progress: Progress,
-    together: bool | None = None,
+    vmapped: bool | None = None,
     mesh: Mesh | None = None,
     memory: int | None = None,
 ) -> list[Pretrained]:
   """Pretrains several encoders alike; resumes, and does nothing twice.
 
-  A run that had begun by itself goes on by itself. Called for the same runs,
-  or for more, a training that was cut short goes on; if `together` has become
-  False, its members go on one by one from where it was.
+  A run that has a checkpoint of its own is resumed alone. Called for the same
+  runs, or for more, an interrupted vmapped training is resumed; if `vmapped`
+  has become False, its members are resumed one by one from where it was.
 
   Args:
-    source: the zoo.
+    zoo: of the networks.
     runs: the config of each run by its folder; see `pretrain.pretrain`. They
       may differ in `emulation.seed` and `optimizer.learning_rate`.
-    progress: where to show how far it is.
-    together: whether to train them as one program; by default on an
-      accelerator. That takes a split that fits in memory and a single device;
-      else they run in turn, and the log says so.
-    mesh: to spread each batch over, in turn.
+    progress: where to show it.
+    vmapped: whether to train them as one program; by default on an
+      accelerator. It needs a split that fits in memory and a single device;
+      else they are trained sequentially, and the log says so.
+    mesh: to spread each batch over, in sequential training.
     memory: bytes that the training split may take up; see `pretrain.pretrain`.
 
   Returns:
@@ -85,78 +80,78 @@ def pretrain(
       the runs were being trained together with others.
     ValueError: configs that differ in more; see also `pretrain.pretrain`.
   """
-  runs = _checked(runs)
-  alone = jax.process_count() == 1
+  runs = _parse(runs)
+  single = jax.process_count() == 1
   if jax.process_index() == 0:
     for folder, config in runs.items():
-      workdir.claim(folder, claim_of(source, config))
-  if together is None:
-    together = _platform(mesh) != "cpu"
-  if together and (not alone or (mesh is not None and mesh.size > 1)):
-    logging.warning("seeds run in turn: there are several devices")
-    together = False
-  if alone:
-    with jax.default_device(None if mesh is None else mesh.devices.flat[0]):
-      _together(source, runs, progress, memory, together)
-  return _in_turn(source, runs, progress, mesh, memory, alone)
+      config_lib.claim(folder, zoo, config)
+  devices = jax.devices() if mesh is None else list(mesh.devices.flat)
+  if vmapped is None:
+    vmapped = devices[0].platform != "cpu"
+  if vmapped and (not single or (mesh is not None and mesh.size > 1)):
+    logging.warning("seeds are trained sequentially: there are several devices")
+    vmapped = False
+  if single:
+    with jax.default_device(None if mesh is None else devices[0]):
+      _train_vmapped(zoo, runs, progress, memory, vmapped)
+  return _train_sequential(zoo, runs, progress, mesh, memory, single)
 
 
-def _checked(runs) -> _Runs:
+def _parse(runs) -> _Runs:
   if not runs:
     raise ValueError("there are no runs to pretrain")
-  found = {Path(os.path.abspath(f)): config for f, config in runs.items()}
-  if len({os.path.realpath(folder) for folder in found}) < len(runs):
+  configs = {
+      Path(os.path.abspath(folder)): config_lib.parse(config)
+      for folder, config in runs.items()
+  }
+  if len({os.path.realpath(folder) for folder in configs}) < len(runs):
     raise ValueError(f"each run needs a folder of its own: {list(runs)}")
-  (first, config), *others = found.items()
-  wanted = _fields(config)
+  (first, config), *others = configs.items()
+  expected = _fields(config.to_json())
   for folder, other in others:
-    fields = _fields(other)
-    for name in sorted({*wanted, *fields} - {*_FREE}):
-      a, b = wanted.get(name), fields.get(name)
+    fields = _fields(other.to_json())
+    for name in sorted({*expected, *fields} - {*_FREE}):
+      a, b = expected.get(name), fields.get(name)
       if a != b:
         raise ValueError(
             f"runs may differ in {' and '.join(_FREE)} alone, but {name} is"
             f" {a!r} in {first.name} and {b!r} in {folder.name}"
         )
-  for config in found.values():
-    configure(config)
-  return found
+  return configs
 
 
-def _fields(config, prefix=""):
-  """The values of a config as JSON has them, by their path."""
-  found = {}
-  for name, value in config.items():
-    if isinstance(value, Mapping):
-      found |= _fields(value, f"{prefix}{name}.")
-    else:
-      found[prefix + name] = json.loads(json.dumps(value))
-  return found
+def _fields(config):
+  """The values of a config by "part.field"."""
+  return {
+      f"{part}.{name}": value
+      for part, fields in config.items()
+      for name, value in fields.items()
+  }
 
 
-def _platform(mesh):
-  devices = jax.devices() if mesh is None else mesh.devices.flat
-  return devices[0].platform
-
-
-def _in_turn(source, runs, progress, mesh, memory, alone) -> list[Pretrained]:
-  setup, found = None, []
+def _train_sequential(
+    zoo, runs, progress, mesh, memory, single
+) -> list[Pretrained]:
+  setup, results = None, []
   for folder, config in runs.items():
     result = None
-    if alone:  # of several processes, only the first sees the folders
+    if single:  # of several processes, only the first sees the folders
       with contextlib.suppress(FileNotFoundError):
-        result, _ = pretrain_lib.load(source, folder)
+        result, _ = pretrain_lib.load(zoo, folder)
     if result is None:
-      setup = setup or make_setup(source, config, mesh)
+      setup = setup or make_setup(zoo, config, mesh)
       result = pretrain_lib.run(
           setup, config, folder, progress=progress, memory=memory
       )
-    found.append(result)
-  return [result._replace(model=found[0].model) for result in found]
+    results.append(result)
+  return [result._replace(model=results[0].model) for result in results]
 
 
-def _together(source, runs, progress, memory, train):
-  """Trains what has not begun, and ends what was begun, as one program."""
+def _train_vmapped(zoo, runs, progress, memory, train):
+  """Trains runs without a checkpoint, and resumes what was begun together.
+
+  If `train` is False, what was begun is only saved to the runs' own folders.
+  """
   first = next(iter(runs))
   beside = first.with_name(f"{first.name}.members")
   setup = None
@@ -164,69 +159,78 @@ def _together(source, runs, progress, memory, train):
     if (beside / workdir.CONFIG).exists():
       members = _members(beside, runs)
     else:
-      members = {f: runs[f] for f in runs if not _begun(f)}
+      members = {f: runs[f] for f in runs if not _has_checkpoint(f)}
       if not train or len(members) < 2:
         return
-    setup = setup or make_setup(
-        source, next(iter(runs.values())), members=True
-    )
-    if train and not batches.fits(source, setup.rows, memory=memory):
-      logging.warning("seeds run in turn: their split is not held in memory")
+    setup = setup or make_setup(zoo, runs[first], members=True)
+    if train and not batches.fits(zoo, setup.rows, None, memory):
+      logging.warning(
+          "seeds are trained sequentially: their split is not held in memory"
+      )
       train = False
       continue
-    named = {
-        os.path.relpath(folder, beside.parent): dict(config)
-        for folder, config in members.items()
-    }
-    workdir.claim(beside, {"zoo": source.spec.to_json(), "runs": named})
-    _go_on(setup, members, beside, progress, train)
+    _claim(beside, zoo, members)
+    _resume(setup, members, beside, progress, train)
     shutil.rmtree(beside)
 
 
-def _begun(folder) -> bool:
-  with Checkpoints(folder / "checkpoints") as checkpoints:
+def _has_checkpoint(folder) -> bool:
+  with Checkpoints(folder / workdir.CHECKPOINTS) as checkpoints:
     return bool(checkpoints.steps())
 
 
 def _members(beside, runs) -> _Runs:
-  """Those that were being trained together, which must all be asked for."""
-  found = workdir.read(beside).get("runs")
-  names = list(found) if isinstance(found, dict) else []
+  """Those that were being trained together, all of which must be in `runs`."""
+  stored = workdir.read(beside).get("runs")
+  names = list(stored) if isinstance(stored, dict) else []
   folders = [Path(os.path.normpath(beside.parent / name)) for name in names]
   if not folders or any(folder not in runs for folder in folders):
     raise FileExistsError(
-        f"{beside} holds a training of other runs together that was cut short"
-        f" ({', '.join(names)}): ask for them all, or remove that folder"
+        f"{beside} holds an interrupted training of other runs together"
+        f" ({', '.join(names)}): pretrain them all, or remove that folder"
     )
   return {folder: runs[folder] for folder in folders}
 
 
-def _go_on(setup: Setup, members: _Runs, beside, progress, train):
-  """Trains members to the end, or as far as they are, and shares them out."""
+def _claim(beside, zoo, members: _Runs):
+  def complete(stored):
+    members = {
+        name: config_lib.complete({"zoo": stored["zoo"], **config})
+        for name, config in stored["runs"].items()
+    }
+    return {"runs": members}
+
+  named = {
+      os.path.relpath(folder, beside.parent): config.to_json()
+      for folder, config in members.items()
+  }
+  config = {"zoo": zoo.spec.to_json(), "runs": named}
+  workdir.claim(beside, config, complete)
+
+
+def _resume(setup: Setup, members: _Runs, beside, progress, train):
+  """Trains members to the end, if at all, and saves each to its folder."""
   configs = list(members.values())
-  settings, _ = configure(configs[0])
-  seeds = [configure(config)[0].seed for config in configs]
-  keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-  optimizers = [configure(config)[1] for config in configs]
-  optimizer, state, varied = _begin(setup, keys, optimizers)
+  keys = jnp.stack([jax.random.key(c.emulation.seed) for c in configs])
+  optimizer = _make_optimizer(configs)
+  state = _init_state(setup, optimizer, keys, configs)
   with (
-      Checkpoints(beside / "checkpoints") as checkpoints,
-      MetricsLog(beside / "metrics.jsonl") as metrics,
+      Checkpoints(beside / workdir.CHECKPOINTS) as checkpoints,
+      MetricsLog(beside / workdir.METRICS) as metrics,
   ):
     if train:
       result = fit(
           Program(setup.loss, optimizer, members=_ORDER),
           state,
-          jax.device_put(batches.load(setup.source, setup.rows, keys)),
+          jax.device_put(batches.load(setup.zoo, setup.rows, keys)),
           key=jax.vmap(lambda key: derive(key, "fit"))(keys),
-          schedule=schedule(settings),
-          validate=setup.validate,
+          schedule=configs[0].schedule,
+          validate=lambda params: setup.validate(params, setup.validation),
           saving=Saving(checkpoints, metrics),
           progress=progress,
-          name=f"pretrain {configs[0]['encoder']['name']},"
-          f" {len(members)} together",
+          name=f"pretrain {configs[0].encoder.name}, {len(members)} together",
       )
-      step, state = settings.steps, result.state
+      step, state = configs[0].emulation.steps, result.state
     else:
       restored = checkpoints.restore(state)
       if restored is None:
@@ -235,43 +239,50 @@ def _go_on(setup: Setup, members: _Runs, beside, progress, train):
     lines = metrics.rewind(step)
   state = jax.device_get(state)
   for place, folder in enumerate(members):
-    if not _begun(folder):
-      _share_out(folder, step, _of(state, place, varied), _lines(lines, place))
+    if not _has_checkpoint(folder):
+      alone = _member_state(state, place, _rates_differ(configs))
+      _save_member(folder, step, alone, _member_metrics(lines, place))
 
 
-def _begin(setup, keys, configs: Sequence[optimizer_lib.OptimizerConfig]):
-  """The optimiser of members and their first states, stacked."""
-  rates = [config.learning_rate for config in configs]
-  varied = len(set(rates)) > 1
-  optimizer = optimizer_lib.make_optimizer(configs[0])
-  if varied:
-    optimizer = optimizer_lib.with_rate_in_state(
-        optimizer_lib.make_optimizer(
-            dataclasses.replace(configs[0], learning_rate=1.0)
-        )
-    )
-  # One by one, so that they begin in the bits of a run alone
+def _rates_differ(configs: Sequence[Config]) -> bool:
+  return len({config.optimizer.learning_rate for config in configs}) > 1
+
+
+def _make_optimizer(configs):
+  config = configs[0].optimizer
+  if not _rates_differ(configs):
+    return optimizer_lib.make_optimizer(config)
+  return optimizer_lib.with_rate_in_state(
+      optimizer_lib.make_optimizer(
+          dataclasses.replace(config, learning_rate=1.0)
+      )
+  )
+
+
+def _init_state(setup, optimizer, keys, configs):
+  """The first states of members, stacked."""
+  # One by one, so that they have the bits of a run alone
   params = [setup.init(derive(key, "init")) for key in keys]
   params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
-  state = jax.vmap(lambda one: init_state(one, optimizer))(params)
-  if varied:
-    rates = jnp.asarray(rates, jnp.float32)
-    state = state._replace(
-        opt_state=optimizer_lib.set_rate(state.opt_state, rates)
-    )
-  return optimizer, state, varied
+  state = jax.vmap(lambda one: optimizer_lib.init_state(one, optimizer))(params)
+  if not _rates_differ(configs):
+    return state
+  rates = [config.optimizer.learning_rate for config in configs]
+  opt_state = optimizer_lib.set_rate(
+      state.opt_state, jnp.asarray(rates, jnp.float32)
+  )
+  return state._replace(opt_state=opt_state)
 
 
-def _of(state: TrainState, place, varied) -> TrainState:
-  """The state of a member, as it has it alone."""
+def _member_state(state: TrainState, place, rates_differ) -> TrainState:
+  """The state of a member, as a run alone has it."""
   state = jax.tree.map(lambda leaf: np.asarray(leaf[place]), state)
-  if varied:
+  if rates_differ:
     state = state._replace(opt_state=state.opt_state[0])
   return state
 
 
-def _lines(lines, place):
-  """The metrics of a member."""
+def _member_metrics(lines, place):
   end = f"/{place}"
   return [
       {"step": line["step"]}
@@ -280,11 +291,11 @@ def _lines(lines, place):
   ]
 
 
-def _share_out(folder, step, state, lines):
+def _save_member(folder, step, state, lines):
   """Leaves a run as if it had come to a step alone; the checkpoint last."""
   with (
-      MetricsLog(folder / "metrics.jsonl") as metrics,
-      Checkpoints(folder / "checkpoints") as checkpoints,
+      MetricsLog(folder / workdir.METRICS) as metrics,
+      Checkpoints(folder / workdir.CHECKPOINTS) as checkpoints,
   ):
     metrics.rewind(-1)
     for line in lines:

@@ -4,35 +4,30 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import parallel, tasks, zoo
+from weightspace import parallel, tasks
 from weightspace.encoders import Encoder
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive
-from weightspace.training import batches, emulation, encoding, truth, workdir
+from weightspace.training import batches, emulation, encoding, workdir
+from weightspace.training.config import Config, claim, identity, parse
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.optimizer import (
-    OptimizerConfig,
     init_state,
     make_optimizer,
     step_key,
 )
 from weightspace.training.progress import Progress
-from weightspace.training.setup import (
-    Setup,
-    claim_of,
-    configure,
-    make_setup,
-    schedule,
-)
-from weightspace.training.workdir import MetricsLog
-from weightspace.types import Params
+from weightspace.types import Key, Params
+from weightspace.zoo import Zoo, ZooSpec, loader, splits
+from weightspace.zoo.loader import Data
 
 
 class Pretrained(NamedTuple):
@@ -67,7 +62,7 @@ class Pretrained(NamedTuple):
 
 
 def pretrain(
-    source: zoo.Zoo,
+    zoo: Zoo,
     config: Mapping[str, Any],
     folder: str | os.PathLike,
     *,
@@ -80,35 +75,109 @@ def pretrain(
   """Trains an encoder of a zoo's networks by emulation; resumes.
 
   Args:
-    source: the zoo.
-    config: "encoder", "emulator", "optimizer" and "emulation", see
-      `experiments/configs/emulation.py`.
+    zoo: of the networks.
+    config: plain values, see `config.parse`.
     folder: of the run: its config, metrics and checkpoints. Of several
       processes, only process 0 reads and writes it.
-    progress: where to show how far it is.
+    progress: where to show it.
     mesh: to spread each batch over; by default one device does it all. It
       may hold devices of several processes, all of which call this alike.
-    sharded: whether the mesh shares params out or copies them; see `fit`. A
-      run may change it, as it may the mesh.
+    sharded: whether the mesh shards params or copies them; see `fit`. A run may
+      change it, as it may the mesh.
     tensorboard: whether to write TensorBoard's files too.
     memory: bytes that the training split may take up, by default a quarter of
-      what there is; if it takes more, batches are read from disk. No bit of the
+      the memory; if it takes more, batches are read from disk. No bit of the
       outcome depends on it.
 
   Raises:
     FileExistsError: the folder belongs to a run of another config.
-    ValueError: a field that is not there, with the nearest name; processes
+    ValueError: a field that does not exist, with the nearest name; processes
       that were given different zoos or configs.
   """
+  config = parse(config)
   return run(
-      make_setup(source, config, mesh), config, folder, progress=progress,
+      make_setup(zoo, config, mesh), config, folder, progress=progress,
       sharded=sharded, tensorboard=tensorboard, memory=memory,
   )  # fmt: skip
 
 
+class Setup(NamedTuple):
+  """What runs share that differ in seed or learning rate alone.
+
+  All that is compiled is in it, so runs with the same setup compile once.
+
+  Attributes:
+    zoo: as the encoder reads it, see `encoding.view`.
+    model: encoder and emulator.
+    init: (key) -> params; probes that start as real inputs are those of
+      training networks.
+    rows: of the zoo, those to train on.
+    loss: what `fit` differentiates.
+    validate: (params, data) -> {"loss"}; [M] where params have such an axis.
+    validation: the data to validate on, of each shape of networks.
+    mesh: over which each batch is spread, or None.
+  """
+
+  zoo: Zoo
+  model: emulation.Model
+  init: Callable[[Key], Params]
+  rows: np.ndarray
+  loss: Callable
+  validate: Callable[[Params, tuple[Data, ...]], dict[str, Any]]
+  validation: tuple[Data, ...]
+  mesh: Mesh | None
+
+
+def make_setup(
+    zoo: Zoo, config: Config, mesh: Mesh | None = None, members: bool = False
+) -> Setup:
+  """Model, loss and data of a config; seed and learning rate do not matter.
+
+  Args:
+    zoo: of the networks.
+    config: what to train.
+    mesh: to spread each batch over.
+    members: whether `validate` takes params with a leading axis.
+  """
+  settings = config.emulation
+  zoo = encoding.view(zoo, config.encoder)
+  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  model = emulation.make_model(
+      zoo.rnns, family, config.encoder, config.emulator
+  )
+  split = splits.of_zoo(zoo, family, seed=settings.split_seed)
+  measure = emulation.make_measure(
+      model, family, settings, mesh, members=members
+  )
+  draw = jax.jit(model.init)
+
+  def init(key):
+    params = draw(key)
+    encoder = encoding.start_from_inputs(
+        model.encoders[0], params["encoder"], zoo, family, split.train,
+        derive(key, "examples"),
+    )  # fmt: skip
+    return params | {"encoder": encoder}
+
+  return Setup(
+      zoo,
+      model,
+      init,
+      split.train,
+      emulation.make_loss(model, family, settings, mesh),
+      lambda params, data: {
+          "loss": np.mean(measure(params, data)[settings.score], axis=-1)
+      },
+      loader.view_by_shape(
+          zoo, split.validation, rollouts=settings.validation_sequences
+      ),
+      mesh,
+  )
+
+
 def run(
     setup: Setup,
-    config: Mapping[str, Any],
+    config: Config,
     folder: str | os.PathLike,
     *,
     progress: Progress,
@@ -120,62 +189,75 @@ def run(
 
   Args:
     setup: of a config that differs in its seed and learning rate at most.
-    config: see `pretrain`, as the other arguments.
-    folder: of the run.
-    progress: where to show how far it is.
-    sharded: whether the mesh shares params out.
+    config: what to train.
+    folder: as the other arguments, see `pretrain`.
+    progress: where to show it.
+    sharded: whether the mesh shards params.
     tensorboard: whether to write TensorBoard's files too.
     memory: bytes that the training split may take up.
   """
-  settings, optimizer = configure(config)
-  source, model, mesh = setup.source, setup.model, setup.mesh
-  folder, first = Path(folder), jax.process_index() == 0
-  claimed = claim_of(source, config)
-  parallel.check_same(json.dumps(claimed, sort_keys=True), "zoo or config")
-  if first:
-    workdir.claim(folder, claimed)
-  key = jax.random.key(settings.seed)
+  folder, primary = Path(folder), jax.process_index() == 0
+  text = json.dumps(identity(setup.zoo, config), sort_keys=True)
+  parallel.check_same(text, "zoo or config")
+  if primary:
+    claim(folder, setup.zoo, config)
+  key = jax.random.key(config.emulation.seed)
+  log = contextlib.nullcontext()
+  if primary:
+    log = workdir.MetricsLog(
+        folder / workdir.METRICS, tensorboard=tensorboard
+    )
   with (
-      PrimaryCheckpoints(folder / "checkpoints") as checkpoints,
-      (
-          MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard)
-          if first
-          else contextlib.nullcontext()
-      ) as metrics,
-      batches.training(
-          source,
+      PrimaryCheckpoints(folder / workdir.CHECKPOINTS) as checkpoints,
+      log as metrics,
+      batches.open_split(
+          setup.zoo,
           setup.rows,
           key,
-          emulation.batch_size(settings),
+          config.emulation.size,
           functools.partial(step_key, derive(key, "fit")),
-          mesh=mesh,
+          mesh=setup.mesh,
           memory=memory,
-      ) as training,
+      ) as split,
   ):
     params = setup.init(derive(key, "init"))
+    split, validation = _observe(setup, params, split)
     result = fit(
-        Program(setup.loss, make_optimizer(optimizer), mesh, sharded),
-        params,
-        encoding.observe(
-            model.rnns, model.encoders, params["encoder"], training
+        Program(
+            setup.loss, make_optimizer(config.optimizer), setup.mesh, sharded
         ),
+        params,
+        split,
         key=derive(key, "fit"),
-        schedule=schedule(settings),
-        validate=setup.validate,
+        schedule=config.schedule,
+        validate=lambda params: setup.validate(params, validation),
         saving=Saving(checkpoints, metrics),
         progress=progress,
-        name=f"pretrain {config['encoder']['name']}",
+        name=f"pretrain {config.encoder.name}",
     )
   return Pretrained(
-      model,
+      setup.model,
       parallel.fetch(result.state.best_params),
       int(result.state.best_step),
       result.history,
   )
 
 
+def _observe(setup, params, split):
+  """Splits of training and validation; in memory, of what is observed once."""
+  if not isinstance(split, batches.Split):
+    return split, setup.validation
+  observe = functools.partial(
+      encoding.observe,
+      setup.model.rnns,
+      setup.model.encoders,
+      params["encoder"],
+  )
+  return split._replace(shapes=observe(split.shapes)), observe(setup.validation)
+
+
 def load(
-    source: zoo.Zoo, folder: str | os.PathLike
+    zoo: Zoo, folder: str | os.PathLike
 ) -> tuple[Pretrained, dict[str, Any]]:
   """The encoder that `pretrain` left in a folder, and its config.
 
@@ -184,53 +266,45 @@ def load(
     ValueError: it was trained on networks of another shape, or is damaged.
   """
   folder = Path(folder)
-  config = workdir.read(folder)
+  stored = workdir.read(folder)
   try:
-    source = truth.view(source, config)
-    model, template = _expected(source, folder, config)
-    steps = int(config["emulation"]["steps"])
+    config = parse(stored)
+    model = _model(zoo, folder, stored, config)
+    optimizer = make_optimizer(config.optimizer)
+    template = jax.eval_shape(
+        lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
+    )
   except (ValueError, OSError):
     raise
-  except Exception as error:  # it may be a stranger's, and hold anything
+  except Exception as error:  # untrusted input may hold anything
     raise ValueError(
         f"{folder / workdir.CONFIG} is not the config of such a run:"
         f" {error!r}"
     ) from error
-  with Checkpoints(folder / "checkpoints") as checkpoints:
+  with Checkpoints(folder / workdir.CHECKPOINTS) as checkpoints:
     restored = checkpoints.restore(template)
-  if restored is None or restored[0] < steps:
+  if restored is None or restored[0] < config.emulation.steps:
     raise FileNotFoundError(
         f"{folder} holds no finished run; continue it with"
         f" python -m experiments.pretrain --workdir={folder}"
     )
-  state = restored[1]
-  return (
-      Pretrained(
-          model,
-          jax.device_get(state.best_params),
-          int(state.best_step),
-          workdir.read_metrics(folder / "metrics.jsonl"),
-      ),
-      config,
-  )
+  best = jax.device_get(restored[1].best_params)
+  history = workdir.read_metrics(folder / workdir.METRICS)
+  step = int(restored[1].best_step)
+  return Pretrained(model, best, step, history), stored
 
 
-def _expected(source, folder, config):
-  """The model of a config, and what its checkpoints hold."""
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  shapes = zoo.ZooSpec.from_json(config["zoo"]).rnns
-  if shapes != source.spec.rnns:
-    raise ValueError(
-        f"{folder} encodes networks of {_listed(shapes)}, those of the zoo are"
-        f" of {_listed(source.spec.rnns)}"
+def _model(zoo, folder, stored, config):
+  """The model of a stored run, if it is of a zoo's networks."""
+  shapes = ZooSpec.from_json(stored["zoo"]).rnns
+  if shapes != zoo.spec.rnns:
+    shapes, others = (
+        " and ".join(map(str, each)) for each in (shapes, zoo.spec.rnns)
     )
-  model = emulation.make_model(source.rnns, family, config)
-  optimizer = make_optimizer(OptimizerConfig(**config["optimizer"]))
-  template = jax.eval_shape(
-      lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
-  )
-  return model, template
-
-
-def _listed(shapes):
-  return " and ".join(map(str, shapes))
+    raise ValueError(
+        f"{folder} encodes networks of {shapes}, those of the zoo are of"
+        f" {others}"
+    )
+  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  rnns = encoding.view(zoo, config.encoder).rnns
+  return emulation.make_model(rnns, family, config.encoder, config.emulator)

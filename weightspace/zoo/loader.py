@@ -6,7 +6,6 @@ the order is a pseudo-random bijection of 0..size-1 that is evaluated for one
 place at a time: no permutation is ever written down.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -118,65 +117,46 @@ def by_shape(zoo: Zoo, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def batch_indices(
-    key: Key,
-    step: int | jax.Array,
-    *,
-    size: int,
-    batch: int,
-    process_index: int = 0,
-    process_count: int = 1,
+    key: Key, step: int | jax.Array, *, size: int | jax.Array, batch: int
 ) -> jax.Array:
-  """This process' part of batch `step`: indices into a split.
+  """Batch `step`: indices into a split.
 
-  Every epoch has each of 0..size-1 exactly once, in an order of its own. The
-  parts of all processes, one after the other, are the batch of a single one. A
+  Every epoch has each of 0..size-1 exactly once, in an order of its own. A
   batch larger than the split holds several epochs.
 
   Args:
-    key: of the order; the same one at every step and on every process.
+    key: of the order; the same one at every step.
     step: number of the batch, from 0; may be traced.
-    size: examples in the split.
-    batch: examples in a batch, of all processes together.
-    process_index: of this process.
-    process_count: how many processes share the batch.
+    size: examples in the split, from 1 to 2**31 - 1; may be traced.
+    batch: examples in a batch.
 
   Returns:
-    [batch // process_count] int32.
+    [batch] int32.
 
   Raises:
-    ValueError: sizes below 1 or from 2**31; a batch that the processes cannot
-      share evenly; no such process.
+    ValueError: sizes below 1 or from 2**31.
   """
-  if not (0 < size < 2**31 and 0 < batch < 2**31):
+  if not 0 < batch < 2**31 or (isinstance(size, int) and not 0 < size < 2**31):
     raise ValueError(
         f"size and batch must be from 1 to {2**31 - 1}, got size={size},"
         f" batch={batch}"
     )
-  if process_count < 1 or batch % process_count:
-    raise ValueError(
-        f"a batch of {batch} cannot be shared evenly by {process_count}"
-        " processes; choose a multiple"
-    )
-  if not 0 <= process_index < process_count:
-    raise ValueError(
-        f"there are processes 0 to {process_count - 1}, got {process_index}"
-    )
-  local = batch // process_count
+  size = jnp.asarray(size).astype(jnp.uint32)
   epoch, place = _multiply(jnp.asarray(step).astype(jnp.uint32), batch, size)
-  places = jnp.arange(local, dtype=jnp.uint32) + np.uint32(
-      process_index * local
+  # place < 2**31 and batch < 2**31, so this cannot overflow
+  places = jnp.arange(batch, dtype=jnp.uint32) + place
+  epochs, places = jnp.divmod(places, size)
+  round_keys = jax.vmap(lambda epoch: _round_keys(derive(key, "epoch", epoch)))
+  round_keys = jax.lax.cond(
+      size >= batch,
+      lambda: round_keys(epoch + jnp.arange(2, dtype=jnp.uint32))[epochs],
+      lambda: round_keys(epoch + epochs),
   )
-  # place < 2**31 and places < 2**31, so this cannot overflow either.
-  epochs, places = jnp.divmod(places + place, np.uint32(size))
-
-  def index(epoch, place):
-    return shuffled(derive(key, "epoch", epoch), place, size)
-
-  return jax.vmap(index)(epochs + epoch, places)
+  return jax.vmap(_shuffled, (0, 0, None))(round_keys, places, size)
 
 
-def shuffled(key: Key, place: jax.Array, size: int) -> jax.Array:
-  """What a pseudo-random bijection of 0..size-1, one for each key, holds.
+def shuffled(key: Key, place: jax.Array, size: jax.Array) -> jax.Array:
+  """An element of a pseudo-random bijection of 0..size-1, one for each key.
 
   A Feistel network on pairs (a, b), with additions modulo the sides of a
   rectangle that holds little more than `size` pairs; a place that falls out of
@@ -186,25 +166,37 @@ def shuffled(key: Key, place: jax.Array, size: int) -> jax.Array:
   Args:
     key: of the bijection.
     place: uint32 scalar below `size`.
-    size: from 1 to 2**31 - 1.
+    size: uint32 scalar from 1 to 2**31 - 1.
 
   Returns:
     int32 scalar.
   """
-  width = math.isqrt(size - 1) + 1
-  height = -(-size // width)
-  return _shuffled(key, place, *map(np.uint32, (size, width, height)))
+  return _shuffled(_round_keys(key), place, size)
+
+
+def _round_keys(key):
+  return jax.random.bits(key, (_ROUNDS,), jnp.uint32)
+
+
+def _root(size):
+  """The least integer whose square is at least `size`, uint32."""
+  root = jnp.sqrt(size.astype(jnp.float32)).astype(jnp.uint32)
+  root = jnp.maximum(root, 2) - 1  # float32 rounds: at most one too large
+  for _ in range(3):
+    root = jnp.where(root * root < size, root + 1, root)
+  return jnp.where(size == 1, jnp.ones_like(root), root)
 
 
 @jax.jit  # sizes are arguments, so that outside of jit all share one program
-def _shuffled(key, place, size, width, height):
-  round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)
+def _shuffled(round_keys, place, size):
+  width = _root(size)
+  height = (size + width - 1) // width
 
   def permute(carry):
     a, b = jnp.divmod(carry[0], height)
     for i in range(0, _ROUNDS, 2):
-      a = (a + _mix(b, round_keys[i]) % width) % width
-      b = (b + _mix(a, round_keys[i + 1]) % height) % height
+      a = _add_modulo(a, _mix(b, round_keys[i]) % width, width)
+      b = _add_modulo(b, _mix(a, round_keys[i + 1]) % height, height)
     return a * height + b, jnp.bool_(False)
 
   def outside(carry):
@@ -213,6 +205,11 @@ def _shuffled(key, place, size, width, height):
 
   last, _ = jax.lax.while_loop(outside, permute, (place, jnp.bool_(True)))
   return last.astype(jnp.int32)
+
+
+def _add_modulo(a, b, size):
+  """`(a + b) % size` of numbers below `size`, without a division."""
+  return jnp.where(a + b >= size, a + b - size, a + b)
 
 
 def _mix(x, key):
@@ -228,7 +225,7 @@ def _multiply(step, batch, size):
 
   Doubles and adds (epoch, place) pairs, one bit of `batch` after another.
   """
-  unit = jnp.divmod(step, np.uint32(size))
+  unit = jnp.divmod(step, size)
   epoch = place = jnp.uint32(0)
   for bit in bin(batch)[2:]:
     epoch, place = _add((epoch, place), (epoch, place), size)
@@ -238,5 +235,5 @@ def _multiply(step, batch, size):
 
 
 def _add(a, b, size):
-  carry, place = jnp.divmod(a[1] + b[1], np.uint32(size))
+  carry, place = jnp.divmod(a[1] + b[1], size)
   return a[0] + b[0] + carry, place
