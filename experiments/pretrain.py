@@ -45,7 +45,7 @@ def main() -> None:
   from weightspace.training.progress import Progress
 
   first = jax.process_index() == 0
-  found = pretrain(
+  pretrained = pretrain(
       zoo.open(_ZOO.value),
       _CONFIG.value.to_dict(),
       _WORKDIR.value,
@@ -57,9 +57,9 @@ def main() -> None:
   )
   if not first:
     return
-  losses = [h for h in found.history if "validation/loss" in h]
+  losses = [h for h in pretrained.history if "validation/loss" in h]
   best = min(h["validation/loss"] for h in losses)
-  print(f"best validation loss {best:.4f} at step {found.step}")
+  print(f"best validation loss {best:.4f} at step {pretrained.step}")
 
 
 if __name__ == "__main__":

@@ -53,10 +53,11 @@ def main() -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   path = workdir / "results.json"
   results = read(path)
-  interrogations = workdir / "interrogations.json"
-  asked = read(interrogations) if interrogations.exists() else None
+  out = _OUT.value or workdir / "report"
+  beside = workdir / "interrogations.json"
+  interrogations = read(beside) if beside.exists() else None
   try:
-    print(study_page.write(results, _OUT.value or workdir / "report", asked))
+    print(study_page.write(results, out, interrogations))
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
 

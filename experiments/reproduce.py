@@ -28,18 +28,16 @@ _STAGES = flags.DEFINE_list(
     "stages", ["*"], "Patterns of STAGE/FAMILY: which stages to run."
 )
 _WORKERS = flags.DEFINE_integer(
-    "workers", None, "Processes, each on a core of its own; 0 does all in this"
-    " one. By default one for each core, 0 with an accelerator.",
-    lower_bound=0,
+    "workers", None, "Processes, one a core; 0: all in this one. By default one"
+    " for each core, 0 with an accelerator.", lower_bound=0,
 )  # fmt: skip
 _ESTIMATE = flags.DEFINE_bool(
-    "estimate", None, "Time some steps first and say how long all will take;"
-    " by default for the paper's size. --noestimate does not."
+    "estimate", None, "Time some steps first and say how long all will take; by"
+    " default for the paper's size.",
 )  # fmt: skip
 _KEEP = flags.DEFINE_string(
-    "keep", None, "File for the tables' numbers alone, small enough to be kept"
-    " with the code; `experiments.tables` writes texts from it.",
-)  # fmt: skip
+    "keep", None, "File for the numbers alone, as `experiments.tables` reads."
+)
 _REPORT = flags.DEFINE_bool(
     "report", True, "Draw the page; python -m experiments.report does it later."
 )
@@ -79,8 +77,8 @@ def main() -> None:
   if _KEEP.value:
     results.write(_KEEP.value, gathering.numbers(study))
   if _REPORT.value:
-    asked = gathering.interrogations(workdir)
-    print(study_page.write(study, f"{workdir}/report", asked))
+    probes = gathering.interrogations(workdir)
+    print(study_page.write(study, f"{workdir}/report", probes))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long a study takes, told before it begins."""
+"""How long a study takes, estimated before it begins."""
 
 import collections
 import time

@@ -9,9 +9,9 @@ from weightspace import properties
 def of(results: Mapping[str, Any]) -> dict[str, Any]:
   """The headline of each zoo, or that of the only one; see `of_family`."""
   numbers = {
-      family: found
+      family: headline
       for family in results.get("zoos", {})
-      if (found := of_family(results, family))
+      if (headline := of_family(results, family))
   }
   if len(results.get("zoos", {})) == 1:
     return next(iter(numbers.values()), {})

@@ -127,7 +127,7 @@ def _work(pipe, function, core, parent):
       try:
         function(*arguments)
         pipe.send(None)
-      except (ValueError, OSError) as error:  # what a user is told in a line
+      except (ValueError, OSError) as error:  # for the user, in a line
         kind = ValueError if isinstance(error, ValueError) else OSError
         pipe.send(kind(str(error)))
       except Exception:  # a bug; not all exceptions can be sent as they are

@@ -199,7 +199,7 @@ def _transcript(make, family):
 
 
 def _clones(make, family, count):
-  found = {}
+  entry = {}
   for name in make.encoders[1:]:
     tells = 1 - 12 * _LOSSES[name]
     original = np.where(
@@ -208,7 +208,7 @@ def _clones(make, family, count):
         make.generator.beta(9, 1, count),
     )
     clone = tells * original + (1 - tells) * make.generator.beta(4, 2, count)
-    found[name] = {
+    entry[name] = {
         "correlation": make.cell(0.5 + tells / 2, family, "emulation", name),
         "mean_absolute_error": make.cell(
             0.3 * (1 - tells), family, "emulation", name
@@ -218,7 +218,7 @@ def _clones(make, family, count):
         "split": make.generator.choice(["validation", "ood"], count).tolist(),
         "run": make.run(family, "emulation", name),
     }
-  return found
+  return entry
 
 
 def _codes(make, family, count):
@@ -353,10 +353,10 @@ def _invariance(make, family):
 
 def _neighbours(make, family):
   measure = "precision" if family == "formal_language" else "degrees"
-  found = {}
+  entry = {}
   for name in (*make.encoders[1:], "weights", "chance"):
     good = 1 - 8 * _LOSSES.get(name, 0.1)
-    found[name] = {
+    entry[name] = {
         measure: [
             {
                 "k": k,
@@ -368,11 +368,11 @@ def _neighbours(make, family):
             for k in (1, 5, 10)
         ]
     }  # fmt: skip
-  return found
+  return entry
 
 
 def _search(make, family):
-  found = {}
+  entry = {}
   for name, loss in make.losses.items():
     trials = [
         {
@@ -386,13 +386,13 @@ def _search(make, family):
         for i in range(6)
     ]
     best = min(trials, key=lambda trial: trial["validation"])
-    found[name] = {"trials": trials, "chosen": best["setting"]}
-  found["interactive"]["trials"][-1]["validation"] = None
-  return {"steps": 3000, "encoders": found}
+    entry[name] = {"trials": trials, "chosen": best["setting"]}
+  entry["interactive"]["trials"][-1]["validation"] = None
+  return {"steps": 3000, "encoders": entry}
 
 
 def _heads(make, family):
-  found = {}
+  entry = {}
   for name, loss in make.losses.items():
     trials = [
         {
@@ -402,8 +402,8 @@ def _heads(make, family):
         }
         for rate in (3e-4, 3e-3)
     ]
-    found[name] = {"trials": trials, "chosen": trials[0]["setting"]}
-  return {"steps": 1000, "encoders": found}
+    entry[name] = {"trials": trials, "chosen": trials[0]["setting"]}
+  return {"steps": 1000, "encoders": entry}
 
 
 def make(
@@ -415,7 +415,7 @@ def make(
   def each(part, *arguments):
     return {family: part(maker, family, *arguments) for family in FAMILIES}
 
-  found = {
+  entry = {
       "title": "Useful representations of weights, regenerated",
       "command": "python -m experiments.reproduce --workdir=DIR --size=small",
       "size": "small",
@@ -443,14 +443,14 @@ def make(
       "invariance": each(_invariance),
       "neighbours": each(_neighbours),
   }
-  found["runs"] = maker.runs
-  return json.loads(json.dumps(found))
+  entry["runs"] = maker.runs
+  return json.loads(json.dumps(entry))
 
 
 def interrogations(results: dict) -> dict:
   """Of three quarters of the networks shown of each zoo."""
   generator = np.random.default_rng(3)
-  found = {}
+  entry = {}
   for family, length, parallel, inputs, outputs, symbols in (
       ("formal_language", 22, 2, 6, 6, SYMBOLS),
       ("tiled_mnist", 50, 1, 16, 10, []),
@@ -462,7 +462,7 @@ def interrogations(results: dict) -> dict:
     else:
       probes = generator.random((*shape, inputs)) ** 3
     answers = generator.dirichlet(np.full(outputs, 0.2), shape)
-    found[family] = {
+    entry[family] = {
         "encoder": "interactive",
         "run": f"{family}/emulation/interactive/0",
         "symbols": list(symbols),
@@ -475,7 +475,7 @@ def interrogations(results: dict) -> dict:
             "outputs": outputs,
         },
     }  # fmt: skip
-  return found
+  return entry
 
 
 def _bytes(values):

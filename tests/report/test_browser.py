@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Watched:
-  """A page, what its console said, and what it asked for."""
+  """A page, the messages of its console, and its requests."""
 
   def __init__(self, page):
     self.page, self.errors, self.requests = page, [], []
@@ -43,17 +43,17 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def results():
-  found = example.make(
+  made = example.make(
       rows=12, seeds=1, encoders=("constant", "dws", "interactive")
   )
-  return {"codes": found["codes"]}
+  return {"codes": made["codes"]}
 
 
 @pytest.fixture(scope="module")
 def written(results, tmp_path_factory):
   folder = tmp_path_factory.mktemp("explored")
-  asked = example.interrogations(results)
-  return study_page.write(results, folder, asked)
+  interrogations = example.interrogations(results)
+  return study_page.write(results, folder, interrogations)
 
 
 @pytest.fixture(scope="module")
@@ -166,26 +166,27 @@ def test_a_click_shows_the_interrogation(watched, results, family):
           0, 0, canvas.width, canvas.height).data).size"""
   )
   assert shades > 20
-  said = canvas.get_attribute("aria-label")
-  assert said.startswith("Step 1: ") and said.count("answered") in (22, 50)
+  aloud = canvas.get_attribute("aria-label")
+  assert aloud.startswith("Step 1: ") and aloud.count("answered") in (22, 50)
   canvas.hover(position={"x": 120, "y": 30})
   assert box.locator(".reading").inner_text().startswith("Step ")
 
 
-def test_what_is_heard_is_what_was_answered(watched, results):
-  asked = example.interrogations(results)["formal_language"]
+def test_the_description_has_the_answers(watched, results):
+  interrogations = example.interrogations(results)["formal_language"]
   row, plot, (x, y) = _hover(watched.page, results, "formal_language")
   plot.click(position={"x": x, "y": y})
   box = watched.page.locator("#scatter-formal-language .interrogation")
   box.locator("select").select_option("1")
-  answers = base64.b64decode(asked["answers"])
-  shape = asked["shape"]
+  answers = base64.b64decode(interrogations["answers"])
+  shape = interrogations["shape"]
   start = ((row * shape["length"] + 2) * shape["parallel"] + 1) * 6
   third = answers[start : start + 6]
-  best = asked["symbols"][third.index(max(third))]
-  heard = box.locator("canvas").get_attribute("aria-label").split("Step 3: ")
+  best = interrogations["symbols"][third.index(max(third))]
+  canvas = box.locator("canvas")
+  description = canvas.get_attribute("aria-label").split("Step 3: ")
   assert f"answered {best} ({max(third) / 2.55:.0f} %)" in (
-      heard[1].split("Step 4")[0]
+      description[1].split("Step 4")[0]
   )
 
 
@@ -194,13 +195,13 @@ def test_keys_do_what_pointing_does(watched, results):
   plot.focus()
   watched.page.keyboard.press("Home")
   first = results["codes"]["tiled_mnist"]["rows"]["describe"][0]
-  said = watched.page.locator("#scatter-tiled-mnist .aloud")
-  assert first in said.inner_text()
-  told = set()
+  aloud = watched.page.locator("#scatter-tiled-mnist .aloud")
+  assert first in aloud.inner_text()
+  descriptions = set()
   for key in ("ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"):
     watched.page.keyboard.press(key)
-    told.add(said.inner_text())
-  assert len(told) > 1
+    descriptions.add(aloud.inner_text())
+  assert len(descriptions) > 1
   watched.page.keyboard.press("Home")
   watched.page.keyboard.press("Enter")
   box = watched.page.locator("#scatter-tiled-mnist .interrogation")
@@ -272,9 +273,9 @@ def test_without_scripts_the_static_figures_are_there(browser, written):
     ],
 )
 def test_what_goes_wrong_is_noticed(browser, written, tmp_path, planted):
-  source = written.read_text(encoding="utf-8")
+  page_text = written.read_text(encoding="utf-8")
   path = tmp_path / "index.html"
-  path.write_text(source.replace("</body>", planted + "</body>"), "utf-8")
+  path.write_text(page_text.replace("</body>", planted + "</body>"), "utf-8")
   with (
       _opened(browser, path) as watched,
       pytest.raises(AssertionError, match="planted"),

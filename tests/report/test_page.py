@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.report import example
-from weightspace.report import charts, frame, schema, statements, study_page
+from weightspace.report import figures, frame, schema, statements, study_page
 
 FAMILY = "formal_language"
 ROOT = pathlib.Path(__file__).parents[2]
@@ -24,10 +24,10 @@ EVIL = "</script><script>alert(1)</script>\"'&"
 class Reader(html.parser.HTMLParser):
   """Collects what is loaded and insists that every tag is closed."""
 
-  def __init__(self, source):
+  def __init__(self, page_text):
     super().__init__()
     self.open, self.loaded, self.tags = [], [], []
-    self.feed(source)
+    self.feed(page_text)
     self.close()
     assert not self.open, f"never closed: {self.open}"
 
@@ -59,7 +59,7 @@ def written(results, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def source(written):
+def page_text(written):
   return written.read_text(encoding="utf-8")
 
 
@@ -69,9 +69,9 @@ def _of_one(results, *parts):
   return copy.deepcopy(few)
 
 
-def test_page_is_html_and_names_each_section(source):
-  reader = Reader(source)
-  titles = re.findall("<h2>(.*?)</h2>", source)
+def test_page_is_html_and_names_each_section(page_text):
+  reader = Reader(page_text)
+  titles = re.findall("<h2>(.*?)</h2>", page_text)
   assert len(titles) == len(set(titles)) > 10
   links = [value for value in reader.loaded if value.startswith("#")]
   assert links == [f"#section-{i}" for i in range(1, len(titles) + 1)]
@@ -81,12 +81,13 @@ def test_page_is_html_and_names_each_section(source):
   assert all(a["alt"] for tag, a in reader.tags if tag == "img")
 
 
-def test_nothing_is_loaded_from_outside(source):
-  for address in Reader(source).loaded:
+def test_nothing_is_loaded_from_outside(page_text):
+  for address in Reader(page_text).loaded:
     assert address.startswith(("data:", "#section-")), address[:80]
   # The names of XML inside pictures are packed in base64
-  assert not re.search(r"https?:|@import|url\(|fetch\(|XMLHttp|//\w+\.", source)
-  pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]*)"', source)
+  outside = r"https?:|@import|url\(|fetch\(|XMLHttp|//\w+\."
+  assert not re.search(outside, page_text)
+  pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]*)"', page_text)
   for picture in pictures[:4]:
     for element in ElementTree.fromstring(base64.b64decode(picture)).iter():
       for name, value in element.attrib.items():
@@ -94,8 +95,8 @@ def test_nothing_is_loaded_from_outside(source):
           assert value.startswith(("data:", "#")), value[:80]
 
 
-def test_figures_are_files_and_all_are_on_the_page(written, source):
-  names = set(re.findall('<figure id="([^"]*)">', source))
+def test_figures_are_files_and_all_are_on_the_page(written, page_text):
+  names = set(re.findall('<figure id="([^"]*)">', page_text))
   files = {p.name for p in (written.parent / "figures").iterdir()}
   assert names
   assert files == {f"{n}.{ending}" for n in names for ending in ("png", "svg")}
@@ -110,9 +111,9 @@ def test_each_part_is_enough(results, tmp_path, part):
   few = {"search": {"emulation": results["search"]["emulation"]}}
   if part != "search":
     few = _of_one(results, part)
-  source = study_page.write(few, tmp_path).read_text(encoding="utf-8")
-  Reader(source)
-  assert len(re.findall("<h2>", source)) == 1
+  page_text = study_page.write(few, tmp_path).read_text(encoding="utf-8")
+  Reader(page_text)
+  assert len(re.findall("<h2>", page_text)) == 1
 
 
 def test_optional_keys_may_be_missing(results, tmp_path):
@@ -129,9 +130,9 @@ def test_optional_keys_may_be_missing(results, tmp_path):
       for protocols in properties.values():
         for report in protocols.values():
           del report["by_step"]
-  source = study_page.write(few, tmp_path).read_text(encoding="utf-8")
-  Reader(source)
-  assert ">final networks<" not in source
+  page_text = study_page.write(few, tmp_path).read_text(encoding="utf-8")
+  Reader(page_text)
+  assert ">final networks<" not in page_text
 
 
 def test_no_gain_is_not_called_one(results):
@@ -158,7 +159,7 @@ def test_a_claim_holds_where_intervals_say_so(results):
 def test_clones_are_drawn_where_they_are(results):
   points = {"dws": results["clones"][FAMILY]["dws"]}
   rows = frame.select(frame.tidy(results), table="clones", family=FAMILY)
-  figure = charts.clones(rows, points, "accuracy")
+  figure = figures.clones(rows, points, "accuracy")
   drawn = np.concatenate([
       np.asarray(c.get_offsets()) for c in figure.axes[0].collections
   ])
@@ -188,12 +189,13 @@ def test_strings_are_escaped(results, tmp_path):
   task["arms"] = {EVIL: task["arms"]["dws, from scratch"]}
   task["improvement"] |= {"of": EVIL, "over": EVIL}
   labels["properties"] = {EVIL: task | {"metric": EVIL}}
-  asked = {EVIL: example.interrogations(results)[FAMILY] | {
+  interrogations = {EVIL: example.interrogations(results)[FAMILY] | {
       "symbols": [EVIL] * 6, "encoder": EVIL,
   }}  # fmt: skip
-  source = study_page.write(few, tmp_path, asked).read_text(encoding="utf-8")
-  assert "<script>alert" not in source
-  Reader(source)
+  written = study_page.write(few, tmp_path, interrogations)
+  page_text = written.read_text(encoding="utf-8")
+  assert "<script>alert" not in page_text
+  Reader(page_text)
   assert {p.parent.name for p in tmp_path.rglob("*.*")} <= {
       tmp_path.name, "figures", "tables",
   }  # fmt: skip
@@ -283,7 +285,7 @@ def test_no_results_are_refused(nothing, tmp_path):
      {"shape": {"length": 0, "parallel": 1, "inputs": 6, "outputs": 6}}],
 )  # fmt: skip
 def test_damaged_interrogations_are_refused(results, change):
-  asked = example.interrogations(results)
-  asked[FAMILY] |= change
+  interrogations = example.interrogations(results)
+  interrogations[FAMILY] |= change
   with pytest.raises(ValueError, match=f"interrogations.*{next(iter(change))}"):
-    schema.check(results, asked)
+    schema.check(results, interrogations)

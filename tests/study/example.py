@@ -9,29 +9,29 @@ NETWORKS = 26
 
 
 def config():
-  found = reproduce.get_config("smoke")
-  found.zoos = {FAMILY: {}}
-  found.encoders = ("constant", "interactive")
-  found.search.warmups = (0.0, 0.5)
-  for part in (found.emulation, found.supervised, found.variants.stability):
+  config = reproduce.get_config("smoke")
+  config.zoos = {FAMILY: {}}
+  config.encoders = ("constant", "interactive")
+  config.search.warmups = (0.0, 0.5)
+  for part in (config.emulation, config.supervised, config.variants.stability):
     part.steps = {FAMILY: 4}
-  found.search.emulation = found.search.supervised = {FAMILY: 4}
-  found.heads.fields = {"steps": 20, "validate_every": 10}
-  found.clones.networks = 5
-  variants = found.variants
+  config.search.emulation = config.search.supervised = {FAMILY: 4}
+  config.heads.fields = {"steps": 20, "validate_every": 10}
+  config.clones.networks = 5
+  variants = config.variants
   variants.sequences.variants = {
       name: variants.sequences.variants[name] for name in ("interactive, L=4",)
   }
   variants.sequences.steps = {FAMILY: 2}
   del variants.stability.variants["interactive, hard probes"]
   del variants.stability.variants["interactive, own samples"]
-  found.few_labels.update({
+  config.few_labels.update({
       "networks": (1, 2), "pretrained": ("interactive",),
       "scratch": ("interactive",), "steps": 2,
   })  # fmt: skip
-  found.codes.update({"rows": 30, "neighbours": (1, 2)})
-  found.resamples = 20
-  return found.to_dict()
+  config.codes.update({"rows": 30, "neighbours": (1, 2)})
+  config.resamples = 20
+  return config.to_dict()
 
 
 def make_zoo(path):

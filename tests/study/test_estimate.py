@@ -1,4 +1,4 @@
-"""What a study will take, told before it begins."""
+"""Estimates of how long a study takes."""
 
 import pathlib
 import re
@@ -15,12 +15,12 @@ from experiments.study import estimate
 def test_counts_of_every_size(size):
   """Nothing is fetched, trained or timed for them."""
   config = reproduce.get_config(size).to_dict()
-  told = estimate.text(config, 2, timed=False)
+  text = estimate.text(config, 2, timed=False)
   seeds, encoders = config["emulation"]["seeds"], len(config["encoders"])
   steps = config["emulation"]["steps"]["tiled_mnist"]
   runs = seeds * encoders
-  assert f"  emulation: {runs} runs, {runs * steps:,} steps" in told
-  assert "about" not in told
+  assert f"  emulation: {runs} runs, {runs * steps:,} steps" in text
+  assert "about" not in text
 
 
 @pytest.mark.slow
@@ -30,9 +30,9 @@ def test_steps_are_timed_on_networks_that_were_never_trained():
   config["few_labels"]["scratch"] = ()
   config["variants"] = {}
   config["zoos"]["tiled_mnist"]["task"]["digits"] = "tfds"  # is not fetched
-  told = estimate.text(config, 1, timed=True)
+  text = estimate.text(config, 1, timed=True)
   for stage in ("emulation", "search, emulation"):
-    assert len(re.findall(rf"  {stage}: .* steps, about \d", told)) == 2
+    assert len(re.findall(rf"  {stage}: .* steps, about \d", text)) == 2
 
 
 @pytest.mark.slow

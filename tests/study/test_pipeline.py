@@ -54,25 +54,25 @@ def cells(value):
 
 
 def test_every_part_is_there_and_every_number_knows_its_runs(study):
-  found, _ = study
+  results, _ = study
   parts = {
       "search", "emulation", "prediction", "clones", "codes", "variants",
       "labels", "invariance", "neighbours", "transcripts",
   }  # fmt: skip
-  assert parts <= set(found)
-  every = list(cells(found))
+  assert parts <= set(results)
+  every = list(cells(results))
   named = [cell for cell in every if cell["runs"]]
   assert len(named) > 80
   for cell in named:
-    assert set(cell["runs"]) <= set(found["runs"])
-  for record in found["runs"].values():
+    assert set(cell["runs"]) <= set(results["runs"])
+  for record in results["runs"].values():
     assert {"commit", "config", "seed", "seconds", "encoder"} <= set(record)
 
 
 def test_every_encoder_had_the_same_trials(study):
-  found, _ = study
+  results, _ = study
   for kind in ("emulation", "supervised"):
-    for one in found["search"][kind][FAMILY]["encoders"].values():
+    for one in results["search"][kind][FAMILY]["encoders"].values():
       points = [tuple(t["setting"].values()) for t in one["trials"]]
       assert points == [(3e-3, 0.0), (3e-3, 0.5)]
       best = min(one["trials"], key=lambda t: t["validation"])
@@ -88,29 +88,29 @@ def test_held_out_tasks_are_tested_after_all_else_is_chosen(study):
   tests = [i for i, line in enumerate(lines) if line["why"].startswith("test ")]
   assert len(tests) == len(example.config()["encoders"]) + 2
   for line in lines[: tests[0]]:
-    told = "labels" in line["what"] or "rollouts" in line["what"]
-    if line["split"].startswith("ood") and told:
+    test_data = "labels" in line["what"] or "rollouts" in line["what"]
+    if line["split"].startswith("ood") and test_data:
       assert "half" in line["split"] or "labelled" in line["split"]
   for line in lines[tests[-1] + 1 :]:
     assert line["why"].startswith("codes ")
 
 
 def test_what_is_done_is_not_done_again(study, zoo_path):
-  found, folder = study
+  results, folder = study
   before = {p: p.stat() for p in folder.rglob("part.json")}
   ledger = (folder / study_lib.LEDGER).read_bytes()
-  assert run(folder, zoo_path) == found
+  assert run(folder, zoo_path) == results
   assert {p: p.stat() for p in folder.rglob("part.json")} == before
   assert (folder / study_lib.LEDGER).read_bytes() == ledger
 
 
 def test_a_study_in_parts_is_the_study_in_one(study, zoo_path, tmp_path):
   """A job that was lost is done again, with what others left."""
-  found, folder = study
+  results, folder = study
   copy = shutil.copytree(folder, tmp_path / "copy")
   shutil.rmtree(copy / "heads" / FAMILY / "constant")
   again = run(copy, zoo_path, ("heads/*",))
-  assert again["prediction"] == found["prediction"]
+  assert again["prediction"] == results["prediction"]
 
 
 def test_another_config_is_refused_before_anything_is_lost(
@@ -149,7 +149,7 @@ def test_no_zoo_is_made_where_another_cannot_be(tmp_path):
   assert not (tmp_path / "new").exists()
 
 
-def test_too_few_networks_are_told_at_once(zoo_path, tmp_path):
+def test_too_few_networks_are_refused_at_once(zoo_path, tmp_path):
   config = example.config()
   config["few_labels"]["networks"] = (50,)
   with pytest.raises(ValueError, match=r"too few for counts=\(50,\)"):

@@ -56,11 +56,11 @@ def sleep(folder, index):
 def test_every_job_is_done_and_errors_come_back(tmp_path, count):
   names = ["a", "b", "c"]
   workers.run(note, [(str(tmp_path), name) for name in names], count)
-  found = {n: (tmp_path / n).read_text().split() for n in names}
-  pids = {int(pid) for pid, _ in found.values()}
+  outcome = {n: (tmp_path / n).read_text().split() for n in names}
+  pids = {int(pid) for pid, _ in outcome.values()}
   assert (pids == {os.getpid()}) == (count == 0)
   if count:
-    assert all(cores == "1" for _, cores in found.values())
+    assert all(cores == "1" for _, cores in outcome.values())
   with pytest.raises(ValueError, match="bad job"):
     workers.run(note, [(str(tmp_path), "bad")], count)
 
@@ -108,6 +108,6 @@ def die(folder, index):
 
 
 def test_a_worker_that_dies_ends_all(tmp_path):
-  with pytest.raises(SystemExit) as found:
+  with pytest.raises(SystemExit) as outcome:
     workers.run(die, [(str(tmp_path), 0)], 2)
-  assert found.value.code == 128 + signal.SIGKILL
+  assert outcome.value.code == 128 + signal.SIGKILL

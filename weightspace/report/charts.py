@@ -1,9 +1,7 @@
 """Figures of numbers with intervals, made of the rows of a tidy frame."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from weightspace.report import style, text, vocabulary
 from weightspace.report.frame import ALL, FINAL, select
@@ -12,7 +10,7 @@ if TYPE_CHECKING:
   import pandas as pd
   from matplotlib.figure import Figure
 
-CLAIM = 25  # per cent that pretraining is said to gain where labels are few
+CLAIM = 25  # per cent, the claimed gain of pretraining with few labels
 PROTOCOLS = {
     "strict": "heads saw no OOD {task}",
     "paper": "heads saw half of them",
@@ -40,7 +38,7 @@ def _dots(axes, rows, places, style_of, *, size=6):
     )  # fmt: skip
 
 
-def _names(axes, names):
+def name_encoders(axes, names):
   """The names of encoders at the ticks of the y axis, the last on top."""
   axes.set_yticks(range(len(names)), [vocabulary.arm(n) for n in names])
   axes.set_ylim(-0.6, len(names) - 0.4)
@@ -117,7 +115,7 @@ def emulation(frame: "pd.DataFrame", divergence: str, tasks: str) -> "Figure":
   for axes, part in zip(panels, shown):
     names, places = _encoders(part)
     _dots(axes, part, places, drawn, size=6.5)
-    _names(axes, names)
+    name_encoders(axes, names)
     if part is paper:
       axes.set_facecolor("#f3f3f3")
       axes.set_title(
@@ -172,7 +170,7 @@ def prediction(frame: "pd.DataFrame", task: str) -> "Figure":
           rows, protocol=protocol, property=property_, metric=metric
       )
       _dots(axes, of_panel, places, drawn, size=5)
-      _names(axes, names)
+      name_encoders(axes, names)
     line[0].set_title(
         _capital(PROTOCOLS[protocol].format(task=task)), fontweight="bold"
     )
@@ -186,46 +184,6 @@ def prediction(frame: "pd.DataFrame", task: str) -> "Figure":
     axes.locator_params(axis="x", nbins=4)
     _unit(axes.xaxis, metric)
   return figure
-
-
-@style.styled
-def clones(
-    frame: "pd.DataFrame", points: Mapping[str, Any], accuracy: str
-) -> "Figure":
-  """Accuracy of clones against that of originals, a panel per encoder."""
-  from matplotlib.ticker import FixedLocator
-
-  names = vocabulary.ordered(points)
-  figure, panels = style.grid(len(names), 2.9)
-  rows = select(frame, metric="correlation").set_index("encoder")
-  for axes, name in zip(panels.ravel(), names):
-    one, drawn = points[name], style.look(name)
-    original, clone = style.floats(one["original"]), style.floats(one["clone"])
-    split = np.asarray(one["split"])
-    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.9)
-    for part, marker in (("validation", "o"), ("ood", "^")):
-      at = split == part
-      axes.scatter(
-          original[at], clone[at], s=13, marker=marker,
-          facecolors=drawn.colour if part == "validation" else "none",
-          edgecolors=drawn.colour, alpha=0.55, linewidths=0.8, rasterized=True,
-      )  # fmt: skip
-    row = rows.loc[name]
-    ends = text.between(row.low, row.high, _two) if row.low == row.low else "–"
-    axes.set_title(
-        f"{vocabulary.encoder(name)}\nr = {_two(row.value)} ({ends})"
-    )
-    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
-    for axis in (axes.xaxis, axes.yaxis):
-      axis.set_major_locator(FixedLocator([0, 0.5, 1]))
-      axis.set_major_formatter(lambda v, _: text.percent(v))
-  figure.supxlabel(f"{accuracy} of the original", fontsize=9.5)
-  figure.supylabel(f"{accuracy} of the clone", fontsize=9.5)
-  return figure
-
-
-def _two(value):
-  return text.number(float(value), 2)
 
 
 @style.styled
@@ -311,7 +269,7 @@ def _drift(axes, rows):
     return style.look(row.encoder), permuted, 0.13 if permuted else -0.13
 
   _dots(axes, rows, places, drawn)
-  _names(axes, names)
+  name_encoders(axes, names)
   axes.axvline(1, color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)))
   axes.set_xlim(left=-0.03)
   axes.set(
@@ -356,43 +314,9 @@ def variants(frame: "pd.DataFrame", divergence: str) -> "Figure":
       markersize=9,
   )  # fmt: skip
   _dots(axes, renamed, places, lambda row: (looks[row.encoder], True, 0))
-  _names(axes, names)
+  name_encoders(axes, names)
   axes.set_xlabel(
       f"{_capital(vocabulary.divergence(divergence))}, validation; ticks are"
       " seeds"
   )
-  return figure
-
-
-@style.styled
-def search(found: Mapping[str, Any]) -> "Figure":
-  """Validation losses of all trials; the chosen one is ringed."""
-  names = vocabulary.ordered(found)[::-1]
-  figure = style.new(1.0 + 0.34 * len(names))
-  axes = figure.subplots()
-  losses = style.floats([
-      t["validation"] for name in names for t in found[name]["trials"]
-  ])
-  top = np.nanmax(losses) if np.isfinite(losses).any() else 1.0
-  for y, name in enumerate(names):
-    drawn = style.look(name)
-    for trial in found[name]["trials"]:
-      loss = trial["validation"]
-      finite = text.is_number(loss)
-      axes.plot(
-          [loss if finite else 1.06 * top], [y],
-          drawn.marker if finite else "x", color=drawn.colour, markersize=5.5,
-          markerfacecolor="none", alpha=0.85,
-      )  # fmt: skip
-      if finite and trial["setting"] == found[name]["chosen"]:
-        axes.plot(
-            [loss], [y], "o", color=style.INK, markersize=12,
-            markerfacecolor="none", markeredgewidth=1.3,
-        )  # fmt: skip
-  _names(axes, names)
-  label = "validation loss of a trial; ringed: chosen"
-  if not np.isfinite(losses).all():
-    axes.axvline(1.03 * top, color=style.FAINT, linewidth=0.8)
-    label += "; ×, right of the line: no finite loss"
-  axes.set_xlabel(label)
   return figure

@@ -39,13 +39,13 @@ def colourings(family: str, rows: Mapping[str, Any]) -> list[Colouring]:
   if tasks.shape[1] != len(names):
     names = tuple(f"{words.task} {i + 1}" for i in range(tasks.shape[1]))
   kind = "angle" if words.task == "angle" else "levels"
-  found = [
+  entry = [
       Colouring(name, _levels(kind, values), values)
       for name, values in zip(names, tasks.T)
   ]
   steps = floats(rows["step"])
   return [
-      *found,
+      *entry,
       Colouring(words.accuracy, "share", floats(rows["accuracy"])),
       Colouring("step", _levels("levels", steps), steps),
   ]
@@ -76,8 +76,8 @@ def projections(codes: Mapping[str, Any]) -> set[str]:
   """The names of all projections in the codes of any zoo."""
   return {
       name
-      for found in codes.values()
-      for picture in found.get("pictures", {}).values()
+      for entry in codes.values()
+      for picture in entry.get("pictures", {}).values()
       for name in PROJECTIONS
       if name in picture
   }
@@ -95,17 +95,17 @@ def groups(pictures: Mapping[str, Any], projection: str) -> Iterator[list[str]]:
 
 @style.styled
 def codes(
-    family: str, found: Mapping[str, Any], projection: str, names: list[str]
+    family: str, entry: Mapping[str, Any], projection: str, names: list[str]
 ) -> "Figure":
   """A row a colouring, a column an encoder or the raw weights."""
-  rows = found["rows"]
+  rows = entry["rows"]
   shown = [c for c in colourings(family, rows) if c.title != "step"]
   figure = style.new(1.85 * len(shown) + 0.5)
   panels = figure.subplots(len(shown), len(names), squeeze=False)
   held = np.asarray([split == "ood" for split in rows["split"]])
   for line, colouring in zip(panels, shown):
     for axes, name in zip(line, names):
-      xy = floats(found["pictures"][name][projection]).reshape(-1, 2)
+      xy = floats(entry["pictures"][name][projection]).reshape(-1, 2)
       scale = _points(axes, xy, colouring, held)
       axes.set(xticks=[], yticks=[])
       for spine in axes.spines.values():
@@ -113,7 +113,7 @@ def codes(
     line[0].set_ylabel(_title(colouring.title))
     _bar(figure, line, scale, colouring)
   for axes, name in zip(panels[0], names):
-    explained = found["pictures"][name]["explained"][:2]
+    explained = entry["pictures"][name]["explained"][:2]
     share = [text.percent(one) for one in explained]
     below = f"\n{share[0]} and {share[1]} of variance"
     axes.set_title(

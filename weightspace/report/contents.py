@@ -192,14 +192,14 @@ def splits(zoo: Mapping[str, Any], tasks: str) -> Table:
   )
 
 
-def search(found: Mapping[str, Any]) -> Table:
+def search(entry: Mapping[str, Any]) -> Table:
   """Every trial of every encoder, and which was chosen."""
-  every = [trial for one in found.values() for trial in one["trials"]]
+  every = [trial for one in entry.values() for trial in one["trials"]]
   names = list(dict.fromkeys(k for trial in every for k in trial["setting"]))
   rows = []
-  for encoder in vocabulary.ordered(found):
-    for trial in found[encoder]["trials"]:
-      chosen = trial["setting"] == found[encoder]["chosen"]
+  for encoder in vocabulary.ordered(entry):
+    for trial in entry[encoder]["trials"]:
+      chosen = trial["setting"] == entry[encoder]["chosen"]
       rows.append([
           Cell(encoder, vocabulary.encoder),
           *(Cell(trial["setting"].get(name), _three) for name in names),
@@ -218,10 +218,10 @@ def _three(value):
   return f"{value:.3g}" if text.is_number(value) else "–"
 
 
-def runs(found: Mapping[str, Any], *, exact: bool) -> Table:
+def runs(entry: Mapping[str, Any], *, exact: bool) -> Table:
   """All trainings; `exact` for programs, with whole configs."""
   rows = []
-  for name, one in found.items():
+  for name, one in entry.items():
     config = one.get("config", {})
     title = vocabulary.of_family(one["family"]).title
     rows.append([

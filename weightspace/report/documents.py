@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 _END = "<!-- end -->"
 
 
-def fill(text: str, source: str, results: Mapping[str, Any]) -> str:
+def fill(text: str, study: str, results: Mapping[str, Any]) -> str:
   """A document with the tables of one study in their places.
 
   Args:
-    text: with `<!-- NAME of SOURCE -->`, the table, `<!-- end -->`.
-    source: which study's; places of others are left alone.
-    results: the study.
+    text: with `<!-- NAME of STUDY -->`, the table, `<!-- end -->`.
+    study: its name in these places; those of others are left alone.
+    results: of the study.
 
   Raises:
     ValueError: no such table, or a place without an end.
@@ -37,10 +37,10 @@ def fill(text: str, source: str, results: Mapping[str, Any]) -> str:
       )
     return f"{start}\n{to_markdown(TABLES[name](frame))}\n{_END}"
 
-  begin = rf"(<!-- ([a-z ]+) of {re.escape(source)} -->)"
+  begin = rf"(<!-- ([a-z ]+) of {re.escape(study)} -->)"
   place = rf"{begin}(?:(?!<!--).)*{_END}"
   if len(re.findall(begin, text)) != len(re.findall(place, text, re.DOTALL)):
-    raise ValueError(f"a table of {source} is not closed by {_END}")
+    raise ValueError(f"a table of {study} is not closed by {_END}")
   return re.sub(place, fill_one, text, flags=re.DOTALL)
 
 

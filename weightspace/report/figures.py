@@ -6,34 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weightspace.report import style, text, vocabulary
+from weightspace.report import charts, style, text, vocabulary
+from weightspace.report.frame import select
 
 if TYPE_CHECKING:
+  import pandas as pd
   from matplotlib.figure import Figure
 
-SHOWN_SEQUENCES = 4  # of an interrogation's parallel ones
+SHOWN_SEQUENCES = 3  # of parallel ones; more do not fit on a printed page
 
 
 @style.styled
-def zoo(found: Mapping[str, Any], family: str) -> "Figure":
+def zoo(entry: Mapping[str, Any], family: str) -> "Figure":
   """How the networks learned: accuracy, loss, and their final accuracy."""
   words = vocabulary.of_family(family)
   figure = style.new(3.1)
   accuracy, loss, final = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
   second = {"colour": style.ORANGE, "line": (0, (4, 1.5)), "marker": "s"}
   first = {"colour": style.BLUE, "line": "-", "marker": "o"}
-  _bands(accuracy, found, (
+  _bands(accuracy, entry, (
       ("accuracy_counts", "counts only", second), ("accuracy", "strict", first),
   ))  # fmt: skip
   _shares(accuracy.yaxis)
   accuracy.set(title="Accuracy", ylim=(-0.02, 1.03), xlabel="training step")
-  _bands(loss, found, (
+  _bands(loss, entry, (
       ("train_loss", "training", second), ("eval_loss", "evaluation", first),
       ("loss", "loss", first),
   ))  # fmt: skip
   loss.set(title=f"Loss [{words.loss_unit}]", xlabel="training step")
   loss.set_ylim(bottom=0)
-  ends = _finite(found["final_accuracy"])
+  ends = _finite(entry["final_accuracy"])
   final.hist(
       ends, bins=np.linspace(0, 1, 21), color=style.BLUE, edgecolor="white"
   )
@@ -54,17 +56,17 @@ def zoo(found: Mapping[str, Any], family: str) -> "Figure":
   return figure
 
 
-def _bands(axes, found, listed):
+def _bands(axes, entry, listed):
   """The curves there are; named where there are several."""
-  there = [one for one in listed if one[0] in found["curves"]]
+  there = [one for one in listed if one[0] in entry["curves"]]
   for name, label, look in there:
-    _band(axes, found, name, **look).set_label(label)
+    _band(axes, entry, name, **look).set_label(label)
   if len(there) > 1:
     axes.legend(loc="best")
 
 
-def _band(axes, found, name, colour, line, marker):
-  steps, curve = found["steps"], found["curves"][name]
+def _band(axes, entry, name, colour, line, marker):
+  steps, curve = entry["steps"], entry["curves"][name]
   low, middle, high = (
       np.asarray(curve[k], float) for k in ("low", "median", "high")
   )
@@ -113,13 +115,13 @@ def learning_curves(
 
 
 @style.styled
-def accuracy(found: Mapping[str, Any], family: str) -> "Figure":
+def accuracy(entry: Mapping[str, Any], family: str) -> "Figure":
   """Accuracy that a head predicts from codes against the actual one."""
   words = vocabulary.of_family(family)
   figure = style.new(3.6)
   axes, errors = figure.subplots(1, 2, width_ratios=(1.15, 1))
-  predicted = style.floats(found["predicted"])
-  actual = style.floats(found["actual"])
+  predicted = style.floats(entry["predicted"])
+  actual = style.floats(entry["actual"])
   axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=1)
   axes.scatter(
       actual, predicted, s=14, alpha=0.35, color=style.BLUE, linewidths=0,
@@ -152,14 +154,14 @@ def accuracy(found: Mapping[str, Any], family: str) -> "Figure":
 
 
 @style.styled
-def transcript(found: Mapping[str, Any], encoder: str = "") -> "Figure":
+def transcript(entry: Mapping[str, Any], encoder: str = "") -> "Figure":
   """One interrogation: a column per step, probes above, answers below."""
   probes, answers = (
-      np.asarray(found[name], float) for name in ("probes", "answers")
+      np.asarray(entry[name], float) for name in ("probes", "answers")
   )
   sequences = min(probes.shape[1], SHOWN_SEQUENCES)
   # A tile is as high as a column is wide
-  heights = (1.8 if found["symbols"] else 0.9 * style.WIDTH / len(probes), 1.8)
+  heights = (1.8 if entry["symbols"] else 0.9 * style.WIDTH / len(probes), 1.8)
   figure = style.new(sum(heights) * sequences + 0.35)
   panels = figure.subplots(
       2 * sequences, 1, sharex=True, height_ratios=heights * sequences
@@ -167,14 +169,14 @@ def transcript(found: Mapping[str, Any], encoder: str = "") -> "Figure":
   for m in range(sequences):
     which = f"Sequence {m + 1}: t" if probes.shape[1] > 1 else "T"
     probed, answered = panels[2 * m : 2 * m + 2]
-    if found["symbols"]:
-      _rows(probed, probes[:, m], found["symbols"], "Oranges")
+    if entry["symbols"]:
+      _rows(probed, probes[:, m], entry["symbols"], "Oranges")
     else:
       _tiles(probed, probes[:, m])
     samples = encoder == "listening"
     probing = "network generates" if samples else "encoder asks"
     probed.set_title(f"{which}he {probing}")
-    _rows(answered, answers[:, m], found["symbols"], "Blues")
+    _rows(answered, answers[:, m], entry["symbols"], "Blues")
     answered.set_title(f"{which}he network answers")
   panels[-1].set_xlabel("step of the sequence")
   return figure
@@ -244,3 +246,77 @@ def _shares(axis, signed=False):
     return f"{sign}{percent}{unit}".replace("-", "−")
 
   axis.set_major_formatter(FuncFormatter(write))
+
+
+@style.styled
+def clones(
+    frame: "pd.DataFrame", points: Mapping[str, Any], accuracy: str
+) -> "Figure":
+  """Accuracy of clones against that of originals, a panel per encoder."""
+  from matplotlib.ticker import FixedLocator
+
+  names = vocabulary.ordered(points)
+  figure, panels = style.grid(len(names), 2.9)
+  rows = select(frame, metric="correlation").set_index("encoder")
+  for axes, name in zip(panels.ravel(), names):
+    one, drawn = points[name], style.look(name)
+    original, clone = style.floats(one["original"]), style.floats(one["clone"])
+    split = np.asarray(one["split"])
+    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.9)
+    for part, marker in (("validation", "o"), ("ood", "^")):
+      at = split == part
+      axes.scatter(
+          original[at], clone[at], s=13, marker=marker,
+          facecolors=drawn.colour if part == "validation" else "none",
+          edgecolors=drawn.colour, alpha=0.55, linewidths=0.8, rasterized=True,
+      )  # fmt: skip
+    row = rows.loc[name]
+    ends = text.between(row.low, row.high, _two) if row.low == row.low else "–"
+    axes.set_title(
+        f"{vocabulary.encoder(name)}\nr = {_two(row.value)} ({ends})"
+    )
+    axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04), aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+      axis.set_major_locator(FixedLocator([0, 0.5, 1]))
+      axis.set_major_formatter(lambda v, _: text.percent(v))
+  figure.supxlabel(f"{accuracy} of the original", fontsize=9.5)
+  figure.supylabel(f"{accuracy} of the clone", fontsize=9.5)
+  return figure
+
+
+def _two(value):
+  return text.number(float(value), 2)
+
+
+@style.styled
+def search(entry: Mapping[str, Any]) -> "Figure":
+  """Validation losses of all trials; the chosen one is ringed."""
+  names = vocabulary.ordered(entry)[::-1]
+  figure = style.new(1.0 + 0.34 * len(names))
+  axes = figure.subplots()
+  losses = style.floats([
+      t["validation"] for name in names for t in entry[name]["trials"]
+  ])
+  top = np.nanmax(losses) if np.isfinite(losses).any() else 1.0
+  for y, name in enumerate(names):
+    drawn = style.look(name)
+    for trial in entry[name]["trials"]:
+      loss = trial["validation"]
+      finite = text.is_number(loss)
+      axes.plot(
+          [loss if finite else 1.06 * top], [y],
+          drawn.marker if finite else "x", color=drawn.colour, markersize=5.5,
+          markerfacecolor="none", alpha=0.85,
+      )  # fmt: skip
+      if finite and trial["setting"] == entry[name]["chosen"]:
+        axes.plot(
+            [loss], [y], "o", color=style.INK, markersize=12,
+            markerfacecolor="none", markeredgewidth=1.3,
+        )  # fmt: skip
+  charts.name_encoders(axes, names)
+  label = "validation loss of a trial; ringed: chosen"
+  if not np.isfinite(losses).all():
+    axes.axvline(1.03 * top, color=style.FAINT, linewidth=0.8)
+    label += "; ×, right of the line: no finite loss"
+  axes.set_xlabel(label)
+  return figure

@@ -69,16 +69,16 @@ def _cell(cell, table, **columns) -> Iterator[_Row]:
 
 
 def _emulation(results):
-  for family, found in _by_family(results, "emulation"):
-    encoders = found.get("encoders", {})
-    paper = found.get("paper", {})
+  for family, entry in _by_family(results, "emulation"):
+    encoders = entry.get("encoders", {})
+    paper = entry.get("paper", {})
     others = {
         name
         for one in encoders.values()
         for part in ("validation", "ood")
         for name in one.get(part, {})
-    } - {found["divergence"]}
-    divergences = [found["divergence"], *sorted(others)]
+    } - {entry["divergence"]}
+    divergences = [entry["divergence"], *sorted(others)]
     for name in vocabulary.ordered({**encoders, **paper}):
       one = encoders.get(name, {})
       where = {"family": family, "encoder": name}
@@ -139,9 +139,9 @@ def _clones(results):
 
 
 def _few_labels(results):
-  for family, found in _by_family(results, "labels"):
-    counts = found["networks"]
-    for property_, one in found.get("properties", {}).items():
+  for family, entry in _by_family(results, "labels"):
+    counts = entry["networks"]
+    for property_, one in entry.get("properties", {}).items():
       arms = {arm: (one["metric"], cells) for arm, cells in one["arms"].items()}
       if "improvement" in one:
         of = f"{one['improvement']['of']} over {one['improvement']['over']}"

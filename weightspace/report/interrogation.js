@@ -12,17 +12,17 @@ function shade(darkest, value) {
 }
 
 class Interrogation {
-  constructor(found, box) {
-    Object.assign(this, found.shape);
-    this.found = found;
+  constructor(data, box) {
+    Object.assign(this, data.shape);
+    this.data = data;
     this.box = box;
-    this.places = new Map(found.rows.map((row, place) => [row, place]));
-    this.probes = unpack(found.probes);
-    this.answers = unpack(found.answers);
+    this.places = new Map(data.rows.map((row, place) => [row, place]));
+    this.probes = unpack(data.probes);
+    this.answers = unpack(data.answers);
     this.sequence = 0;
   }
 
-  /** What was asked, or answered, at a step: bytes. */
+  /** The probes or the answers of a step: bytes. */
   at(which, place, step) {
     const size = which === "probes" ? this.inputs : this.outputs;
     const start = ((place * this.length + step) * this.parallel +
@@ -31,7 +31,7 @@ class Interrogation {
   }
 
   name(i) {
-    return this.found.symbols[i] ?? String(i);
+    return this.data.symbols[i] ?? String(i);
   }
 
   likeliest(bytes) {
@@ -47,15 +47,15 @@ class Interrogation {
       title.textContent = "No interrogation of this network was kept.";
       return;
     }
-    title.textContent = `How ${this.found.encoder} interrogated this network`;
+    title.textContent = `How ${this.data.encoder} interrogated this network`;
     this.add("p", label.replaceAll("\n", ", "));
     if (this.parallel > 1) this.addChoice(row, label);
     const scroll = this.add("div", "", "strip");
     scroll.tabIndex = 0;
     const canvas = scroll.appendChild(document.createElement("canvas"));
     const reading = this.add("p", "", "reading");
-    reading.textContent = this.found.symbols.length
-        ? "Above what was asked, below what was answered; the darker, the " +
+    reading.textContent = this.data.symbols.length
+        ? "Above the probes, below the answers; the darker, the " +
           "larger the share or the probability."
         : "Above the tiles that were shown, below what was answered; the " +
           "darker, the more ink or the likelier the digit.";
@@ -69,7 +69,7 @@ class Interrogation {
     canvas.addEventListener("pointermove", (event) => {
       const step = Math.floor((event.offsetX - this.margin) / this.cell);
       reading.textContent = step >= 0 && step < this.length
-          ? this.told(place, step) : general;
+          ? this.describe(place, step) : general;
     });
   }
 
@@ -94,20 +94,20 @@ class Interrogation {
     });
   }
 
-  told(place, step) {
-    const asked = this.found.symbols.length
+  describe(place, step) {
+    const probe = this.data.symbols.length
         ? `asked ${this.likeliest(this.at("probes", place, step))}, ` : "";
     const answer = this.likeliest(this.at("answers", place, step));
-    return `Step ${step + 1}: ${asked}answered ${answer}.`;
+    return `Step ${step + 1}: ${probe}answered ${answer}.`;
   }
 
   aloud(place) {
     const steps = Array.from({length: this.length}, (_, t) => t);
-    return steps.map((t) => this.told(place, t)).join(" ");
+    return steps.map((t) => this.describe(place, t)).join(" ");
   }
 
   draw(canvas, place) {
-    const tiles = !this.found.symbols.length;
+    const tiles = !this.data.symbols.length;
     const names = [...Array(Math.max(this.inputs, this.outputs)).keys()]
         .map((i) => this.name(i));
     this.margin = 10 + 7 * Math.max(...names.map((name) => name.length));
@@ -128,9 +128,9 @@ class Interrogation {
     pen.textBaseline = "middle";
     for (let t = 0; t < this.length; t++) {
       const x = this.margin + t * this.cell;
-      const asked = this.at("probes", place, t);
-      if (tiles) this.tile(pen, x, asked);
-      else this.column(pen, x, 0, rise, asked, PROBES);
+      const probe = this.at("probes", place, t);
+      if (tiles) this.tile(pen, x, probe);
+      else this.column(pen, x, 0, rise, probe, PROBES);
       this.column(pen, x, above + gap, rise, this.at("answers", place, t),
                   ANSWERS);
       const every = this.cell < 16 ? 5 : this.cell < 20 ? 2 : 1;

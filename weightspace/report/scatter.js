@@ -56,9 +56,9 @@ class Scatter {
       if (event.pointerType === "mouse") this.move(null);
     });
     plot.addEventListener("click", (event) => {
-      const found = point(event);
-      this.move(found, side);
-      if (found !== null) this.choose(found);
+      const nearest = point(event);
+      this.move(nearest, side);
+      if (nearest !== null) this.choose(nearest);
     });
     plot.addEventListener("focus", () => {
       if (this.current === null && plot.matches(":focus-visible")) {
@@ -125,12 +125,12 @@ class Scatter {
   neighbour(side, [dx, dy]) {
     const from = this.current === null ? null : this.of(side)[this.current];
     if (!from) return this.closest(side, 0.5, 0.5, () => true);
-    const found = this.closest(side, from[0], from[1], (point, i) => {
+    const next = this.closest(side, from[0], from[1], (point, i) => {
       const x = point[0] - from[0], y = point[1] - from[1];
       const along = x * dx + y * dy, across = Math.abs(x * dy - y * dx);
       return i !== this.current && along > 0 && across <= along;
     });
-    return found ?? this.current;
+    return next ?? this.current;
   }
 
   move(to, side = null, aloud = false) {

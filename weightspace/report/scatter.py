@@ -34,25 +34,25 @@ _STOPS = 33  # of a colour map, between which the browser interpolates
 
 def widget(
     family: str,
-    found: Mapping[str, Any],
+    entry: Mapping[str, Any],
     interrogation: Mapping[str, Any] | None,
 ) -> str:
   """Markup and data of one zoo's scatter plot, HTML."""
-  pictures = vocabulary.ordered(found["pictures"])
-  colours = code_figures.colourings(family, found["rows"])
-  there = code_figures.projections({family: found})
+  pictures = vocabulary.ordered(entry["pictures"])
+  colours = code_figures.colourings(family, entry["rows"])
+  there = code_figures.projections({family: entry})
   projections = {
       name: title
       for name, title in code_figures.PROJECTIONS.items()
       if name in there
   }
-  data = _data(family, found, pictures, projections, colours, interrogation)
+  data = _data(family, entry, pictures, projections, colours, interrogation)
   encoders = [name for name in pictures if name != "weights"] or pictures
   titles = {name: vocabulary.encoder(name) for name in pictures}
   by_colour = {str(i): _plain(c.title) for i, c in enumerate(colours)}
   # By accuracy where snapshots are of several steps, else by the task
   by_step = [c.title for c in colours].index("step")
-  first = by_step - 1 if len(set(found["rows"]["step"])) > 1 else 0
+  first = by_step - 1 if len(set(entry["rows"]["step"])) > 1 else 0
   return templates.render(
       "scatter.html",
       name=text.file_name(family),
@@ -74,13 +74,13 @@ def _plain(title):
   return title.replace("m_", "number of ") if title.startswith("m_") else title
 
 
-def _data(family, found, pictures, projections, colours, interrogation):
-  rows = found["rows"]
+def _data(family, entry, pictures, projections, colours, interrogation):
+  rows = entry["rows"]
   return {
       "labels": _labels(family, rows),
       "split": [_SPLITS.index(s) if s in _SPLITS else 0 for s in rows["split"]],
       "splits": [vocabulary.part(name) for name in _SPLITS],
-      "pictures": {name: _picture(found["pictures"][name], name)
+      "pictures": {name: _picture(entry["pictures"][name], name)
                    for name in pictures},
       "projections": projections,
       "colours": [_colour(one) for one in colours],
@@ -113,13 +113,13 @@ def _labels(family, rows):
   ]
 
 
-def _picture(found, name):
+def _picture(entry, name):
   packed = {
-      projection: _pack(found[projection])
+      projection: _pack(entry[projection])
       for projection in code_figures.PROJECTIONS
-      if projection in found
+      if projection in entry
   }
-  share = [text.percent(one) for one in found["explained"][:2]]
+  share = [text.percent(one) for one in entry["explained"][:2]]
   return {
       "title": vocabulary.encoder(name),
       "explained": f"{share[0]} and {share[1]} of variance",
@@ -166,11 +166,11 @@ def _map(name):
   return [to_hex(map_(i / (_STOPS - 1))) for i in range(_STOPS)]
 
 
-def _interrogation(found):
-  if not found:
+def _interrogation(entry):
+  if not entry:
     return None
   kept = ("symbols", "rows", "probes", "answers", "shape")
   return {
-      "encoder": vocabulary.encoder(found["encoder"]),
-      **{key: found[key] for key in kept},
+      "encoder": vocabulary.encoder(entry["encoder"]),
+      **{key: entry[key] for key in kept},
   }

@@ -1,92 +1,78 @@
 """What a report needs of results, checked before anything is drawn."""
 
-import base64
-import binascii
-import math
 from collections.abc import Mapping
 from typing import Any
 
-EACH = "*"  # every key that is there, at least one
+from weightspace.report import interrogations as interrogations_lib
+from weightspace.report.requirements import (
+  EACH,
+  count,
+  number,
+  require,
+  same_length,
+  scalar,
+  string,
+)
+
 _PARTS = (
     "zoos", "search", "emulation", "prediction", "clones", "codes",
     "transcripts", "variants", "labels", "invariance", "neighbours",
 )  # fmt: skip
 
 
-def _kind(*kinds, called):
-  def check(value, where):
-    if not isinstance(value, kinds) or isinstance(value, bool):
-      raise ValueError(
-          f"{where} must be {called}, got {type(value).__name__}"
-      )
-
-  return check
-
-
-_string = _kind(str, called="a string")
-_number = _kind(int, float, type(None), called="a number or null")
-_count = _kind(int, called="a whole number")
-
-
-def _scalar(value, where):
-  if isinstance(value, Mapping | list | tuple):
-    kind = type(value).__name__
-    raise ValueError(f"{where} must be a single value, got {kind}")
-
-
 def _cell(value, where):
   if value is not None:
     require(
         value,
-        {"value": _number, "low": _number, "high": _number, "runs?": [_string]},
+        {"value": number, "low": number, "high": number, "runs?": [string]},
         where,
     )
 
 
 def _points(value, where):
-  require(value, [[_number]], where)
+  require(value, [[number]], where)
   for i, point in enumerate(value):
     if len(point) != 2:
       raise ValueError(f"{where}[{i}] must be 2 numbers, got {len(point)}")
 
 
 def _tasks(value, where):
-  require(value, [[_number]], where)
+  require(value, [[number]], where)
   if len({len(task) for task in value}) > 1:
     raise ValueError(f"{where} must be tasks of one length")
 
 
 def _triple(value, where):
-  require(value, [_number], where)
+  require(value, [number], where)
   if len(value) != 3:
     raise ValueError(f"{where} must be [value, low, high], got {len(value)}")
 
 
-_BAND = {"median": [_number], "low": [_number], "high": [_number]}
+_BAND = {"median": [number], "low": [number], "high": [number]}
 _METRICS = {EACH: _cell}
 _PARTS_OF = {"validation?": _METRICS, "test?": _METRICS}
 _PROTOCOL = {**_PARTS_OF, "by_step?": {EACH: _PARTS_OF}}
 _BY_ENCODER = {EACH: {EACH: {"strict?": _PROTOCOL, "paper?": _PROTOCOL}}}
-_NEAREST = [{"k": _count, "value": _cell}]
+_NEAREST = [{"k": count, "value": _cell}]
 
 # Every part may be missing; "?" marks what may be missing from a part.
 REQUIRED: dict[str, Any] = {
-    "title?": _string,
-    "command?": _string,
-    "size?": _scalar,
-    "commit?": _scalar,
-    "software?": {EACH: _scalar},
-    "seconds?": {EACH: _number},
+    "title?": string,
+    "command?": string,
+    "size?": scalar,
+    "commit?": scalar,
+    "software?": {EACH: scalar},
+    "seconds?": {EACH: number},
     "zoos?": {
         EACH: {
-            "family?": _string,
+            "family?": string,
             "shapes": [
-                {"cell": _string, "hidden": [_count], "parameters": _number}
+                {"cell": string, "hidden": [count], "parameters": number}
             ],
-            "networks": _number,
-            "tasks": _number,
-            "rows": _number,
-            "steps": [_number],
+            "networks": number,
+            "tasks": number,
+            "rows": number,
+            "steps": [number],
             "curves?": {
                 "accuracy": _BAND,
                 "accuracy_counts?": _BAND,
@@ -94,34 +80,34 @@ REQUIRED: dict[str, Any] = {
                 "train_loss?": _BAND,
                 "eval_loss?": _BAND,
             },
-            "final_accuracy?": [_number],
-            "diverged?": _number,
-            "splits?": {EACH: {"tasks": _number, "rows": _number}},
+            "final_accuracy?": [number],
+            "diverged?": number,
+            "splits?": {EACH: {"tasks": number, "rows": number}},
         }
     },
     "runs?": {
         EACH: {
-            "family": _string,
-            "stage": _string,
-            "encoder": _scalar,
-            "seed": _scalar,
-            "commit?": _scalar,
+            "family": string,
+            "stage": string,
+            "encoder": scalar,
+            "seed": scalar,
+            "commit?": scalar,
             "config?": {},
-            "seconds?": _number,
-            "best_step?": _number,
+            "seconds?": number,
+            "best_step?": number,
         }
     },
     "search?": {  # by what was searched for
         EACH: {
             EACH: {
-                "steps": _number,
+                "steps": number,
                 "encoders": {
                     EACH: {
                         "trials": [{
-                            "run": _scalar, "setting": {EACH: _scalar},
-                            "validation": _number,
+                            "run": scalar, "setting": {EACH: scalar},
+                            "validation": number,
                         }],
-                        "chosen": {EACH: _scalar},
+                        "chosen": {EACH: scalar},
                     }
                 },
             }
@@ -129,16 +115,16 @@ REQUIRED: dict[str, Any] = {
     },
     "emulation?": {
         EACH: {
-            "divergence": _string,
+            "divergence": string,
             "paper?": {EACH: _triple},
             "encoders?": {
                 EACH: {
                     "validation": _METRICS,
                     "ood?": _METRICS,
                     "gain?": _METRICS,
-                    "curve?": {"step": [_number], "train": [_number]},
+                    "curve?": {"step": [number], "train": [number]},
                     "validation_curve?": {
-                        "step": [_number], "loss": [_number],
+                        "step": [number], "loss": [number],
                     },
                 }
             },
@@ -149,8 +135,8 @@ REQUIRED: dict[str, Any] = {
             "frozen?": _BY_ENCODER,
             "supervised?": _BY_ENCODER,
             "scatter?": {
-                "encoder": _string, "predicted": [_number],
-                "actual": [_number],
+                "encoder": string, "predicted": [number],
+                "actual": [number],
             },
         }
     },
@@ -159,25 +145,25 @@ REQUIRED: dict[str, Any] = {
             EACH: {
                 "correlation": _cell,
                 "mean_absolute_error": _cell,
-                "original?": [_number],
-                "clone?": [_number],
-                "split?": [_string],
+                "original?": [number],
+                "clone?": [number],
+                "split?": [string],
             }
         }
     },
     "codes?": {
         EACH: {
             "rows": {
-                "step": [_number],
+                "step": [number],
                 "task": _tasks,
-                "describe?": [_string],
-                "accuracy": [_number],
-                "split": [_string],
+                "describe?": [string],
+                "accuracy": [number],
+                "split": [string],
             },
             "pictures?": {
                 EACH: {
                     "pca": _points,
-                    "explained": [_number],
+                    "explained": [number],
                     "tsne?": _points,
                 }
             },
@@ -186,7 +172,7 @@ REQUIRED: dict[str, Any] = {
     "variants?": {
         EACH: {
             EACH: {
-                "group": _string, "base": _string, "fields": {},
+                "group": string, "base": string, "fields": {},
                 "validation": _cell, "prediction?": {EACH: _METRICS},
             }
         }
@@ -194,26 +180,26 @@ REQUIRED: dict[str, Any] = {
     "transcripts?": {
         EACH: {
             EACH: {
-                "symbols": [_string],
-                "describe": _string,
-                "step": _number,
-                "accuracy": _number,
-                "probes": [[[_number]]],
-                "answers": [[[_number]]],
+                "symbols": [string],
+                "describe": string,
+                "step": number,
+                "accuracy": number,
+                "probes": [[[number]]],
+                "answers": [[[number]]],
             }
         }
     },
     "labels?": {
         EACH: {
-            "networks": [_number],
-            "unit": _string,
+            "networks": [number],
+            "unit": string,
             "properties?": {
                 EACH: {
-                    "metric": _string,
-                    "better": _string,
+                    "metric": string,
+                    "better": string,
                     "arms": {EACH: [_cell]},
                     "improvement?": {
-                        "over": _string, "of": _string, "per_cent": [_cell],
+                        "over": string, "of": string, "per_cent": [_cell],
                     },
                 }
             },
@@ -224,23 +210,6 @@ REQUIRED: dict[str, Any] = {
         EACH: {EACH: {"precision?": _NEAREST, "degrees?": _NEAREST}}
     },
 }  # fmt: skip
-_INTERROGATIONS = {
-    EACH: {
-        "encoder": _string,
-        "run?": _scalar,
-        "symbols": [_string],
-        "range?": None,
-        "rows": [_count],
-        "probes": _string,
-        "answers": _string,
-        "shape": {
-            "length": _count, "parallel": _count, "inputs": _count,
-            "outputs": _count,
-        },
-    }
-}  # fmt: skip
-
-
 def present(results: Any) -> Any:
   """The same without mappings that are empty: stages that have not run."""
   if not isinstance(results, Mapping):
@@ -268,7 +237,7 @@ def check(
     )
   for family, zoo in results.get("zoos", {}).items():
     where = f"results['zoos'][{family!r}]"
-    _same(
+    same_length(
         where,
         {"steps": zoo["steps"]}
         | {
@@ -282,15 +251,15 @@ def check(
   for family, encoders in results.get("clones", {}).items():
     for name, one in encoders.items():
       lists = {k: one[k] for k in ("original", "clone", "split") if k in one}
-      _same(f"results['clones'][{family!r}][{name!r}]", lists)
-  for family, found in results.get("codes", {}).items():
-    rows = found["rows"]
+      same_length(f"results['clones'][{family!r}][{name!r}]", lists)
+  for family, entry in results.get("codes", {}).items():
+    rows = entry["rows"]
     lists = {
         f"rows.{key}": rows[key]
         for key in ("step", "task", "describe", "accuracy", "split")
         if key in rows
     }
-    for name, picture in found.get("pictures", {}).items():
+    for name, picture in entry.get("pictures", {}).items():
       for key in ("pca", "tsne"):
         if key in picture:
           lists[f"pictures.{name}.{key}"] = picture[key]
@@ -299,96 +268,14 @@ def check(
             f"results['codes'][{family!r}]['pictures'][{name!r}]['explained']"
             " must be 2 numbers"
         )
-    _same(f"results['codes'][{family!r}]", lists)
-  for family, found in results.get("labels", {}).items():
-    for name, one in found.get("properties", {}).items():
-      lists = {"networks": found["networks"]}
+    same_length(f"results['codes'][{family!r}]", lists)
+  for family, entry in results.get("labels", {}).items():
+    for name, one in entry.get("properties", {}).items():
+      lists = {"networks": entry["networks"]}
       lists |= {f"arms.{arm}": cells for arm, cells in one["arms"].items()}
       if "improvement" in one:
         lists["improvement.per_cent"] = one["improvement"]["per_cent"]
-      _same(f"results['labels'][{family!r}]['properties'][{name!r}]", lists)
-  if interrogations is not None:
-    _check_interrogations(results, interrogations)
-
-
-def _check_interrogations(results, interrogations):
-  if interrogations == {}:
-    return
-  require(interrogations, _INTERROGATIONS, "interrogations")
-  for family, found in interrogations.items():
-    where = f"interrogations[{family!r}]"
-    shape = found["shape"]
-    for key, size in shape.items():
-      if size < 1:
-        raise ValueError(f"{where}['shape'][{key!r}] must be at least 1")
-    if not found["symbols"] and math.isqrt(shape["inputs"]) ** 2 != (
-        shape["inputs"]
-    ):
-      raise ValueError(
-          f"{where}['shape']['inputs'] must be a square of pixels where there"
-          f" are no symbols, got {shape['inputs']}"
-      )
-    steps = len(found["rows"]) * shape["length"] * shape["parallel"]
-    for key, size in (("probes", "inputs"), ("answers", "outputs")):
-      try:
-        held = len(base64.b64decode(found[key], validate=True))
-      except (binascii.Error, ValueError) as error:
-        raise ValueError(f"{where}[{key!r}] is not base64: {error}") from None
-      if held != steps * shape[size]:
-        raise ValueError(
-            f"{where}[{key!r}] must hold {steps * shape[size]} bytes, rows x"
-            f" length x parallel x {size}; it holds {held}"
-        )
-    rows = results.get("codes", {}).get(family, {}).get("rows")
-    if rows and not all(0 <= row < len(rows["step"]) for row in found["rows"]):
-      raise ValueError(
-          f"{where}['rows'] must be places in results['codes'][{family!r}]"
-          f"['rows'], of which there are {len(rows['step'])}"
-      )
-
-
-def require(value: Any, required: Any, where: str) -> None:
-  """Refuses a value that is not as it must be.
-
-  Args:
-    value: anything.
-    required: None (anything goes), a mapping as in `REQUIRED`, a list of one
-      (a list of such values), or a function of (value, where) that raises.
-    where: what the value is called.
-
-  Raises:
-    ValueError: it is not; names the key.
-  """
-  if required is None:
-    return
-  if callable(required):
-    required(value, where)
-    return
-  if isinstance(required, list):
-    if not isinstance(value, list | tuple):
-      kind = type(value).__name__
-      raise ValueError(f"{where} must be a list, got {kind}")
-    for i, one in enumerate(value):
-      require(one, required[0], f"{where}[{i}]")
-    return
-  if not isinstance(value, Mapping):
-    kind = type(value).__name__
-    raise ValueError(f"{where} must be a mapping, got {kind}")
-  if EACH in required:
-    if not value:
-      raise ValueError(f"{where} is empty")
-    required = dict.fromkeys(value, required[EACH])
-  for name, inner in required.items():
-    optional, name = name.endswith("?"), name.removesuffix("?")
-    if name in value:
-      require(value[name], inner, f"{where}[{name!r}]")
-    elif not optional:
-      raise ValueError(f"{where} lacks {name!r}")
-
-
-def _same(where, lists):
-  """Refuses lists of different lengths."""
-  sizes = {name: len(values) for name, values in lists.items()}
-  if len(set(sizes.values())) > 1:
-    listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
-    raise ValueError(f"{where}: lengths differ: {listed}")
+      where = f"results['labels'][{family!r}]['properties'][{name!r}]"
+      same_length(where, lists)
+  if interrogations:
+    interrogations_lib.check(results, interrogations)

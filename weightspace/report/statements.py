@@ -132,7 +132,7 @@ def verdict(frame: "pd.DataFrame", family: str) -> str:
       frame, table="emulation", family=family, encoder="truth", metric="gain",
       part="ood",
   )  # fmt: skip
-  told = (
+  bound_text = (
       " An emulator that is given the truth about each network instead of a"
       f" code removes {text.percent(bound['value'].iloc[0])}."
       if len(bound)
@@ -141,7 +141,7 @@ def verdict(frame: "pd.DataFrame", family: str) -> str:
   return (
       f"On {tasks} that were held out, codes of {_encoder(best)} remove"
       f" {text.percent(best['value'])} of the loss that is left when every"
-      f" network gets the same code{listed}.{told}"
+      f" network gets the same code{listed}.{bound_text}"
   )
 
 

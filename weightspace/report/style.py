@@ -1,7 +1,7 @@
 """How all figures look, and how they are made and saved.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; markers and
-line styles say the same in grey. Nothing here touches matplotlib's global
+Colours are Okabe and Ito's, which colour-blind readers can distinguish; markers
+and line styles say the same in grey. Nothing here touches matplotlib's global
 state beyond the function that is drawing.
 """
 

@@ -72,9 +72,9 @@ def between(low: float, high: float, write=number) -> str:
   return f"{first}–{last}"
 
 
-def has_words(source: str) -> bool:
+def has_words(html_text: str) -> bool:
   """Whether HTML holds more than tags and white space."""
-  return bool(re.sub(r"<[^>]*>|\s", "", source)) or "<img" in source
+  return bool(re.sub(r"<[^>]*>|\s", "", html_text)) or "<img" in html_text
 
 
 def file_name(name: str) -> str:
