@@ -23,7 +23,7 @@ from weightspace.recurrence import kernels_name, kernels_requested
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training.progress import Progress
 from weightspace.zoo import manifest
-from weightspace.zoo.schema import ZooSpec
+from weightspace.zoo.spec import ZooSpec
 from zoo_gen import claims
 from zoo_gen.programs import Programs, compile_to_fit, usable_memory
 from zoo_gen.shard_training import Run, make_shard, stop_if

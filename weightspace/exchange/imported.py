@@ -12,7 +12,7 @@ from weightspace.parallel import NETWORKS, mesh
 from weightspace.rnn import RNN, make_rnn
 from weightspace.tasks import TaskFamily
 from weightspace.zoo.integrity import IMPORTED
-from weightspace.zoo.schema import ZooSpec
+from weightspace.zoo.spec import ZooSpec
 
 _ROWS_AT_ONCE = 8  # that a device is given
 

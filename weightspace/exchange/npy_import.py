@@ -23,7 +23,7 @@ from weightspace.tasks import formal_language, tiled_mnist
 from weightspace.training.progress import Progress
 from weightspace.zoo import replay
 from weightspace.zoo.integrity import IMPORTED
-from weightspace.zoo.schema import ZooSpec
+from weightspace.zoo.spec import ZooSpec
 
 _ROWS_AT_ONCE = 8
 _BYTES_AT_ONCE = 2**24

@@ -18,7 +18,7 @@ from weightspace.zoo.manifest import (
     shard_rows,
 )
 from weightspace.zoo.reader import Zoo, open
-from weightspace.zoo.schema import SCHEMA_VERSION, ZooSpec
+from weightspace.zoo.spec import SCHEMA_VERSION, ZooSpec
 from weightspace.zoo.store import (
     create,
     finalize,

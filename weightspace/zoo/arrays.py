@@ -8,7 +8,7 @@ import numpy as np
 
 from weightspace.rnn import make_rnn
 from weightspace.zoo.manifest import num_shards, shard_rnn, shard_rows
-from weightspace.zoo.schema import ZooSpec
+from weightspace.zoo.spec import ZooSpec
 
 _FILE = re.compile(r"[A-Za-z0-9_]{1,200}\.npy")
 _DTYPE = re.compile(r"bool|(u?int|float)\d{1,3}")

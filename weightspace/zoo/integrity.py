@@ -8,7 +8,7 @@ from pathlib import Path
 from weightspace.io import files, npy
 from weightspace.zoo import arrays, manifest, store
 from weightspace.zoo.manifest import ZooError
-from weightspace.zoo.schema import ZooSpec
+from weightspace.zoo.spec import ZooSpec
 
 IMPORTED = "imported"  # a field of `ZooSpec.trainer`: where the zoo is from
 

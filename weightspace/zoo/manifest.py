@@ -20,7 +20,7 @@ from typing import Any
 from weightspace.io import files
 from weightspace.recurrence import NO_KERNELS
 from weightspace.rnn import RNNSpec
-from weightspace.zoo.schema import ZooSpec, check_version
+from weightspace.zoo.spec import ZooSpec, check_version
 
 ZOO, SHARD, SHARDS = "zoo.json", "shard.json", "shards"
 PAYLOAD = ("weights", "sequences", "log_probs")  # all else is a column

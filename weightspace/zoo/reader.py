@@ -16,7 +16,7 @@ from weightspace.tasks import Rollouts
 from weightspace.types import Weights
 from weightspace.zoo import integrity, manifest
 from weightspace.zoo.manifest import ZooError
-from weightspace.zoo.schema import ZooSpec
+from weightspace.zoo.spec import ZooSpec
 
 _OPEN_FILES = 96  # kept open, each a file descriptor
 

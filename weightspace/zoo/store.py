@@ -11,7 +11,7 @@ from weightspace.io import files
 from weightspace.zoo import arrays as layout
 from weightspace.zoo import manifest
 from weightspace.zoo.manifest import ZooError
-from weightspace.zoo.schema import ZooSpec, differences
+from weightspace.zoo.spec import ZooSpec, differences
 
 _NUMBER = re.compile(r"[0-9]{5,9}")
 
