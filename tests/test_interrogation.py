@@ -9,7 +9,7 @@ import pytest
 
 from weightspace import encoders
 from weightspace.encoders import _deferred, _interrogation, _modules
-from weightspace.rnn import RNNSpec, make_rnn, read_directly
+from weightspace.rnn import RNNSpec, fold_embedding, make_rnn
 from weightspace.types import Linear
 
 RNN = make_rnn(RNNSpec("gru", (4,), 3, 3))
@@ -37,22 +37,22 @@ def transcripts(encoder):
 
 
 def test_only_interactive_probes_depend_on_the_network():
-  fixed, asked = transcripts(make("noninteractive")), transcripts(make())
-  for found in (fixed, asked):  # nothing has been heard before the first probe
-    np.testing.assert_array_equal(found.probes[0, 0], found.probes[1, 0])
-    assert np.max(np.abs(found.answers[0] - found.answers[1])) > 1e-2
+  fixed, adaptive = transcripts(make("noninteractive")), transcripts(make())
+  for probes, answers in (fixed, adaptive):
+    np.testing.assert_array_equal(probes[0, 0], probes[1, 0])
+    assert np.max(np.abs(answers[0] - answers[1])) > 1e-2
   np.testing.assert_array_equal(fixed.probes[0], fixed.probes[1])
-  assert np.max(np.abs(asked.probes[0] - asked.probes[1])) > 1e-3
+  assert np.max(np.abs(adaptive.probes[0] - adaptive.probes[1])) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["interactive", "noninteractive"])
 @pytest.mark.parametrize("parallel", [1, 4, 8])
 def test_any_number_of_sequences(name, parallel):
   encoder = make(name, parallel=parallel, length=3)
-  found = transcripts(encoder)
-  assert found.probes.shape == (3, 3, parallel, 3)
-  if parallel > 1:  # they are different sequences
-    assert np.max(np.abs(found.probes[:, :, 0] - found.probes[:, :, 1])) > 1e-3
+  probes, _ = transcripts(encoder)
+  assert probes.shape == (3, 3, parallel, 3)
+  if parallel > 1:  # the sequences differ
+    assert np.max(np.abs(probes[:, :, 0] - probes[:, :, 1])) > 1e-3
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_memory_of_a_gradient_grows_linearly_in_the_length(name):
 
 @pytest.mark.parametrize("start", _interrogation.STARTS)
 def test_a_deferred_gradient_is_the_gradient(start):
-  """The one that JAX finds by itself, step by step."""
+  """It equals the gradient that JAX derives step by step."""
 
   def gradients(encoder, params, weights):
     def loss(params, weights):
@@ -90,18 +90,20 @@ def test_a_deferred_gradient_is_the_gradient(start):
 
   encoder = make(start=start)
   params = random_params(encoder)
-  found = gradients(encoder, params, networks())
+  deferred = gradients(encoder, params, networks())
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(_interrogation._deferred, "scan", scan)
     plain = gradients(encoder, params, networks())
   size = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain))
   assert size > 0.1
-  for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(plain), strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-5 * size)
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * size),
+      deferred, plain,
+  )  # fmt: skip
 
 
 def random_params(encoder):
-  """Params in which nothing is 0, as after some training."""
+  """Params without zeros, as after some training."""
   params = jax.jit(encoder.init)(jax.random.key(3))
   leaves, treedef = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(4), len(leaves))
@@ -111,8 +113,8 @@ def random_params(encoder):
   )
 
 
-def test_the_papers_configuration_is_the_paper_written_out():
-  """Interactive probing as section 4.2 has it: no start, one MLP, one core."""
+def test_the_papers_configuration_equals_a_numpy_reference():
+  """Interactive probing as in section 4.2: one decoder, one core."""
   encoder = make("interactive", probe_scale=1.0)
   params = random_params(encoder)
   weights = jax.tree.map(lambda leaf: leaf[0], networks())
@@ -132,31 +134,31 @@ def test_the_papers_configuration_is_the_paper_written_out():
 
   decoder = params["decoder"]["params"]
   core = [(np.zeros(8), np.zeros(8))] * 2
-  state, heard = RNN.initial_state((2,)), np.zeros(8)
+  state, output = RNN.initial_state((2,)), np.zeros(8)
   for _ in range(4):
-    hidden = np.maximum(dense(decoder["Dense_0"], heard), 0)
-    asked = dense(decoder["Dense_1"], hidden).reshape(2, 3)
-    probe = np.exp(asked) / np.exp(asked).sum(axis=-1, keepdims=True)
+    hidden = np.maximum(dense(decoder["Dense_0"], output), 0)
+    logits = dense(decoder["Dense_1"], hidden).reshape(2, 3)
+    probe = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     state, answer = RNN.step(weights, state, jnp.float32(probe))
-    heard = dense(params["embed"]["params"], np.ravel(answer))
+    output = dense(params["embed"]["params"], np.ravel(answer))
     for place, layer in enumerate(params["core"]):
-      core[place] = lstm(layer, core[place], heard)
-      heard = heard + core[place][0]
-  code = dense(params["read_state"]["params"], heard)
+      core[place] = lstm(layer, core[place], output)
+      output = output + core[place][0]
+  code = dense(params["read_state"]["params"], output)
   np.testing.assert_allclose(
       encoder.apply(params, weights), code / np.linalg.norm(code), atol=1e-5
   )
 
 
 def test_before_training_probes_are_samples_of_the_network():
-  """Untrained, the decoder adds nothing: as many of each token as sampled."""
+  """An untrained decoder adds 0, so tokens have the network's frequencies."""
   encoder = make(start="samples", tokens="hard", parallel=400, probe_scale=1.0)
   params = jax.jit(encoder.init)(jax.random.key(1))
   weights = jax.tree.map(lambda leaf: leaf[0], networks())
-  found = jax.jit(encoder.transcript)(params, weights)
-  np.testing.assert_array_equal(found.probes[0, :, FIRST], 1)
-  expected = jax.nn.softmax(found.answers[:-1]).mean(axis=1)
-  shares = found.probes[1:].mean(axis=1)
+  probes, answers = jax.jit(encoder.transcript)(params, weights)
+  np.testing.assert_array_equal(probes[0, :, FIRST], 1)
+  expected = jax.nn.softmax(answers[:-1]).mean(axis=1)
+  shares = probes[1:].mean(axis=1)
   np.testing.assert_allclose(shares, expected, atol=0.08)
   assert np.abs(shares - 1 / 3).max() > 0.1
 
@@ -176,19 +178,23 @@ def test_noise_is_new_with_each_key_and_the_same_for_all_networks():
 
 
 def test_with_step_codes_interactive_probing_can_be_noninteractive():
-  """What it hears is cut off: the same probes for every network."""
+  """A core of zeros gives the same probes for every network."""
   encoder = make("interactive", step_codes=True)
   fixed = make("noninteractive")
   params = random_params(encoder)
-  # The core hears nothing and stays at 0; step codes alone are decoded
-  deaf = jax.tree.map(jnp.zeros_like, {k: params[k] for k in ("embed", "core")})
-  found = jax.vmap(encoder.transcript, (None, 0))(params | deaf, networks())
-  plain = jax.vmap(fixed.transcript, (None, 0))(params | deaf, networks())
-  np.testing.assert_allclose(found.probes, plain.probes, atol=1e-6)
-  np.testing.assert_array_equal(found.probes[0], found.probes[1])
+  # The core's output stays 0, so probes are decoded from step codes alone
+  params |= jax.tree.map(
+      jnp.zeros_like, {k: params[k] for k in ("embed", "core")}
+  )
+  probes, plain = (
+      jax.vmap(e.transcript, (None, 0))(params, networks()).probes
+      for e in (encoder, fixed)
+  )
+  np.testing.assert_allclose(probes, plain, atol=1e-6)
+  np.testing.assert_array_equal(probes[0], probes[1])
 
 
-def test_a_core_reads_answers_as_it_would_their_embedding():
+def test_an_embedding_is_folded_into_the_core():
   core = _modules.init_core(jax.random.key(0), 8, 2)
   random = np.random.default_rng(0)
   w, b, read = (random.standard_normal(s) for s in ((8, 3), 8, 3))
@@ -203,14 +209,14 @@ def test_a_core_reads_answers_as_it_would_their_embedding():
       )
     return jax.tree.leaves(state)
 
-  direct = states(read_directly(core, embedding), jnp.float32(read))
+  direct = states(fold_embedding(core, embedding), jnp.float32(read))
   for a, b in zip(direct, states(core, x)):
     np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["interactive", "noninteractive"])
 def test_params_may_be_numpys(name):
-  """As `pretrain.load` gives them, and closed over, not passed to a jit."""
+  """As `pretrain.load` returns them, and as constants in jit."""
   encoder = make(name)
   params = jax.jit(encoder.init)(jax.random.key(0))
   weights = jax.tree.map(lambda leaf: leaf[0], networks())

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace.keys import derive
-from weightspace.rnn import RNNSpec, make_rnn, read_directly
+from weightspace.rnn import RNNSpec, fold_embedding, make_rnn
 from weightspace.types import Linear
 
 CONDITIONING = ("first", "every")
@@ -92,7 +92,7 @@ def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
       given = given.at[1:].set(0.0)
     xs = jnp.concatenate([inputs, given], axis=-1)
     embedding = jnp.concatenate([params["embedding"], params["code"]]).T
-    layers = read_directly(
+    layers = fold_embedding(
         params["rnn"].layers, Linear(embedding, jnp.zeros(config.hidden))
     )
     weights = params["rnn"]._replace(layers=layers)

@@ -1,7 +1,7 @@
-"""Cells stacked, with a linear read-out: the networks under study.
+"""The networks under study: stacked recurrent layers and a linear readout.
 
-Time comes first and batch axes follow, `[T, *batch, I]`; a single sequence is
-`[T, I]`. Networks are batched by `jax.vmap` over weights.
+Sequences have time first, then batch axes: `[T, *batch, I]`, or `[T, I]` for a
+single one. `jax.vmap` over weights batches networks.
 """
 
 import functools
@@ -22,7 +22,7 @@ GATE, INPUT, OUTPUT = "gate", "input", "output"
 
 @dataclass(frozen=True)
 class RNNSpec:
-  """What changes the graph of an RNN; hashable, so it may be static in jit.
+  """The architecture of an RNN; hashable, so it may be static in jit.
 
   Attributes:
     cell: name of a module in `weightspace.cells`.
@@ -48,23 +48,23 @@ class RNNSpec:
 
 
 class RNN(NamedTuple):
-  """The functions of one shape of RNN.
+  """The functions of one RNN architecture.
 
   Attributes:
-    spec: the static description all of this is derived from.
+    spec: the architecture.
     shapes: `Weights` of shape tuples.
-    axes: `Weights` of tuples of axis names. Hidden axes are "h0", "h1", ...;
-      the others "gate", "input", "output". In a leaf with a gate axis, the
-      hidden axis right after it is the one that is written, any other hidden
-      axis is read.
+    axes: `Weights` of tuples of axis names: "h0", "h1", ... for hidden units
+      of each layer, "gate", "input" and "output". In leaves with a gate axis,
+      the hidden axis right after it is the output of the map; any other hidden
+      axis is its input.
     size: number of parameters, P.
-    init: (key) -> weights, torch's default: uniform in +-1/sqrt(H).
-    initial_state: (batch shape) -> state, a tuple over layers.
+    init: (key) -> weights, float32, uniform in +-1/sqrt(H) as in torch.
+    initial_state: (batch shape) -> state of zeros, a tuple over layers.
     step: (weights, state, x [*batch, I]) -> (state, y [*batch, V]).
     unroll: (weights, xs [T, *batch, I]) -> ys [T, *batch, V], from the
-      initial state. Reverse-mode differentiable only.
+      initial state. It supports reverse-mode differentiation only.
     generate: (weights, first token, draws [T, K] in [0, 1)) -> tokens [T, K]
-      int32, log-probabilities [T, K, V]: what it writes and reads itself.
+      int32, log-probabilities [T, K, V]: autoregressive sampling.
     flatten: (weights) -> vector [P], in torch's `parameters()` order.
     unflatten: (vector [P]) -> weights.
   """
@@ -85,15 +85,15 @@ class RNN(NamedTuple):
 def make_rnn(
     spec: RNNSpec, *, time_unroll: int = 1, kernels: bool | None = None
 ) -> RNN:
-  """An RNN of any cell, depth, widths (one per layer) and sizes.
+  """Builds an RNN of any cell, depth and widths.
 
   Args:
-    spec: cell, depth, widths and sizes.
-    time_unroll: steps of time in one iteration of the loops in `unroll`. More
-      of them compile longer; they pay where starting a kernel takes longer than
-      running it. What is computed is the same but for rounding.
-    kernels: whether `unroll` and `generate` use kernels in C++ on CPU. By
-      default, what `recurrence.kernels_requested` says.
+    spec: the architecture.
+    time_unroll: time steps per iteration of the loop in `unroll`. More steps
+      take longer to compile; they help where launching a kernel takes longer
+      than running it. Results are the same up to rounding.
+    kernels: whether `unroll` and `generate` use C++ kernels on CPU; by
+      default, `recurrence.kernels_requested`.
 
   Raises:
     ValueError: there is no such cell, or `time_unroll` is not positive.
@@ -162,12 +162,12 @@ def make_rnn(
 
 
 def _is_record(x) -> bool:
-  """A shape or a tuple of names: a plain tuple that holds no tuples."""
+  """Whether `x` is a shape or a tuple of names, and not a tuple of layers."""
   return type(x) is tuple and not any(isinstance(item, tuple) for item in x)
 
 
 def tree_map_axes(f: Callable, axes: Weights, *trees: Weights) -> Weights:
-  """`f(axes of the leaf, leaf, ...)` over trees shaped like `axes`."""
+  """Maps `f(axes of the leaf, leaf, ...)` over trees shaped like `axes`."""
   return jax.tree.map(f, axes, *trees, is_leaf=_is_record)
 
 
@@ -192,19 +192,19 @@ def _axes(spec):
   return Weights(tuple(layers), Linear((OUTPUT, read), (OUTPUT,)))
 
 
-def read_directly(
+def fold_embedding(
     layers: tuple[Layer, ...], embedding: Linear
 ) -> tuple[Layer, ...]:
-  """`layers`, the first of which reads what `embedding` embeds.
+  """Folds a linear embedding of inputs into the layer that reads it.
 
-  Both maps are linear, so their product, a smaller matrix, serves all steps.
+  Their product is one smaller matrix, used at every step.
 
   Args:
-    layers: of an RNN whose inputs have size E.
+    layers: of an RNN with inputs of size E.
     embedding: w `[E, I]`, b `[E]`.
 
   Returns:
-    The same layers for inputs of size I.
+    The layers of an RNN with inputs of size I.
   """
   first, *others = layers
   return (

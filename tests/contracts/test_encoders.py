@@ -11,9 +11,12 @@ from weightspace import cells, encoders, plugins, symmetry
 from weightspace.encoders import Encoder, Transcript
 from weightspace.rnn import RNNSpec, make_rnn
 
-INPUTS, OUTPUTS, NETWORKS = 4, 4, 3  # they generate what they read
+INPUTS, OUTPUTS, NETWORKS = 4, 4, 3  # as many of both: autoregressive
+WIDTHS = {  # two widths of networks in a mixed zoo, by cell
+    "elman": ((4,), (6,)), "gru": ((4,), (6,)), "lstm": ((4, 3), (5, 6)),
+}  # fmt: skip
 KINDS = ("token", "real")
-# Sizes that make an encoder small, by the names that its Config may have
+# Sizes of small encoders, by the names of their Configs' fields
 SMALL = {
     "hidden": 8, "layers": 1, "width": 8, "depth": 1, "heads": 2, "channels": 4,
     "decoder": 8, "length": 4, "parallel": 2, "code": 5, "low": -2.0,
@@ -22,22 +25,22 @@ SMALL = {
 
 
 def small(name):
-  """Fields of the encoder's config that keep it small."""
+  """Config fields of a small encoder of that name."""
   fields = plugins.load(encoders.__name__, name).Config
   known = fields.__dataclass_fields__
   return {k: v for k, v in SMALL.items() if k in known}
 
 
 @functools.cache
-def rnn_of(cell):
-  hidden = (4, 3) if cell == "lstm" else (4,)
+def rnn_of(cell, width=0):
+  hidden = WIDTHS.get(cell, WIDTHS["gru"])[width]
   return make_rnn(RNNSpec(cell, hidden, INPUTS, OUTPUTS))
 
 
 @functools.cache
-def networks(cell):
-  """Weights [n, ...] of networks, of those reordered, of those also signed."""
-  rnn = rnn_of(cell)
+def networks(cell, width=0):
+  """Weights [n, ...]: original, permuted, and permuted with flipped signs."""
+  rnn = rnn_of(cell, width)
   hidden = rnn.spec.hidden
   reverse = symmetry.Element(
       tuple(np.arange(h, dtype=np.int32)[::-1] for h in hidden),
@@ -57,9 +60,10 @@ def networks(cell):
   return three(jax.random.split(jax.random.key(3), NETWORKS))
 
 
-def one(cell, i=0):
+def one(cell, i=0, width=0):
   """Weights of one of the networks."""
-  return jax.tree.map(lambda leaf: np.asarray(leaf)[i], networks(cell)[0])
+  weights, _, _ = networks(cell, width)
+  return jax.tree.map(lambda leaf: np.asarray(leaf)[i], weights)
 
 
 @functools.cache
@@ -67,20 +71,22 @@ def params_of(encoder):
   return jax.jit(encoder.init)(jax.random.key(0))
 
 
+def encode(encoder, params, cell, width=0):
+  """Codes of all of `networks`: [3, n, Z]."""
+  weights = jax.tree.map(
+      lambda *leaves: np.concatenate(leaves), *networks(cell, width)
+  )
+  z = jax.jit(jax.vmap(encoder.apply, (None, 0)))(params, weights)
+  return np.asarray(z).reshape(3, NETWORKS, -1)
+
+
 @functools.cache
 def codes(encoder, cell):
-  """Codes of all of `networks`: [3, n, Z]."""
-  together = jax.tree.map(
-      lambda *leaves: np.concatenate(leaves), *networks(cell)
-  )
-  found = jax.jit(jax.vmap(encoder.apply, (None, 0)))(
-      params_of(encoder), together
-  )
-  return np.asarray(found).reshape(3, NETWORKS, -1)
+  return encode(encoder, params_of(encoder), cell)
 
 
 def check_code(encoder, cell, kind):
-  """A code is float32 of length 1, and the same each time."""
+  """A code is a deterministic float32 vector of length 1."""
   del kind
   params, weights = params_of(encoder), one(cell)
   code = jax.eval_shape(encoder.apply, params, weights)
@@ -102,7 +108,7 @@ def check_without_jit(encoder, cell, kind):
 
 
 def check_key(encoder, cell, kind):
-  """With a key too; the same one gives the same code, none is always alike."""
+  """Codes depend on the key only; without one they are deterministic."""
   del kind
   params, weights = params_of(encoder), one(cell)
   apply = jax.jit(encoder.apply)
@@ -118,7 +124,7 @@ def check_key(encoder, cell, kind):
 
 
 def check_networks_apart(encoder, cell, kind):
-  """A network's code does not depend on which others are encoded with it."""
+  """A network's code does not depend on the rest of its batch."""
   del kind
   apply = jax.jit(encoder.apply)
   alone = [apply(params_of(encoder), one(cell, i)) for i in range(NETWORKS)]
@@ -128,7 +134,7 @@ def check_networks_apart(encoder, cell, kind):
 
 
 def check_gradients(encoder, cell, kind):
-  """Gradients are finite, also for a network of zeros: a constant one."""
+  """Gradients are finite, also for a network of zeros."""
   del kind
   params, weights = params_of(encoder), one(cell)
 
@@ -145,26 +151,24 @@ def check_gradients(encoder, cell, kind):
       assert np.all(np.isfinite(leaf))
 
 
-def _moved(encoder, cell):
-  """How far codes move when units are reordered, and when also signed."""
-  own, reordered, signed = codes(encoder, cell)
-  return np.max(np.abs(reordered - own)), np.max(np.abs(signed - own))
+def changes(z):
+  """Changes of codes [3, n, Z] under permutations, and with flipped signs."""
+  original, permuted, signed = z
+  return np.max(np.abs(permuted - original)), np.max(np.abs(signed - original))
 
 
 def check_invariance(encoder, cell, kind):
-  """Signed permutations leave the code as it is, if and only if it says so."""
+  """`invariant` claims invariance under signed permutations, correctly."""
   del kind
-  _, moved = _moved(encoder, cell)
+  _, change = changes(codes(encoder, cell))
   if encoder.invariant:
-    assert moved < 1e-4
-  elif cells.load(cell).odd_gates:
-    # A cell without odd gates has no signs to change, so that a code which
-    # only respects permutations may stay
-    assert moved > 1e-3
+    assert change < 1e-4
+  elif cells.load(cell).odd_gates:  # other cells have no signs to flip
+    assert change > 1e-3
 
 
 def check_transcript(encoder, cell, kind):
-  """Probes are inputs that could be, answers what the network says to them."""
+  """Probes are valid inputs, and answers the network's outputs on them."""
   if encoder.transcript is None:
     return
   rnn, params = rnn_of(cell), params_of(encoder)
@@ -183,16 +187,16 @@ def check_transcript(encoder, cell, kind):
   else:
     assert np.all(transcript.probes >= SMALL["low"])
     assert np.all(transcript.probes <= SMALL["high"])
-  heard = jax.jit(rnn.unroll)(weights, transcript.probes)
-  found, expected = map(jax.nn.log_softmax, (transcript.answers, heard))
-  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+  outputs = jax.jit(rnn.unroll)(weights, transcript.probes)
+  answers, expected = map(jax.nn.log_softmax, (transcript.answers, outputs))
+  np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5)
 
 
 def check_start(encoder, cell, kind):
-  """Probes that start as real inputs are those, as far as they can be."""
+  """Probes that are initialised as real inputs equal them."""
   if encoder.start_from is None:
     return
-  rnn, (length, parallel) = rnn_of(cell), (SMALL["length"], SMALL["parallel"])
+  length, parallel = SMALL["length"], SMALL["parallel"]
   shape = (parallel + 1, length, INPUTS)
   if kind == "token":
     tokens = jax.random.randint(jax.random.key(5), shape[:2], 0, INPUTS)
@@ -212,11 +216,10 @@ def check_start(encoder, cell, kind):
   with pytest.raises(ValueError, match="as many real sequences as"):
     encoder.start_from(params, examples[: parallel - 1])
   assert jax.tree.structure(params) == jax.tree.structure(params_of(encoder))
-  del rnn
 
 
 def check_observation(encoder, cell, kind):
-  """What is observed once and then read is what is encoded at once."""
+  """`apply` is `read` of `observe`, which uses no learned params."""
   del kind
   if encoder.observe is None:
     assert encoder.read is None
@@ -226,17 +229,18 @@ def check_observation(encoder, cell, kind):
   assert features.ndim == 1
   assert features.dtype == np.float32
   for key in (None, jax.random.key(3)):
-    found = encoder.read(params, features, key)
     np.testing.assert_allclose(
-        found, encoder.apply(params, weights, key), rtol=1e-4, atol=1e-5
-    )
+        encoder.read(params, features, key),
+        encoder.apply(params, weights, key),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
   learned = {k: v for k, v in params.items() if k != "fixed"}
   changed = jax.tree.map(lambda leaf: leaf + 1, learned)
   np.testing.assert_array_equal(
       jax.jit(encoder.observe)(params | changed, weights), features
   )
-  slopes = jax.grad(lambda p: jnp.sum(encoder.apply(p, weights)[:2]))(params)
-  assert not np.any(slopes["fixed"])
+  gradient = jax.grad(lambda p: jnp.sum(encoder.apply(p, weights)[:2]))(params)
+  assert not np.any(gradient["fixed"])
 
 
 CHECKS = (
@@ -252,9 +256,9 @@ CHECKS = (
 )
 
 
-GENERATING = ("dialogue", "listening")  # of networks that generate
-# What else encoders can be: those that probe
-VARIANTS = {
+AUTOREGRESSIVE = ("dialogue", "listening")  # need such networks
+OF_ONE_WIDTH = ("flat", "transformer")  # params depend on widths
+VARIANTS = {  # names and fields of further encoders
     "interactive, samples": ("interactive", {
         "start": "samples", "reads": "state+sums", "step_codes": True,
     }),
@@ -264,14 +268,18 @@ VARIANTS = {
     "noninteractive, inputs": ("noninteractive", {
         "start": "inputs", "reads": "answers+state",
     }),
+    "hybrid, signed": ("hybrid", {"symmetry": "signed"}),
+    "watching, MLP": ("watching", {"layers": 1, "every": 2}),
 }  # fmt: skip
 
 
 @functools.cache
-def made(name, cell, kind):
+def made(name, cell, kind, width=0):
   name, fields = VARIANTS.get(name, (name, {}))
   inputs = encoders.Inputs(kind, first=0, length=SMALL["length"])
-  return encoders.make(name, {**small(name), **fields}, rnn_of(cell), inputs)
+  return encoders.make(
+      name, {**small(name), **fields}, rnn_of(cell, width), inputs
+  )
 
 
 def _cases():
@@ -294,23 +302,65 @@ def test_contract(name, cell, check):
   check(made(name, cell, "token"), cell, "token")
 
 
+@pytest.mark.parametrize("cell", cells.names())
+@pytest.mark.parametrize("name", [*encoders.names(), *VARIANTS])
+def test_one_encoder_serves_networks_of_several_widths(name, cell):
+  """In a mixed zoo, the same params encode every width, invariantly."""
+  params = params_of(made(name, cell, "token"))
+  other = made(name, cell, "token", width=1)
+  same = jax.tree.map(jnp.shape, params) == jax.tree.map(
+      jnp.shape, jax.eval_shape(other.init, jax.random.key(0))
+  )
+  assert same == (name not in OF_ONE_WIDTH)
+  if not same:
+    return
+  z = encode(other, params, cell, width=1)
+  np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1, rtol=1e-4)
+  alone = jax.jit(other.apply)(params, one(cell, 1, width=1))
+  np.testing.assert_allclose(z[0, 1], alone, rtol=1e-4, atol=1e-5)
+  _, change = changes(z)
+  assert change < 1e-4 or not other.invariant
+
+
+@pytest.mark.parametrize("cell", cells.names())
+@pytest.mark.parametrize("name", [*encoders.names(), *VARIANTS])
+def test_training_lowers_for_accelerators(name, cell):
+  """A batch's loss and gradient lower for GPUs and TPUs, without callbacks."""
+  encoder = made(name, cell, "token")
+
+  def loss(params, weights, keys):
+    z = jax.vmap(encoder.apply, (None, 0, 0))(params, weights, keys)
+    return jnp.sum(z[:, 0])
+
+  weights, _, _ = networks(cell)
+  traced = jax.jit(jax.value_and_grad(loss)).trace(
+      params_of(encoder), weights, jax.random.split(jax.random.key(0), NETWORKS)
+  )
+  for platform in ("cuda", "tpu"):
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert "callback" not in text
+    assert "weightspace" not in text  # calls of C++ kernels
+
+
 @pytest.mark.parametrize("check", [check_transcript, check_start])
 @pytest.mark.parametrize(
-    "name", sorted({*encoders.names(), *VARIANTS} - {*GENERATING})
+    "name", sorted({*encoders.names(), *VARIANTS} - {*AUTOREGRESSIVE})
 )
-def test_contract_of_probes_that_are_real(name, check):
+def test_contract_with_real_inputs(name, check):
   if VARIANTS.get(name, ("", {}))[1].get("start") != "samples":
     check(made(name, "lstm", "real"), "lstm", "real")
 
 
-@pytest.mark.parametrize("name", [*GENERATING, "interactive, samples"])
-def test_networks_that_do_not_generate_are_refused(name):
-  with pytest.raises(ValueError, match="needs networks that generate"):
+@pytest.mark.parametrize("name", [*AUTOREGRESSIVE, "interactive, samples"])
+def test_sampling_needs_autoregressive_networks(name):
+  with pytest.raises(ValueError, match="needs autoregressive networks"):
     made(name, "lstm", "real")
   name, fields = VARIANTS.get(name, (name, {}))
-  nameless = encoders.Inputs("token", length=SMALL["length"])
+  without_first = encoders.Inputs("token", length=SMALL["length"])
   with pytest.raises(ValueError, match=r"TaskSpec\.first"):
-    encoders.make(name, {**small(name), **fields}, rnn_of("gru"), nameless)
+    encoders.make(
+        name, {**small(name), **fields}, rnn_of("gru"), without_first
+    )
 
 
 @pytest.mark.parametrize("cell", cells.names())
@@ -321,17 +371,19 @@ def test_statistics_of_absolute_values_are_invariant(cell):
   check_invariance(encoder, cell, "token")
 
 
-def test_statistics_of_the_weights_respect_permutations():
-  encoder = made("statistics", "lstm", "token")
+@pytest.mark.parametrize("name", ["dws", "hybrid", "statistics"])
+@pytest.mark.parametrize("cell", cells.names())
+def test_invariance_under_permutations_alone(name, cell):
+  encoder = made(name, cell, "token")
   assert not encoder.invariant
-  assert _moved(encoder, "lstm")[0] < 1e-4
+  assert changes(codes(encoder, cell))[0] < 1e-4
 
 
 TOKENS = encoders.Inputs("token")
 
 
 def _flat(project=lambda x: x):
-  """The simplest encoder that obeys the contract: a projection of weights."""
+  """The simplest valid encoder: a projection of the weights."""
 
   def init(key):
     return jax.random.normal(key, (SMALL["code"], rnn_of("lstm").size))
@@ -368,7 +420,7 @@ def _longer_with_a_key(params, weights, key=None):
   return code if key is None else 2 * code
 
 
-def _observes_what_is_learned(params, weights):
+def _observes_learned_params(params, weights):
   features = made("watching", "lstm", "token").observe(params, weights)
   first = params["reader"]["params"]["Dense_0"]["bias"][0]
   return features + first
@@ -381,7 +433,7 @@ def _starts_elsewhere(params, examples):
   return started | {"start": started["start"][::-1]}
 
 
-def _asks(change):
+def _probes(change):
   def transcript(params, weights):
     return change(HONEST.transcript(params, weights))
 
@@ -400,43 +452,43 @@ BROKEN = {
         FLAT._replace(apply=_rooted),
         check_gradients,
     ),
-    "claims invariance and has none": (
+    "claims invariance without having it": (
         FLAT._replace(invariant=True),
         check_invariance,
     ),
-    "claims invariance and respects permutations only": (
+    "claims invariance, of permutations only": (
         made("statistics", "lstm", "token")._replace(invariant=True),
         check_invariance,
     ),
-    "is invariant and denies it": (
+    "is invariant without claiming it": (
         HONEST._replace(invariant=False),
         check_invariance,
     ),
     "tokens that do not sum to 1": (
-        _asks(lambda t: t._replace(probes=2 * t.probes)),
+        _probes(lambda t: t._replace(probes=2 * t.probes)),
         check_transcript,
     ),
     "negative tokens": (
-        _asks(lambda t: t._replace(probes=t.probes.at[..., :2].add(
+        _probes(lambda t: t._replace(probes=t.probes.at[..., :2].add(
             jnp.array([-1.0, 1.0])
         ))),
         check_transcript,
     ),
     "time is not first": (
-        _asks(lambda t: Transcript(*(x.swapaxes(0, 1)[:1] for x in t))),
+        _probes(lambda t: Transcript(*(x.swapaxes(0, 1)[:1] for x in t))),
         check_transcript,
     ),
-    "answers that nobody gave": (
-        _asks(lambda t: t._replace(answers=2 * t.answers)),
+    "answers that are not the network's": (
+        _probes(lambda t: t._replace(answers=2 * t.answers)),
         check_transcript,
     ),
-    "a code of another length where there is a key": (
+    "a code of another length with a key": (
         FLAT._replace(apply=_longer_with_a_key),
         check_key,
     ),
-    "observes with what is learned": (
+    "observes with learned params": (
         made("watching", "lstm", "token")._replace(
-            observe=_observes_what_is_learned
+            observe=_observes_learned_params
         ),
         check_observation,
     ),
@@ -455,13 +507,13 @@ def test_contract_rejects(broken, check):
     check(broken, "lstm", "token")
 
 
-def test_the_flat_encoder_is_broken_in_no_way():
+def test_the_flat_encoder_is_valid():
   for check in CHECKS:
     check(FLAT, "lstm", "token")
 
 
-def test_contract_rejects_networks_that_see_each_other():
-  """As batch statistics would make them: only visible in company."""
+def test_contract_rejects_batch_statistics():
+  """Codes that depend on the batch; a batch of one shows no difference."""
 
   def apply(params, weights, key=None):
     code = FLAT.apply(params, weights)
@@ -485,8 +537,8 @@ def test_contract_rejects_reals_out_of_bounds():
   honest = made("interactive", "lstm", "real")
 
   def transcript(params, weights):
-    found = honest.transcript(params, weights)
-    return found._replace(probes=found.probes + 3)
+    valid = honest.transcript(params, weights)
+    return valid._replace(probes=valid.probes + 3)
 
   with pytest.raises(AssertionError):
     check_transcript(honest._replace(transcript=transcript), "lstm", "real")
@@ -497,9 +549,9 @@ def test_every_check_rejects_something():
   assert rejected == set(CHECKS)
 
 
-def test_a_planted_encoder_is_found(plant):
-  source = "from weightspace.encoders.constant import Config, make"
-  plant("weightspace.encoders", "planted", source)
+def test_encoders_are_modules_of_the_package(plant):
+  code = "from weightspace.encoders.constant import Config, make"
+  plant("weightspace.encoders", "planted", code)
   assert "planted" in encoders.names()
   encoder = encoders.make("planted", {"code": 3}, rnn_of("gru"), TOKENS)
   check_code(encoder, "gru", "token")
@@ -526,6 +578,6 @@ def test_a_planted_encoder_is_found(plant):
         ("statistics", {"hidden": 0}, "token", "must be at least 1"),
     ],
 )
-def test_what_cannot_be_is_refused(name, fields, kind, message):
+def test_invalid_configs_raise(name, fields, kind, message):
   with pytest.raises(ValueError, match=message):
     encoders.make(name, fields, rnn_of("lstm"), encoders.Inputs(kind, 0, 4))

@@ -1,27 +1,28 @@
-"""The interrogation loop: probe a network, read its answers, write a code.
+"""Interrogation (section 4.2): probe a network, read its outputs, emit a code.
 
-At each of L steps a decoder turns something into M probe inputs, one for each
-of M parallel sequences; the network under study reads them and answers; a
-recurrent core reads the answers. The network is only ever *run*, so whatever
-leaves its outputs as they are leaves the code as it is.
+At each of L steps a decoder maps a query to M probe inputs, one for each of M
+parallel sequences. The network under study reads the probes, and a recurrent
+core reads the network's outputs. The network is only evaluated, so the code is
+invariant under every change of its weights that preserves its outputs.
 
-What probes start as, before anything is learned (`start`):
+How probes are initialised (`start`):
 
-  learned   whatever an untrained decoder makes: the paper's
-  inputs    real inputs of the zoo's training networks
-  samples   the network's own samples: Gumbel noise and the log-probabilities
-            of its last answer are added to what probes are decoded from
+  learned   by an untrained decoder, as in the paper
+  inputs    as real inputs of the zoo's training networks
+  samples   as samples of the network itself: Gumbel noise and the
+            log-probabilities of its last output are added to the logits of
+            the probes
 
-What the code is read from (`reads`, several joined by "+"):
+Features that the code is read from (`reads`, several joined by "+"):
 
-  state     the core's last output: the paper's
-  answers   all answers, by an MLP
-  sums      sums over time of probes and answers, the sequences as a set
+  state     the core's last output, as in the paper
+  answers   the outputs of all steps, by an MLP
+  sums      sums over time of probes and outputs, the sequences as a set
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -36,40 +37,40 @@ from weightspace.encoders import (
     _sums,
 )
 from weightspace.keys import derive
-from weightspace.rnn import RNN, read_directly
+from weightspace.rnn import RNN, fold_embedding
 from weightspace.types import Linear
 
 STARTS = ("learned", "inputs", "samples")
 TOKENS = ("soft", "hard")
 READS = ("state", "answers", "sums")
-_LOGIT = 4.0  # of a real token that a probe starts as
-_EDGE = 0.02  # real inputs nearer to the limits of probes start so far away
+_START_LOGIT = 4.0  # initial logit of the token that a probe starts as
+_MARGIN = 0.02  # of (0, 1): keeps initial logits of real probes finite
 
 
 @dataclass(frozen=True)
 class Config:
-  """Sizes of an interrogation; the defaults are the paper's.
+  """Sizes and variants of an interrogation; the defaults are the paper's.
 
   Attributes:
-    parallel: sequences that are probed at the same time, M.
-    length: steps of each, L.
+    parallel: number of probe sequences, M.
+    length: steps of each sequence, L.
     hidden: units of each layer of the core.
-    layers: of the core.
-    decoder: units of the hidden layer that probes are decoded with.
+    layers: number of layers of the core.
+    decoder: units of the hidden layer of the probe decoder.
     code: size of the code, Z.
-    start: what probes start as, see the module.
-    tokens: "soft" (a softmax, the paper's) or "hard": the likeliest token, with
-      the gradient of the softmax (straight-through).
-    reads: what the code is read from, see the module.
-    reader: units of the MLPs that read answers and sums.
-    probe_scale: on the decoder's outputs before they are squashed.
-    probe_limit: the decoder's outputs are bounded by it, smoothly; 0 does not.
-      Unbounded, a high learning rate makes a decoder ask for one token for
-      ever, and no gradient tells it that others would be better.
-    low: smallest value of a real probe.
-    high: largest value of a real probe. The two should cover what networks
-      were trained to read: of normalised pixels some are negative and some
-      above 1, out of reach of the sigmoid that the authors' release ends in.
+    start: how probes are initialised; see the module.
+    tokens: "soft" (a softmax, as in the paper) or "hard" (the argmax, with the
+      gradient of the softmax: straight-through).
+    reads: features that the code is read from; see the module.
+    reader: units of the hidden layers of the MLPs that read answers and sums.
+    probe_scale: factor on the logits of the probes.
+    probe_limit: soft bound on the decoder's outputs; 0 for none. Without it, a
+      high learning rate can saturate the softmax at one token, where gradients
+      vanish.
+    low: minimum of a real probe.
+    high: maximum of a real probe. The range [low, high] should cover the
+      networks' training inputs: normalised pixels leave the range (0, 1) of
+      the sigmoid in the authors' release.
   """
 
   parallel: int = 1
@@ -103,176 +104,219 @@ class Config:
       )
 
 
-def make(
-    config: Config,
-    rnn: RNN,
-    inputs: Inputs,
-    init_source: Callable = lambda key: {},
-    source: Callable = lambda params, heard, t: heard,
-) -> Encoder:
-  """An encoder that interrogates.
+class Queries(NamedTuple):
+  """The decoder's input at each step.
 
-  Args:
-    config: sizes.
-    rnn: the shape of the networks under study.
-    inputs: what they read. Probes are soft or hard tokens, or lie in
-      [low, high].
-    init_source: (key) -> params of `source`, any pytree; by default none.
-    source: (params, output of the core [hidden], t) -> what the probes of
-      step t are decoded from; by default that output.
-
-  Raises:
-    ValueError: probes start as samples of networks that generate nothing.
+  Attributes:
+    init: (key) -> params, any pytree.
+    apply: (params, core output [hidden], step) -> query [hidden].
   """
-  m, size, outputs = config.parallel, rnn.spec.inputs, rnn.spec.outputs
-  reads = config.reads.split("+")
-  if config.start == "samples":
-    _sums.check_generates(rnn, inputs, "start='samples'")
-  decoder = _modules.MLP((config.decoder, m * size))
-  # The layers of `decoder`, one by one
-  hidden, last = nn.Dense(config.decoder), nn.Dense(m * size)
-  embed = nn.Dense(config.hidden)
-  readers = {
-      "state": nn.Dense(config.code),
-      "answers": _modules.MLP((config.reader, config.code)),
-      "sums": _sums.Reader(config.reader, config.code),
-  }
+
+  init: Callable
+  apply: Callable
+
+
+FEEDBACK = Queries(lambda key: {}, lambda params, output, t: output)
+
+
+def step_queries(config: Config, *, feedback: bool) -> Queries:
+  """One learned query for each step; `feedback` adds the core's output."""
 
   def init(key):
-    heard = jnp.zeros(config.hidden)
-    first = init_source(derive(key, "source"))
+    return jax.random.normal(key, (config.length, config.hidden))
+
+  def apply(params, output, t):
+    query = jnp.asarray(params)[t]
+    return output + query if feedback else query
+
+  return Queries(init, apply)
+
+
+def make(
+    config: Config, rnn: RNN, inputs: Inputs, queries: Queries = FEEDBACK
+) -> Encoder:
+  """An encoder that interrogates networks.
+
+  Args:
+    config: sizes and variants.
+    rnn: the networks' architecture.
+    inputs: the networks' inputs. Probes are soft or one-hot tokens, or lie in
+      [low, high].
+    queries: the decoder's input; by default the core's output.
+
+  Raises:
+    ValueError: `start` is "samples" and the networks are not autoregressive.
+  """
+  if config.start == "samples":
+    _sums.check_generates(rnn, inputs, "start='samples'")
+  model = _Interrogation(config, rnn, inputs, queries)
+  return Encoder(
+      init=model.init,
+      apply=lambda *args: model.run(*args)[0],
+      invariant=True,
+      transcript=lambda *args: model.run(*args)[1],
+      start_from=model.start_from if config.start == "inputs" else None,
+  )
+
+
+class _Interrogation:
+  """The model behind `make`. Params are saved under the names in `init`."""
+
+  def __init__(self, config, rnn, inputs, queries):
+    self.config, self.rnn = config, rnn
+    self.inputs, self.queries = inputs, queries
+    self.probe_shape = config.parallel, rnn.spec.inputs  # [M, I]
+    self.output_shape = config.parallel, rnn.spec.outputs  # [M, V]
+    size = config.parallel * rnn.spec.inputs
+    self.decoder = _modules.MLP((config.decoder, size))
+    # The layers of `decoder`, one by one, for `_deferred.scan`
+    self.decoder_layers = nn.Dense(config.decoder), nn.Dense(size)
+    self.embed = nn.Dense(config.hidden)
+    readers = {
+        "state": nn.Dense(config.code),
+        "answers": _modules.MLP((config.reader, config.code)),
+        "sums": _sums.Reader(config.reader, config.code),
+    }
+    self.readers = {name: readers[name] for name in config.reads.split("+")}
+
+  def init(self, key):
+    """Initial params."""
+    config = self.config
+    output = jnp.zeros(config.hidden)
+    queries = self.queries.init(derive(key, "source"))
     params = {
-        "source": first,
-        "decoder": decoder.init(
-            derive(key, "decoder"), source(first, heard, jnp.int32(0))
+        "source": queries,
+        "decoder": self.decoder.init(
+            derive(key, "decoder"),
+            self.queries.apply(queries, output, jnp.int32(0)),
         ),
-        "embed": embed.init(derive(key, "embed"), jnp.zeros(m * outputs)),
+        "embed": self.embed.init(
+            derive(key, "embed"), jnp.zeros(self.output_shape).ravel()
+        ),
         "core": _modules.init_core(
             derive(key, "core"), config.hidden, config.layers
         ),
     }
-    if config.start != "learned":  # at first, nothing is added to the start
-      kernels = params["decoder"]["params"]["Dense_1"]
-      params["decoder"]["params"]["Dense_1"] = jax.tree.map(
-          jnp.zeros_like, kernels
-      )
+    if config.start != "learned":  # the decoder adds nothing at first
+      decoder = params["decoder"]["params"]
+      decoder["Dense_1"] = jax.tree.map(jnp.zeros_like, decoder["Dense_1"])
     if config.start == "inputs":
       params["start"] = jax.random.normal(
-          derive(key, "start"), (config.length, m, size)
+          derive(key, "start"), (config.length, *self.probe_shape)
       )
     transcript = Transcript(
-        jnp.zeros((config.length, m, size)),
-        jnp.zeros((config.length, m, outputs)),
+        jnp.zeros((config.length, *self.probe_shape)),
+        jnp.zeros((config.length, *self.output_shape)),
     )
-    for name in reads:
-      params[f"read_{name}"] = readers[name].init(
-          derive(key, f"read {name}"), _evidence(name, heard, transcript)
+    for name, reader in self.readers.items():
+      params[f"read_{name}"] = reader.init(
+          derive(key, f"read {name}"), self._features(name, output, transcript)
       )
     return params
 
-  def start_from(params, examples):
-    """Probes that start as `examples`, [n, T, I], at least M of them."""
-    examples = _modules.fit_examples(examples, m, config.length)
-    if inputs.kind == "token":
-      logits = _LOGIT * examples
+  def start_from(self, params, examples):
+    """Initialises probes as the first M of `examples` [n, T, I]."""
+    config = self.config
+    examples = _modules.fit_examples(examples, config.parallel, config.length)
+    if self.inputs.kind == "token":
+      logits = _START_LOGIT * examples
     else:
-      share = (examples - config.low) / (config.high - config.low)
-      share = jnp.clip(share, _EDGE, 1 - _EDGE)
-      logits = jnp.log(share) - jnp.log1p(-share)
+      p = (examples - config.low) / (config.high - config.low)
+      logits = jax.scipy.special.logit(jnp.clip(p, _MARGIN, 1 - _MARGIN))
     return params | {"start": logits / config.probe_scale}
 
-  def squash(x):
-    x = config.probe_scale * x
-    soft = _modules.squash(inputs.kind, x, config.low, config.high)
-    if inputs.kind == "real" or config.tokens == "soft":
-      return soft
-    hard = jax.nn.one_hot(jnp.argmax(x, axis=-1), size)
-    return soft + jax.lax.stop_gradient(hard - soft)
-
-  maps = {
-      "hidden": lambda p, x: hidden.apply(_layer(p["decoder"], 0), x),
-      "asked": lambda p, x: last.apply(_layer(p["decoder"], 1), x),
-      "embedded": lambda p, x: embed.apply(p["embed"], x),
-      **{
-          name: lambda p, x, of_core=of_core: of_core(p["core"], x)
-          for name, of_core in _modules.core_maps(config.layers).items()
-      },
-  }
-
-  def step(affine, rest, carry, t):
-    first, start, noise, weights = rest
-    core, heard, state, answer = carry
-    decoded = nn.relu(affine("hidden", source(first, heard, t)))
-    asked = affine("asked", decoded).reshape(m, size)
-    if config.probe_limit:
-      asked = config.probe_limit * jnp.tanh(asked / config.probe_limit)
-    if config.start == "inputs":
-      asked = asked + start[t]
-    if config.start == "samples":
-      asked = asked + jax.nn.log_softmax(answer) + noise[t]
-    probe = squash(asked)
-    if config.start == "samples":
-      probe = jnp.where(t == 0, jax.nn.one_hot(inputs.first, size), probe)
-    state, answer = rnn.step(weights, state, probe)
-    read = answer.reshape(m * outputs)
-    core, heard = _modules.core_step(
-        affine, core, read, affine("embedded", read)
-    )
-    return (core, heard, state, answer), Transcript(probe, answer)
-
-  def interrogate(params, weights, key=None):
+  def run(self, params, weights, key=None):
+    """Interrogates one network; returns its code [Z] and the `Transcript`."""
+    config = self.config
     carry = (
         _modules.core_state(config.hidden, config.layers),
         jnp.zeros(config.hidden),
-        rnn.initial_state((m,)),
-        jnp.zeros((m, outputs)),
+        self.rnn.initial_state((config.parallel,)),
+        jnp.zeros(self.output_shape),
     )
     noise = ()
     if config.start == "samples":
       noise = jax.random.gumbel(
-          _sums.sampling_key(key), (config.length, m, size)
+          _sums.sampling_key(key), (config.length, *self.probe_shape)
       )
     kernel, bias = (params["embed"]["params"][k] for k in ("kernel", "bias"))
-    core = read_directly(params["core"], Linear(kernel.T, bias))
+    core = fold_embedding(params["core"], Linear(kernel.T, bias))
     rest = (
         params["source"],
         jnp.asarray(params["start"]) if "start" in params else (),
         jax.lax.stop_gradient(noise),
         weights,
     )
-    (_, heard, *_), transcript = _deferred.scan(
-        step, maps, {**params, "core": core}, rest, carry,
+    (_, output, *_), transcript = _deferred.scan(
+        self._step, self._maps(), {**params, "core": core}, rest, carry,
         jnp.arange(config.length),
     )  # fmt: skip
     code = sum(
-        readers[name].apply(
-            params[f"read_{name}"], _evidence(name, heard, transcript)
+        reader.apply(
+            params[f"read_{name}"], self._features(name, output, transcript)
         )
-        for name in reads
+        for name, reader in self.readers.items()
     )
     return _modules.unit(code), transcript
 
-  _evidence = functools.partial(_evidence_of, inputs.kind)
-  return Encoder(
-      init=init,
-      apply=lambda params, weights, key=None: interrogate(
-          params, weights, key
-      )[0],
-      invariant=True,
-      transcript=lambda params, weights: interrogate(params, weights)[1],
-      start_from=start_from if config.start == "inputs" else None,
-  )
+  def _maps(self):
+    """The linear maps of a step, (params, x) -> y, for `_deferred.scan`."""
+    first, last = self.decoder_layers
 
+    def layer(params, name):
+      return {"params": params["decoder"]["params"][name]}
 
-def _evidence_of(kind, name, heard, transcript):
-  """What the reader of that name reads."""
-  if name == "state":
-    return heard
-  if name == "answers":
-    return jax.nn.softmax(transcript.answers).ravel()
-  return _sums.features(kind, transcript)
+    return {
+        "hidden": lambda p, x: first.apply(layer(p, "Dense_0"), x),
+        "logits": lambda p, x: last.apply(layer(p, "Dense_1"), x),
+        "embedded": lambda p, x: self.embed.apply(p["embed"], x),
+        **{
+            name: lambda p, x, core_map=core_map: core_map(p["core"], x)
+            for name, core_map in _modules.core_maps(
+                self.config.layers
+            ).items()
+        },
+    }
 
+  def _step(self, affine, rest, carry, t):
+    queries, start, noise, weights = rest
+    core, output, state, answer = carry
+    hidden = nn.relu(
+        affine("hidden", self.queries.apply(queries, output, t))
+    )
+    logits = affine("logits", hidden).reshape(self.probe_shape)
+    probe = self._probe(logits, answer, start, noise, t)
+    state, answer = self.rnn.step(weights, state, probe)
+    flat = answer.ravel()
+    core, output = _modules.core_step(
+        affine, core, flat, affine("embedded", flat)
+    )
+    return (core, output, state, answer), Transcript(probe, answer)
 
-def _layer(mlp, place):
-  """Params of one layer of a `_modules.MLP`."""
-  return {"params": mlp["params"][f"Dense_{place}"]}
+  def _probe(self, logits, answer, start, noise, t):
+    """Probes [M, I] of step t from the decoder's outputs."""
+    config = self.config
+    if config.probe_limit:
+      logits = config.probe_limit * jnp.tanh(logits / config.probe_limit)
+    if config.start == "inputs":
+      logits = logits + start[t]
+    if config.start == "samples":
+      logits = logits + jax.nn.log_softmax(answer) + noise[t]
+    logits = config.probe_scale * logits
+    probe = _modules.squash(self.inputs.kind, logits, config.low, config.high)
+    size = self.rnn.spec.inputs
+    if self.inputs.kind == "token" and config.tokens == "hard":
+      hard = jax.nn.one_hot(jnp.argmax(logits, axis=-1), size)
+      probe = probe + jax.lax.stop_gradient(hard - probe)
+    if config.start == "samples":
+      first = jax.nn.one_hot(self.inputs.first, size)
+      probe = jnp.where(t == 0, first, probe)
+    return probe
+
+  def _features(self, name, output, transcript):
+    """The input of the reader of that name."""
+    if name == "state":
+      return output
+    if name == "answers":
+      return jax.nn.softmax(transcript.answers).ravel()
+    return _sums.features(self.inputs.kind, transcript)

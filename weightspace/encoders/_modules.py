@@ -63,6 +63,18 @@ def fit_examples(examples: jax.Array, count: int, length: int) -> jax.Array:
   return jnp.swapaxes(examples[:count, time], 0, 1)
 
 
+def sequence_length(config, inputs) -> int:
+  """`config.length`, or, where that is 0, the length of the zoo's sequences.
+
+  Raises:
+    ValueError: both are 0.
+  """
+  length = config.length or inputs.length
+  if not length:
+    raise ValueError("length is 0, and the task family defines no length")
+  return length
+
+
 def check_limits(config) -> None:
   """ValueError where `low`, of real probes, is not below `high`."""
   if config.low >= config.high:
@@ -133,7 +145,7 @@ def core_step(
 
   Args:
     affine: (name, v) -> `core_maps(layers)[name](core, v)`, with the weights
-      from `init_core` through `rnn.read_directly`.
+      from `init_core` through `rnn.fold_embedding`.
     state: from `core_state` or the step before.
     read: `[I]`, what the first layer reads.
     x: `[hidden]`, the same embedded.

@@ -1,11 +1,12 @@
-"""Sums over time of probes and answers, and a reader of them as a set.
+"""Sums over time of a network's inputs and outputs, and a DeepSets reader.
 
-Sums do not tell when something happened. On sequences that a network sampled
-by itself they are counts, which generalise to networks of unseen tasks, where
-a reader that knows times memorises those of the training tasks.
+Sums discard times. For sequences sampled from an autoregressive network they
+are counts. Counts generalise to networks of unseen tasks; a reader with access
+to times memorises the training tasks.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -18,43 +19,47 @@ from weightspace.types import Key, Weights
 
 
 def features(kind: str, transcript: Transcript) -> jax.Array:
-  """Sums over time of each sequence.
+  """Sums over time, for each sequence.
 
-  With x the probe and p the answer's probabilities at a step: x, p and all
-  pairs x_i p_j; and, to tell how sure the network is, all x_i p_j (1 - p_j),
-  x_i log max p and x_i times the entropy of p. Of real probes, p and
-  p (1 - p) alone, and p of the last step.
+  With x the probe and p the output probabilities at a step, the summands are
+  x, p and all pairs x_i p_j; and, for the network's uncertainty,
+  x_i p_j (1 - p_j), x_i log max p and x_i times the entropy of p. For real
+  probes they are p and p (1 - p), joined by p of the last step.
 
   Args:
     kind: of the probes, "token" or "real".
-    transcript: probes `[L, M, I]` and answers `[L, M, V]`.
+    transcript: probes `[L, M, I]` and outputs `[L, M, V]`.
 
   Returns:
-    `[M, F]`, divided by the square root of L.
+    `[M, F]` float32, divided by the square root of L.
   """
   probes, log_p = transcript.probes, jax.nn.log_softmax(transcript.answers)
   p = jnp.exp(log_p)
-  doubt = p * (1 - p)
+  variance = p * (1 - p)
   length, parallel, _ = p.shape
   if kind == "real":
-    found = [jnp.sum(p, axis=0), jnp.sum(doubt, axis=0), p[-1]]
+    parts = [jnp.sum(p, axis=0), jnp.sum(variance, axis=0), p[-1]]
   else:
-    found = [
+    parts = [
         jnp.sum(probes, axis=0),
         jnp.sum(p, axis=0),
         jnp.einsum("tmi,tmv->miv", probes, p).reshape(parallel, -1),
-        jnp.einsum("tmi,tmv->miv", probes, doubt).reshape(parallel, -1),
+        jnp.einsum("tmi,tmv->miv", probes, variance).reshape(parallel, -1),
         jnp.einsum("tmi,tm->mi", probes, jnp.max(log_p, axis=-1)),
         -jnp.einsum("tmi,tmv,tmv->mi", probes, p, log_p),
     ]
-  return jnp.concatenate(found, axis=-1) * jnp.float32(length) ** -0.5
+  return jnp.concatenate(parts, axis=-1) * jnp.float32(length) ** -0.5
 
 
 class Reader(nn.Module):
-  """Reads features `[M, F]` of a set of sequences: their order is no matter.
+  """Maps features `[M, F]` of a set of sequences to a code `[Z]`.
 
-  An MLP of each, their mean, an MLP of that; and a linear map of the features'
-  mean, since many properties are linear in it.
+  DeepSets: an MLP of each sequence, the mean, an MLP. A linear map of the mean
+  features is added, since many properties are linear in them.
+
+  Attributes:
+    hidden: units of each hidden layer.
+    code: size of the code, Z.
   """
 
   hidden: int
@@ -75,18 +80,18 @@ def sample(
     strings: int,
     length: int,
 ) -> Transcript:
-  """Sequences that a network samples by itself; no gradient passes.
+  """Samples sequences from an autoregressive network, without gradients.
 
   Args:
-    rnn: the shape of the network.
-    inputs: what it reads; checked by `check_generates`.
+    rnn: the network's architecture.
+    inputs: the network's inputs; see `check_generates`.
     weights: of one network.
-    key: of the draws; None for draws that are always the same.
-    strings: sequences, M.
-    length: steps of each, L.
+    key: for sampling; None for a constant key.
+    strings: number of sequences, M.
+    length: steps of each sequence, L.
 
   Returns:
-    The tokens it read, one-hot, and its answers, log-probabilities.
+    The tokens read `[L, M, I]`, one-hot, and log-probabilities `[L, M, V]`.
   """
   weights = jax.lax.stop_gradient(weights)
   draws = jax.random.uniform(sampling_key(key), (length, strings))
@@ -97,6 +102,20 @@ def sample(
   return Transcript(jax.nn.one_hot(read, rnn.spec.inputs), answers)
 
 
+class SampleReader(NamedTuple):
+  """Functions that read one network's own samples.
+
+  Attributes:
+    init: (key) -> params.
+    apply: (params, weights, key or None) -> code [Z], not normalised.
+    transcript: (weights, key or None) -> the samples, a `Transcript`.
+  """
+
+  init: Callable
+  apply: Callable
+  transcript: Callable
+
+
 def make_sample_reader(
     rnn: RNN,
     inputs: Inputs,
@@ -105,22 +124,17 @@ def make_sample_reader(
     hidden: int,
     length: int,
     fresh: bool = True,
-) -> tuple[Callable, Callable, Callable]:
-  """What reads a code, not yet of length 1, from a network's own samples.
+) -> SampleReader:
+  """A `Reader` of a network's own samples.
 
   Args:
-    rnn: the shape of the network.
-    inputs: what it reads; checked by `check_generates`.
-    config: with `strings`, sequences in training, `eval_strings`, outside of
-      it, and the size of the `code`.
-    hidden: units of each hidden layer of the reader.
+    rnn: the networks' architecture.
+    inputs: the networks' inputs; see `check_generates`.
+    config: with fields `strings`, the number of sequences in training,
+      `eval_strings`, in evaluation, and `code`, Z.
+    hidden: units of each hidden layer.
     length: steps of each sequence, L.
-    fresh: whether a key makes new draws; where not, they are always the same.
-
-  Returns:
-    init: (key) -> params.
-    apply: (params, weights, key or None) -> [Z].
-    transcript: (weights, key or None) -> the samples.
+    fresh: whether training samples new sequences at each step.
   """
   reader = Reader(hidden, config.code)
 
@@ -139,29 +153,35 @@ def make_sample_reader(
   def apply(params, weights, key):
     return reader.apply(params, features("token", transcript(weights, key)))
 
-  return init, apply, transcript
+  return SampleReader(init, apply, transcript)
 
 
 def sampling_key(key: Key | None) -> Key:
-  """The key of sampling: `key`, or, outside of training, always the same."""
+  """`key` in training; a constant key in evaluation, where `key` is None."""
   return derive(jax.random.key(0), "evaluation") if key is None else key
 
 
 def check_generates(rnn: RNN, inputs: Inputs, what: str) -> None:
-  """Refuses networks that cannot be sampled from.
+  """Checks that networks can be sampled autoregressively.
+
+  Args:
+    rnn: the networks' architecture.
+    inputs: the networks' inputs.
+    what: what requires it, for the message.
 
   Raises:
-    ValueError: they read no tokens, cannot read what they answer, or their
-      family names no first token.
+    ValueError: inputs are not tokens, or not of the size of the outputs; or
+      the task family has no first token.
   """
   if inputs.kind != "token" or rnn.spec.inputs != rnn.spec.outputs:
     raise ValueError(
-        f"{what} needs networks that generate: these read {rnn.spec.inputs}"
-        f" ({inputs.kind}) and answer {rnn.spec.outputs}, expected as many"
-        " tokens of both; use an encoder that probes, such as 'noninteractive'"
+        f"{what} needs autoregressive networks, with as many input as output"
+        f" tokens; these have {rnn.spec.inputs} inputs ({inputs.kind}) and"
+        f" {rnn.spec.outputs} outputs; use an encoder that probes, such as"
+        " 'noninteractive'"
     )
   if inputs.first is None:
     raise ValueError(
-        f"{what} needs the token that sequences begin with, and this family of"
-        " tasks names none (TaskSpec.first)"
+        f"{what} needs the token that sequences begin with, but this task"
+        " family defines none (TaskSpec.first)"
     )

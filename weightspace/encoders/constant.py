@@ -1,7 +1,7 @@
-"""The same code for every network: the baseline that knows nothing.
+"""The constant encoder: the same code for every network, a baseline.
 
-An emulator trained with it learns the average network; a head, the average
-property. What an encoder is worth is how far it gets below them.
+An emulator trained with it learns the average network, and a head the average
+property. An encoder is worth its improvement over this baseline.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,11 @@ from weightspace.rnn import RNN
 
 @dataclass(frozen=True)
 class Config:
-  """Attributes: code: size of the code, Z."""
+  """Sizes.
+
+  Attributes:
+    code: size of the code, Z.
+  """
 
   code: int = 16
 

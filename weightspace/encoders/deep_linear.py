@@ -3,9 +3,9 @@
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:deep_linear
 
-After ProbeGen (Kahana et al., 2024), for recurrent networks: M learned codes go
-through linear layers without a nonlinearity between them, which share structure
-between probes, to M sequences of length L. An MLP reads all answers at once.
+ProbeGen (Kahana et al., 2024) for recurrent networks. Linear layers without
+nonlinearities between them map M learned vectors to M sequences of length L,
+and so share structure between probes. An MLP reads all outputs at once.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class Config:
   """Sizes.
 
   Attributes:
-    probes: sequences that the network is run on, M.
-    length: steps of each, L.
-    latent: size of the code of a probe.
-    width: of the generator's layers.
-    depth: of the generator: linear layers.
-    hidden: units of each of the two hidden layers that read the answers.
-    low: smallest value of a real probe.
-    high: largest value of a real probe.
+    probes: number of probe sequences, M.
+    length: steps of each sequence, L.
+    latent: size of a probe's latent vector.
+    width: width of the generator's layers.
+    depth: number of linear layers of the generator.
+    hidden: units of each of the reader's two hidden layers.
+    low: minimum of a real probe.
+    high: maximum of a real probe.
     code: size of the code, Z.
   """
 
@@ -53,7 +53,7 @@ class Config:
 
 
 class _Generator(nn.Module):
-  """Codes of probes `[M, latent]` -> what is squashed to probes `[M, n]`."""
+  """Maps latent vectors `[M, latent]` to logits of probes `[M, outputs]`."""
 
   config: Config
   outputs: int
@@ -66,7 +66,7 @@ class _Generator(nn.Module):
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
-  """A generator of probes, the network's answers, an MLP of these."""
+  """An MLP of the network's outputs on generated probes."""
   m, size = config.probes, rnn.spec.inputs
   generator = _Generator(config, config.length * size)
   reader = _modules.MLP((config.hidden, config.hidden, config.code))
@@ -81,9 +81,9 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
     }
 
   def run(params, weights):
-    made = generator.apply(params["generator"], params["latent"])
-    made = jnp.swapaxes(made.reshape(m, config.length, size), 0, 1)
-    probes = _modules.squash(inputs.kind, made, config.low, config.high)
+    logits = generator.apply(params["generator"], params["latent"])
+    logits = jnp.swapaxes(logits.reshape(m, config.length, size), 0, 1)
+    probes = _modules.squash(inputs.kind, logits, config.low, config.high)
     return Transcript(probes, rnn.unroll(weights, probes))
 
   def apply(params, weights, key=None):

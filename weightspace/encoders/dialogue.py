@@ -1,11 +1,10 @@
-"""Dialogue: listens to sequences that the network samples, and asks as well.
+"""Dialogue: a code from the network's own samples and from interactive probes.
 
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:dialogue
 
-Not in the paper. The code is the sum of what `listening` reads from samples
-and of what an interactive interrogation reads from answers to its own probes,
-scaled to length 1. It says what asking adds to listening.
+Not in the paper. The code is the normalised sum of that of `listening` and
+that of interactive probing. It measures what probes add to samples.
 """
 
 from dataclasses import dataclass
@@ -25,12 +24,12 @@ from weightspace.rnn import RNN
 
 @dataclass(frozen=True)
 class Config(_interrogation.Config):
-  """As of an interrogation, which asks; and of what it listens to.
+  """The fields of an interrogation, and those of sampling.
 
   Attributes:
-    start: what probes start as: by default samples of the network.
+    start: how probes are initialised; by default as samples of the network.
     strings: sequences sampled from a network in training.
-    eval_strings: outside of training.
+    eval_strings: sequences in evaluation.
   """
 
   start: str = "samples"
@@ -43,44 +42,43 @@ class Config(_interrogation.Config):
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
-  """A reader of samples beside an interrogation.
+  """The sum of a reader of samples and an interrogation.
 
   Raises:
-    ValueError: the networks generate nothing.
+    ValueError: the networks are not autoregressive.
   """
   _sums.check_generates(rnn, inputs, "encoder 'dialogue'")
-  asking = _interrogation.make(config, rnn, inputs)
-  init_reader, read, _ = _sums.make_sample_reader(
+  probing = _interrogation.make(config, rnn, inputs)
+  reader = _sums.make_sample_reader(
       rnn, inputs, config, hidden=config.reader,
       length=inputs.length or config.length,
   )  # fmt: skip
 
-  def init(key):
+  def init(key):  # params are saved under these names
     return {
-        "asking": asking.init(derive(key, "asking")),
-        "reader": init_reader(derive(key, "reader")),
+        "asking": probing.init(derive(key, "asking")),
+        "reader": reader.init(derive(key, "reader")),
     }
 
   def apply(params, weights, key=None):
-    asked, heard = (None, None) if key is None else jax.random.split(key)
-    listened = read(params["reader"], weights, heard)
+    probe_key, sample_key = (
+        (None, None) if key is None else jax.random.split(key)
+    )
     return _modules.unit(
-        listened + asking.apply(params["asking"], weights, asked)
+        reader.apply(params["reader"], weights, sample_key)
+        + probing.apply(params["asking"], weights, probe_key)
     )
 
-  start_from = None
-  if asking.start_from is not None:
+  def transcript(params, weights):
+    return probing.transcript(params["asking"], weights)
 
-    def start_from(params, examples):
-      started = asking.start_from(params["asking"], examples)
-      return params | {"asking": started}
+  def start_from(params, examples):
+    return params | {"asking": probing.start_from(params["asking"], examples)}
 
   return Encoder(
       init=init,
       apply=apply,
       invariant=True,
-      transcript=lambda params, weights: asking.transcript(
-          params["asking"], weights
-      ),
-      start_from=start_from,
+      transcript=transcript,
+      start_from=start_from if probing.start_from else None,
   )

@@ -1,13 +1,13 @@
-"""Listening: the network samples sequences by itself, and nothing is asked.
+"""Listening: a code from sequences that the network samples, without probes.
 
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:listening
 
-Not in the paper. Draws are new at every step of training and fixed outside of
-it, so that the reader of the sequences can learn no draw by heart. The
-sequences are read as a set, by sums over time. No gradient passes through the
-network, which makes this the cheapest encoder that runs it. It takes networks
-that generate what they read.
+Not in the paper. It needs autoregressive networks. Training samples new
+sequences at each step, which prevents overfitting to particular samples;
+evaluation uses constant noise. Sequences are read as a set, by sums over time.
+No gradient passes through the network, so this is the cheapest encoder that
+runs it.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,11 @@ class Config:
 
   Attributes:
     strings: sequences sampled from a network in training, M.
-    eval_strings: outside of training, where more of them make codes steadier.
-    fresh: whether draws are new at every step of training.
-    length: steps of each, L; 0 for the length of the zoo's sequences.
-    hidden: units of each hidden layer of what reads them.
+    eval_strings: sequences in evaluation; more of them reduce the variance of
+      the code.
+    fresh: whether training samples new sequences at each step.
+    length: steps of each sequence, L; 0 for the length of the zoo's.
+    hidden: units of each hidden layer of the reader.
     code: size of the code, Z.
   """
 
@@ -43,25 +44,24 @@ class Config:
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
-  """Samples, sums over time, a set of them, a code.
+  """An encoder that reads a network's own samples.
 
   Raises:
-    ValueError: the networks generate nothing, or no length is known.
+    ValueError: the networks are not autoregressive, or neither `config` nor
+      `inputs` gives a length.
   """
   _sums.check_generates(rnn, inputs, "encoder 'listening'")
-  length = config.length or inputs.length
-  if not length:
-    raise ValueError("length=0, and the family of tasks names none either")
-  init, read, transcript = _sums.make_sample_reader(
-      rnn, inputs, config, hidden=config.hidden, length=length,
-      fresh=config.fresh,
+  reader = _sums.make_sample_reader(
+      rnn, inputs, config, hidden=config.hidden,
+      length=_modules.sequence_length(config, inputs), fresh=config.fresh,
   )  # fmt: skip
 
+  def apply(params, weights, key=None):
+    return _modules.unit(reader.apply(params, weights, key))
+
   return Encoder(
-      init=init,
-      apply=lambda params, weights, key=None: _modules.unit(
-          read(params, weights, key)
-      ),
+      init=reader.init,
+      apply=apply,
       invariant=True,
-      transcript=lambda params, weights: transcript(weights, None),
+      transcript=lambda params, weights: reader.transcript(weights, None),
   )

@@ -4,9 +4,6 @@
         --config=experiments/configs/emulation.py:noninteractive
 """
 
-import jax
-import jax.numpy as jnp
-
 from weightspace.encoders import Encoder, Inputs, _interrogation
 from weightspace.rnn import RNN
 
@@ -14,25 +11,18 @@ Config = _interrogation.Config
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
-  """An interrogation whose probes are decoded from learned codes.
+  """An interrogation whose probes are decoded from learned vectors.
 
-  One code for each step, of the size of what interactive probing decodes
-  from, the core's output; so the two differ in nothing else.
+  There is one vector for each step, of the size of the core's output, from
+  which interactive probing decodes. The two differ in nothing else.
 
   Raises:
-    ValueError: probes start as samples, which depend on answers.
+    ValueError: `start` is "samples", which makes probes depend on outputs.
   """
   if config.start == "samples":
     raise ValueError(
-        "start='samples' makes probes depend on answers: that is encoder"
-        " 'interactive', or 'listening' where nothing is asked"
+        "start='samples' makes probes depend on the network: use encoder"
+        " 'interactive', or 'listening', which has no probes"
     )
-  return _interrogation.make(
-      config,
-      rnn,
-      inputs,
-      init_source=lambda key: jax.random.normal(
-          key, (config.length, config.hidden)
-      ),
-      source=lambda codes, heard, t: jnp.asarray(codes)[t],
-  )
+  queries = _interrogation.step_queries(config, feedback=False)
+  return _interrogation.make(config, rnn, inputs, queries)

@@ -1,12 +1,12 @@
-"""Watching: the network runs on real inputs, fixed ones, and an MLP reads it.
+"""Watching: a code from the network's outputs on fixed real inputs.
 
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:watching,small,tiled_mnist
 
-Not in the paper. The M inputs are drawn from what the zoo's training networks
-read, and never change: no gradient passes through the network, so each network
-runs once, before training. It is to networks that do not generate what
-`listening` is to those that do.
+Not in the paper. The M inputs are drawn from those of the zoo's training
+networks and are not trained. No gradient passes through the network, so each
+network runs once, before training. It is the counterpart of `listening` for
+networks that are not autoregressive.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,14 @@ class Config:
   """Sizes.
 
   Attributes:
-    parallel: sequences that the network is run on, M.
-    length: steps of each, L; 0 for the length of the zoo's sequences.
-    every: answers are read at each so many steps, and at the last.
-    hidden: units of each hidden layer of what reads them.
-    layers: hidden layers; 0 reads by a linear map alone.
-    noise: standard deviation of what is added to the features in training, so
-      that the reader can learn no network by heart.
+    parallel: number of input sequences, M.
+    length: steps of each sequence, L; 0 for the length of the zoo's.
+    every: stride over time of the outputs that are read; the last output is
+      always read.
+    hidden: units of each hidden layer of the reader.
+    layers: hidden layers of the reader; 0 for a linear map.
+    noise: standard deviation of Gaussian noise on the features in training, as
+      regularisation.
     code: size of the code, Z.
   """
 
@@ -52,14 +53,15 @@ class Config:
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
-  """Fixed inputs, the network's answers, an MLP of these.
+  """An MLP of the network's outputs on fixed inputs.
+
+  The features are square roots of output probabilities, whose Euclidean
+  distance is Hellinger's.
 
   Raises:
-    ValueError: no length is known.
+    ValueError: neither `config` nor `inputs` gives a length.
   """
-  length = config.length or inputs.length
-  if not length:
-    raise ValueError("length=0, and the family of tasks names none either")
+  length = _modules.sequence_length(config, inputs)
   shape = (length, config.parallel, rnn.spec.inputs)
   times = jnp.arange(length - 1, -1, -config.every)[::-1]
   reader = _modules.MLP((config.hidden,) * config.layers + (config.code,))
@@ -75,7 +77,7 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
     }
 
   def start_from(params, examples):
-    """Real inputs: the first M of `examples`, [n, T, I]."""
+    """Uses the first M of real `examples` [n, T, I] as inputs."""
     examples = _modules.fit_examples(examples, config.parallel, length)
     return params | {"fixed": examples}
 
@@ -94,11 +96,12 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
       features = features + config.noise * noise
     return _modules.unit(reader.apply(params["reader"], features))
 
+  def apply(params, weights, key=None):
+    return read(params, observe(params, weights), key)
+
   return Encoder(
       init=init,
-      apply=lambda params, weights, key=None: read(
-          params, observe(params, weights), key
-      ),
+      apply=apply,
       invariant=True,
       transcript=run,
       start_from=start_from,
