@@ -35,36 +35,36 @@ def randomised(params, seed=0):
 
 @pytest.mark.parametrize(
     "cell, module",
-    [(cell, i) for cell, found in MODULES.items() for i in range(len(found))],
+    [(cell, i) for cell in MODULES for i in range(len(MODULES[cell]))],
 )
 def test_outputs_and_parameters(cell, module):
   hidden = (5, 4) if cell == "gru" else (4,)
   model = sequential(cell, hidden, 3, module)
   xs = jax.random.normal(jax.random.key(1), (20, 2))
   variables = randomised(jax.eval_shape(model.init, jax.random.key(0), xs))
-  found = interop.load(variables)
-  assert found.rnn.spec == RNNSpec(cell, hidden, 2, 3)
-  ys = jax.jit(found.rnn.unroll)(found.weights, xs)
+  network = interop.load(variables)
+  assert network.rnn.spec == RNNSpec(cell, hidden, 2, 3)
+  ys = jax.jit(network.rnn.unroll)(network.weights, xs)
   np.testing.assert_allclose(ys, model.apply(variables, xs), atol=1e-5)
-  assert_same_bits(interop.to_params(*found), variables)
+  assert_same_bits(interop.to_params(*network), variables)
 
 
 @given(networks())
 def test_from_ours_and_back_computes_the_same(network):
   rnn, weights = network
   variables = interop.to_params(rnn, weights)
-  found = interop.load(variables)
-  assert found.rnn.spec == rnn.spec
-  assert_same_bits(interop.to_params(*found), variables)
-  for a, b in zip(found.weights.layers, weights.layers):
+  network = interop.load(variables)
+  assert network.rnn.spec == rnn.spec
+  assert_same_bits(interop.to_params(*network), variables)
+  for a, b in zip(network.weights.layers, weights.layers):
     assert_same_bits((a.wx, a.wh), (b.wx, b.wh))
     np.testing.assert_array_equal(
         (a.bx + a.bh)[:2], (b.bx + b.bh)[:2]
     )
   if rnn.spec.cell == "gru":  # both biases of n are kept
-    for a, b in zip(found.weights.layers, weights.layers):
+    for a, b in zip(network.weights.layers, weights.layers):
       assert_same_bits((a.bx[2], a.bh[2]), (b.bx[2], b.bh[2]))
-  assert_same_bits(found.weights.readout, weights.readout)
+  assert_same_bits(network.weights.readout, weights.readout)
 
 
 class Named(nn.Module):
@@ -85,8 +85,8 @@ def test_more_than_ten_layers_are_in_the_order_of_their_numbers():
   shuffled = {"params": dict(sorted(params["params"].items()))}
   assert list(shuffled["params"])[:3] == ["Dense_0", "GRUCell_0", "GRUCell_1"]
   assert list(shuffled["params"])[3] == "GRUCell_10"
-  found = interop.load(shuffled)
-  for a, b in zip(found.weights.layers, weights.layers):
+  network = interop.load(shuffled)
+  for a, b in zip(network.weights.layers, weights.layers):
     assert_same_bits(a.wh, b.wh)
 
 
@@ -122,14 +122,14 @@ def _kernel(*shape):
             {"cell": dict.fromkeys(("if", "in", "hf", "hn"), _kernel(2, 2))},
             "'cell' is an MGUCell",
         ),
-        (_params(layers_2=None), "0 Dense read-outs of 3"),
-        (_params(more=_kernel(3, 5)), "2 Dense read-outs.*'more'.*name it"),
+        (_params(layers_2=None), "0 Dense readouts of 3"),
+        (_params(more=_kernel(3, 5)), "2 Dense readouts.*'more'.*name it"),
         (_params(norm={"scale": jnp.ones(3)}), "'norm/scale'.*name both"),
         (_params(layers_2={"kernel": np.full((3, 2), 0.1)}), "lose digits"),
         (_params(layers_2={**_kernel(3, 2), "bias": jnp.ones(3)}), r"\(3,\)"),
         (
             _params(layers_1={"cell": dict.fromkeys("ih", _kernel(3, 3))}),
-            "elman, gru: all layers",
+            "elman, gru; all layers",
         ),
         (3, "expected nested parameters, got int"),
     ],
@@ -142,7 +142,7 @@ def test_refused(params, message):
 def test_layers_that_do_not_follow_one_another():
   rnn = make_rnn(RNNSpec("gru", (3,), 2, 2))
   other = interop.to_params(rnn, fill(rnn, 0))["params"]["layers_0"]
-  with pytest.raises(ValueError, match=r"layers_1/cell reads 2 .*puts out 3"):
+  with pytest.raises(ValueError, match=r"layers_1/cell has 2 .* 3 outputs"):
     interop.load(_params(layers_1=other))
   other["cell"]["hr"] = _kernel(3, 2)
   with pytest.raises(ValueError, match=r"layers_0/cell/hr/kernel.*\(3, 2\)"):
@@ -150,20 +150,20 @@ def test_layers_that_do_not_follow_one_another():
   other["cell"]["hr"] = jnp.ones((3, 3))
   with pytest.raises(ValueError, match=r"layers_0/cell/hr has no kernel"):
     interop.load(_params(layers_0=other))
-  with pytest.raises(ValueError, match=r"'layers_5' is no cell.*'layers_0"):
+  with pytest.raises(ValueError, match=r"'layers_5' is not a cell.*'layers_0"):
     interop.load(_params(), layers="layers_5")
-  with pytest.raises(ValueError, match=r"'norm' is no Dense.*'layers_2'"):
+  with pytest.raises(ValueError, match=r"'norm' is not a Dense.*'layers_2'"):
     interop.load(_params(), readout="norm")
 
 
 def test_paths_on_the_way_out():
   rnn = make_rnn(RNNSpec("elman", (2, 3), 2, 2))
   weights = fill(rnn, 0)
-  found = interop.to_params(
+  variables = interop.to_params(
       rnn, weights, layers=["SimpleCell_0", "SimpleCell_1"], readout="Dense_0"
   )
-  assert set(found["params"]) == {"SimpleCell_0", "SimpleCell_1", "Dense_0"}
-  with pytest.raises(ValueError, match=r"for 2 layers"):
+  assert set(variables["params"]) == {"SimpleCell_0", "SimpleCell_1", "Dense_0"}
+  with pytest.raises(ValueError, match=r"2 distinct paths"):
     interop.to_params(rnn, weights, layers=["a"])
   with pytest.raises(ValueError, match=r"two parts of the network"):
     interop.to_params(rnn, weights, layers=["a", "b"], readout="b")

@@ -1,4 +1,4 @@
-"""Files of strangers: read in full or refused, never with another error."""
+"""Untrusted files are read in full or raise ValueError."""
 
 import json
 import struct
@@ -38,11 +38,11 @@ def test_memory_layout_is_not_written(tmp_path):
       "half": jnp.asarray(rows, jnp.bfloat16),
   }
   tensors.write(path, arrays)
-  found = tensors.read(path)
-  assert set(found) == set(arrays)
+  result = tensors.read(path)
+  assert set(result) == set(arrays)
   for name, array in arrays.items():
-    np.testing.assert_array_equal(found[name], np.asarray(array))
-    assert found[name].shape == np.shape(array)
+    np.testing.assert_array_equal(result[name], np.asarray(array))
+    assert result[name].shape == np.shape(array)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_no_damage_gives_another_error(tmp_path_factory, data):
   path = tmp_path_factory.getbasetemp() / "damaged.safetensors"
   path.write_bytes(bytes(damaged[:length]))
   try:
-    found = tensors.read(path)
+    result = tensors.read(path)
   except ValueError as error:
     assert str(path) in str(error)
   else:
-    assert sum(array.nbytes for array in found.values()) <= len(good)
+    assert sum(array.nbytes for array in result.values()) <= len(good)
 
 
 def test_a_missing_file_or_a_folder_is_an_os_error(tmp_path):
@@ -110,10 +110,10 @@ def test_a_missing_file_or_a_folder_is_an_os_error(tmp_path):
 def test_floats_that_fit_are_taken(dtype):
   array = jnp.asarray([[0.5, -0.0, jnp.inf], [1.0, -3.0, jnp.nan]])
   array = np.asarray(array).astype(jnp.dtype(dtype))[:, ::2]
-  found = tensors.float32("a", array)
-  assert found.dtype == np.float32 and found.flags.c_contiguous
-  np.testing.assert_array_equal(found, array.astype(np.float32))
-  assert np.signbit(found).tolist() == np.signbit(array).tolist()
+  converted = tensors.float32("a", array)
+  assert converted.dtype == np.float32 and converted.flags.c_contiguous
+  np.testing.assert_array_equal(converted, array.astype(np.float32))
+  assert np.signbit(converted).tolist() == np.signbit(array).tolist()
 
 
 @pytest.mark.parametrize(
@@ -122,10 +122,10 @@ def test_floats_that_fit_are_taken(dtype):
         (np.array([0.1]), "lose digits as float32"),
         (np.array([1e300]), "lose digits as float32"),
         (np.array([1]), "dtype int64"),
-        (np.array(["a"]), "expected floating point"),
-        (np.array([object()]), "expected floating point"),
+        (np.array(["a"]), "expected floating-point"),
+        (np.array([object()]), "expected floating-point"),
         ([[1.0], [1.0, 2.0]], "cannot be read as an array"),
-        (None, "expected floating point"),
+        (None, "expected floating-point"),
     ],
 )
 def test_what_does_not_fit_is_refused(array, message):
@@ -135,5 +135,5 @@ def test_what_does_not_fit_is_refused(array, message):
 
 def test_two_leaves_of_one_name_are_refused():
   assert tensors.named({"a": [1, 2]}) == {"a/0": 1, "a/1": 2}
-  with pytest.raises(ValueError, match="one path"):
+  with pytest.raises(ValueError, match="same path"):
     tensors.named({"a/b": 1, "a": {"b": 2}})

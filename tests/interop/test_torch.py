@@ -33,10 +33,10 @@ def state_dict(cell="lstm", hidden=(4, 4), inputs=3, outputs=2, **names):
 def test_one_module_and_back(network, name):
   rnn, weights = network
   arrays = interop.to_state_dict(rnn, weights, recurrent=name, readout="head")
-  found = interop.load(arrays)
-  assert found.rnn.spec == rnn.spec
-  assert_same_bits(found.weights, weights)
-  again = interop.to_state_dict(*found, recurrent=name, readout="head")
+  network = interop.load(arrays)
+  assert network.rnn.spec == rnn.spec
+  assert_same_bits(network.weights, weights)
+  again = interop.to_state_dict(*network, recurrent=name, readout="head")
   assert list(again) == list(arrays)
   assert_same_bits(again, arrays)
 
@@ -46,9 +46,9 @@ def test_a_module_for_each_layer_and_back(network):
   rnn, weights = network
   names = [f"layers.{k}" for k in range(len(rnn.spec.hidden))]
   arrays = interop.to_state_dict(rnn, weights, recurrent=names, readout="")
-  found = interop.load(arrays, recurrent=names, readout="")
-  assert found.rnn.spec == rnn.spec
-  assert_same_bits(found.weights, weights)
+  network = interop.load(arrays, recurrent=names, readout="")
+  assert network.rnn.spec == rnn.spec
+  assert_same_bits(network.weights, weights)
 
 
 @given(networks(equal_widths=True))
@@ -56,9 +56,9 @@ def test_through_a_file(tmp_path_factory, network):
   rnn, weights = network
   path = tmp_path_factory.getbasetemp() / "network.safetensors"
   interop.save(path, rnn, weights)
-  found = interop.load(path)
-  assert found.rnn.spec == rnn.spec
-  assert_same_bits(found.weights, weights)
+  network = interop.load(path)
+  assert network.rnn.spec == rnn.spec
+  assert_same_bits(network.weights, weights)
 
 
 def test_golden_networks_are_read_as_they_are():
@@ -70,11 +70,12 @@ def test_golden_networks_are_read_as_they_are():
       hidden, depth = map(int, layers.split("x"))
       vector = arrays[f"{case}/weights"]
       sizes = hidden, depth, int(inputs), int(outputs)
-      found = interop.load(_torch_names(vector, interop.CELLS[cell], sizes))
-      assert found.rnn.spec == RNNSpec(
+      network = interop.load(_torch_names(vector, interop.CELLS[cell], sizes))
+      assert network.rnn.spec == RNNSpec(
           cell, (hidden,) * depth, int(inputs), int(outputs)
       )
-      np.testing.assert_array_equal(found.rnn.flatten(found.weights), vector)
+      flat = network.rnn.flatten(network.weights)
+      np.testing.assert_array_equal(flat, vector)
 
 
 def _torch_names(vector, module, sizes):
@@ -103,8 +104,8 @@ def _torch_names(vector, module, sizes):
 def test_missing_biases_are_zeros_and_come_out_as_zeros():
   arrays = state_dict("gru")
   without = {k: a for k, a in arrays.items() if "bias" not in k}
-  found = interop.load(without)
-  out = interop.to_state_dict(*found)
+  network = interop.load(without)
+  out = interop.to_state_dict(*network)
   assert set(out) == set(arrays)
   for name, array in out.items():
     assert np.all(array == without.get(name, 0))
@@ -112,14 +113,14 @@ def test_missing_biases_are_zeros_and_come_out_as_zeros():
 
 def test_nothing_is_shared_with_the_source():
   arrays = state_dict()
-  found = interop.load(arrays)
-  before = jax.tree.map(np.array, found.weights)
+  network = interop.load(arrays)
+  before = jax.tree.map(np.array, network.weights)
   for array in arrays.values():
     array[...] = 7
-  assert_same_bits(found.weights, before)
-  out = interop.to_state_dict(*found)
+  assert_same_bits(network.weights, before)
+  out = interop.to_state_dict(*network)
   out["rnn.weight_hh_l0"][...] = 7
-  assert_same_bits(found.weights, before)
+  assert_same_bits(network.weights, before)
 
 
 def _with(**changes):
@@ -145,16 +146,16 @@ _BLANK = np.zeros((16, 4), np.float32)
         (_with(rnn__weight_ih_l9999=_BLANK), "10000 layers"),
         (_with(rnn__weight_hh_l0=_BLANK[:8]), r"\(8, 4\), expected \[4 H, H\]"),
         (_with(rnn__weight_hh_l1=_BLANK[:12]), r"\(16, 4\), expected \(12, 4"),
-        (_with(rnn__weight_ih_l1=_BLANK[:, :3]), "reads 3 numbers.*puts out 4"),
+        (_with(rnn__weight_ih_l1=_BLANK[:, :3]), "3 inputs.* 4 outputs"),
         (_with(rnn__bias_ih_l0=_BLANK), r"\(16, 4\), expected \(16,\)"),
         (_with(rnn__weight_ih_l0=_BLANK[:, :0]), r"\(16, 0\)"),
         (_with(rnn__weight_ih_l0=_BLANK[0, 0]), r"shape \(\)"),
         (_with(rnn__weight_hh_l0=np.zeros((0, 0), "f4")), r"\(0, 0\)"),
         (_with(rnn__weight_ih_l0=np.full((16, 3), 0.1)), "lose digits"),
-        (_with(readout__weight=None), "0 Linear read-outs of 4 hidden"),
-        (_with(embed__weight=_BLANK), "2 Linear read-outs.*'embed'.*name it"),
+        (_with(readout__weight=None), "0 Linear readouts of 4 hidden"),
+        (_with(embed__weight=_BLANK), "2 Linear readouts.*'embed'.*name it"),
         (_with(readout__bias=_BLANK[0]), r"\(4,\), expected \(2,\)"),
-        (_with(norm__weight=_BLANK[0]), "holds more than.*'norm.weight'"),
+        (_with(norm__weight=_BLANK[0]), "has more than.*'norm.weight'"),
         (3, "expected a module, a state dict or the path"),
         ("x.onnx", "expected a state dict as .safetensors"),
     ],
@@ -166,8 +167,8 @@ def test_refused(arrays, message):
 
 def test_what_else_there_is_is_ignored_where_both_are_named():
   arrays = _with(norm__weight=_BLANK[0], other__weight_ih_l0=_BLANK)
-  found = interop.load(arrays, recurrent="rnn", readout="readout")
-  assert found.rnn.spec == RNNSpec("lstm", (4, 4), 3, 2)
+  network = interop.load(arrays, recurrent="rnn", readout="readout")
+  assert network.rnn.spec == RNNSpec("lstm", (4, 4), 3, 2)
   with pytest.raises(ValueError, match=r"no recurrent module 'lstm'.*'rnn'"):
     interop.load(arrays, recurrent="lstm")
   with pytest.raises(ValueError, match=r"no head\.weight"):
@@ -183,7 +184,7 @@ def test_layers_of_different_cells_are_refused():
   arrays = state_dict("gru", (4,), 3, recurrent="a") | state_dict(
       "gru", (4,), 3, recurrent="b"
   )
-  with pytest.raises(ValueError, match=r"layer 1 reads 3 .*layer 0 puts out 4"):
+  with pytest.raises(ValueError, match=r"layer 1 has 3 .*layer 0 has 4"):
     interop.load(arrays, recurrent=("a", "b"))
 
 
@@ -197,14 +198,14 @@ def test_on_the_way_out():
 
 
 def test_a_cell_that_torch_has_not(plant):
-  source = (ROOT / "weightspace" / "cells" / "elman.py").read_text()
-  plant("weightspace.cells", "planted", source)
+  code = (ROOT / "weightspace" / "cells" / "elman.py").read_text()
+  plant("weightspace.cells", "planted", code)
   rnn = make_rnn(RNNSpec("planted", (3,), 2, 2))
   with pytest.raises(ValueError, match=r"no module for the cell 'planted'"):
     interop.to_state_dict(rnn, fill(rnn, 0))
 
 
-def test_a_file_of_a_stranger_is_a_value_error(tmp_path):
+def test_an_untrusted_file_is_a_value_error(tmp_path):
   path = tmp_path / "x.safetensors"
   tensors.write(path, {"rnn.weight_hh_l0": np.zeros((3, 3, 3), np.int8)})
   with pytest.raises(ValueError):
@@ -224,12 +225,12 @@ def test_torch_is_not_imported():
       "try: interop.load('x.pt')\n"
       "except ValueError as error: print(error)"
   )
-  found = subprocess.run(
+  process = subprocess.run(
       [sys.executable, "-c", program],
       cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
   )
-  assert found.stdout.startswith("elman\n")
-  assert "torch is not installed" in found.stdout
+  assert process.stdout.startswith("elman\n")
+  assert "torch is not installed" in process.stdout
 
 
 # With torch itself
@@ -256,14 +257,14 @@ def test_live(tmp_path, cell, bias):
   xs = torch.randn(50, 4, 5)
   torch.save(model.state_dict(), tmp_path / "x.pt")
   torch.save({"state_dict": model.state_dict()}, tmp_path / "y.pth")
-  found = interop.load(model)
-  assert found.rnn.spec == RNNSpec(cell, (7, 7), 5, 3)
-  ys = jax.jit(found.rnn.unroll)(found.weights, jnp.asarray(xs.numpy()))
+  network = interop.load(model)
+  assert network.rnn.spec == RNNSpec(cell, (7, 7), 5, 3)
+  ys = jax.jit(network.rnn.unroll)(network.weights, jnp.asarray(xs.numpy()))
   np.testing.assert_allclose(ys, _answers(model, xs), rtol=0, atol=1e-5)
-  for source in (model.state_dict(), tmp_path / "x.pt", tmp_path / "y.pth"):
-    assert_same_bits(interop.load(source).weights, found.weights)
+  for saved in (model.state_dict(), tmp_path / "x.pt", tmp_path / "y.pth"):
+    assert_same_bits(interop.load(saved).weights, network.weights)
 
-  arrays = interop.to_state_dict(*found, recurrent="core", readout="head")
+  arrays = interop.to_state_dict(*network, recurrent="core", readout="head")
   other = _model(torch, cell, 5, 7, 3, 2)
   other.load_state_dict({k: torch.from_numpy(a) for k, a in arrays.items()})
   for name, tensor in model.state_dict().items():
@@ -275,8 +276,8 @@ def test_live_half_precision_is_read_exactly():
   torch = pytest.importorskip("torch")
   model = _model(torch, "lstm", 5, 7, 3, 1)
   for dtype in (torch.bfloat16, torch.float16):
-    found = interop.load(model.to(dtype))
-    layer = found.weights.layers[0]
+    network = interop.load(model.to(dtype))
+    layer = network.weights.layers[0]
     expected = model["core"].weight_hh_l0.detach().float().numpy()
     np.testing.assert_array_equal(layer.wh.reshape(28, 7), expected)
   with pytest.raises(ValueError, match=r"lose digits as float32"):
@@ -306,16 +307,16 @@ def test_live_refusals(options, message):
 def test_live_tensors_may_go_on_changing():
   torch = pytest.importorskip("torch")
   model = _model(torch, "gru", 2, 3, 2, 1)
-  found = interop.load(model)
-  before = jax.tree.map(np.array, found.weights)
+  network = interop.load(model)
+  before = jax.tree.map(np.array, network.weights)
   with torch.no_grad():
     for parameter in model.parameters():
       parameter.add_(1)
-  assert_same_bits(found.weights, before)
+  assert_same_bits(network.weights, before)
 
 
 class _Planted:
-  """What a pickle of a stranger might do."""
+  """What an untrusted pickle might do."""
 
   def __reduce__(self):
     return (pathlib.Path.touch, (pathlib.Path("planted"),))
@@ -330,7 +331,7 @@ def test_live_pickles_run_nothing(tmp_path, monkeypatch):
   for name in ("bad.pt", "cut.pt"):
     with pytest.raises(ValueError, match=r"not a state dict that torch.load"):
       interop.load(name)
-  with pytest.raises(ValueError, match=r"holds no state dict but Tensor"):
+  with pytest.raises(ValueError, match=r"contains a Tensor, not a state dict"):
     interop.load("tensor.pt")
   with pytest.raises(FileNotFoundError):
     interop.load("none.pt")

@@ -1,10 +1,10 @@
-"""Networks of other libraries: `torch` and `flax`, both ways.
+"""Conversion of networks from and to torch and Flax.
 
     from weightspace.interop import torch as from_torch
 
     rnn, weights = from_torch.load("lstm.safetensors")
 
-Neither library is imported to read or write arrays.
+Converting arrays imports neither library.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from weightspace.types import Weights
 
 
 class Network(NamedTuple):
-  """One network: what can be done with it, and its weights."""
+  """One network: its architecture's functions and its weights."""
 
   rnn: RNN
-  weights: Weights  # float32, copies: nothing is shared with the source
+  weights: Weights  # float32; copies

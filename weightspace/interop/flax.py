@@ -1,23 +1,22 @@
-"""Recurrent networks of Flax Linen: `nn.RNN`s of a cell, and a `Dense`.
+"""Recurrent networks of Flax Linen: stacked `nn.RNN`s and a `Dense`.
 
     model = nn.Sequential([nn.RNN(nn.GRUCell(32)), nn.Dense(6)])
     rnn, weights = load(model.init(key, xs))
     params = to_params(rnn, weights)  # for the same model
 
-Layers are the parameters of cells: `LSTMCell`, `OptimizedLSTMCell`, `GRUCell`
-and `SimpleCell` (with tanh, their default, which parameters do not tell).
-Flax's kernels are torch's weights transposed, with a matrix for each gate, and
-its biases are fewer:
+Supported cells: `LSTMCell`, `OptimizedLSTMCell`, `GRUCell` and `SimpleCell`
+(with tanh, the default; parameters do not contain the nonlinearity). Flax has
+one kernel per gate, the transpose of torch's weights, and fewer biases:
 
-  LSTM        one for each gate, beside `h`: becomes `bh`, with `bx` = 0
-  GRU r, z    one for each gate, beside `i`: becomes `bx`, with `bh` = 0
-  GRU n       two, as in torch: r multiplies what `hn` says, its bias included
-  SimpleCell  one, beside `i`: becomes `bx`, with `bh` = 0
+  LSTM        one per gate, in `h`: becomes `bh`, with `bx` = 0
+  GRU r, z    one per gate, in `i`: becomes `bx`, with `bh` = 0
+  GRU n       two, as in torch: r multiplies the output of `hn` with its bias
+  SimpleCell  one, in `i`: becomes `bx`, with `bh` = 0
 
-So from Flax and back is bit for bit. The other way, `bx` and `bh` become their
-sum: the network computes the same, and only its weights read another way.
+`load` followed by `to_params` is exact. `to_params` adds `bx` and `bh` where
+Flax has one bias, which preserves the network's outputs.
 
-Flax itself is not imported.
+This module does not import Flax.
 """
 
 import re
@@ -32,7 +31,7 @@ from weightspace.interop.tensors import listed
 from weightspace.rnn import RNN, RNNSpec, make_rnn
 from weightspace.types import Layer, Linear, Weights
 
-# Of each cell: its gates in our order, and which parts of each have a bias
+# Each cell's gates in our order, and the parts ("i" or "h") that have biases
 _GATES = {"lstm": "ifgo", "gru": "rzn", "elman": ("",)}
 _BIASED = {
     "lstm": {"h"},
@@ -53,35 +52,35 @@ def load(
     layers: str | Sequence[str] | None = None,
     readout: str | None = None,
 ) -> Network:
-  """A Flax network as one of ours.
+  """Converts a Flax network.
 
   Args:
-    params: variables, `{"params": ...}`, or parameters, nested.
+    params: variables, `{"params": ...}`, or nested parameters.
     layers: paths of the cells' parameters, first layer first, such as
-      "layers_0/cell". By default all there are, in the order of the one number
-      by which their paths differ.
-    readout: the path of the `Dense` that reads the last layer. By default, the
-      only one of that width. What else there is, is ignored where both are
-      given, and refused where not.
+      "layers_0/cell". By default all cells, in the order of the one number in
+      which their paths differ.
+    readout: path of the `Dense` readout of the last layer. By default, the
+      only one of that width. If both are given, other parameters are ignored;
+      otherwise they are an error.
 
   Returns:
-    The `RNN` and its weights.
+    The `RNN` and its weights, float32.
 
   Raises:
-    ValueError: what is there cannot be one of our networks, or is ambiguous.
+    ValueError: the network is not supported, or ambiguous.
   """
   if not isinstance(params, Mapping):
     raise ValueError(
         f"expected nested parameters, got {type(params).__name__}"
     )
   nodes = dict(_nodes(params.get("params", params)))
-  found = {path: _KINDS[k] for path, k in _kinds(nodes).items() if k in _KINDS}
-  paths = _ordered(found, nodes, layers)
-  kinds = {found[path] for path in paths}
+  cells = {path: _KINDS[k] for path, k in _kinds(nodes).items() if k in _KINDS}
+  paths = _ordered(cells, nodes, layers)
+  kinds = {cells[path] for path in paths}
   if len(kinds) > 1:
     raise ValueError(
-        f"the layers {listed(paths)} are {', '.join(sorted(kinds))}: all layers"
-        " of a network have the same cell here"
+        f"the layers {listed(paths)} are {', '.join(sorted(kinds))}; all layers"
+        " must have the same cell"
     )
   (cell,) = kinds
   stack = [_layer(path, nodes[path], cell) for path in paths]
@@ -89,8 +88,8 @@ def load(
   for path, layer, below in zip(paths[1:], stack[1:], hidden):
     if layer.wx.shape[-1] != below:
       raise ValueError(
-          f"{path} reads {layer.wx.shape[-1]} numbers, and the layer below it"
-          f" puts out {below}"
+          f"{path} has {layer.wx.shape[-1]} inputs, but the layer below it has"
+          f" {below} outputs"
       )
   name = _readout_path(nodes, paths, hidden[-1], readout)
   if layers is None or readout is None:
@@ -98,8 +97,8 @@ def load(
   linear = _dense(name, nodes[name])
   if linear.w.shape[1] != hidden[-1]:
     raise ValueError(
-        f"{name} reads {linear.w.shape[1]} numbers, and the last layer puts"
-        f" out {hidden[-1]}"
+        f"{name} has {linear.w.shape[1]} inputs, but the last layer has"
+        f" {hidden[-1]} outputs"
     )
   spec = RNNSpec(cell, hidden, stack[0].wx.shape[-1], linear.w.shape[0])
   return Network(make_rnn(spec), Weights(tuple(stack), linear))
@@ -112,17 +111,20 @@ def to_params(
     layers: Sequence[str] | None = None,
     readout: str | None = None,
 ) -> dict[str, Any]:
-  """`{"params": ...}` of the same network in Flax, as NumPy arrays.
+  """Converts a network to variables of Flax.
 
   Args:
-    rnn: the shape of the network.
+    rnn: the network's architecture.
     weights: of one network.
     layers: the path of each layer's cell. By default those of an
       `nn.Sequential` of `nn.RNN`s and a `Dense`: "layers_0/cell", ...
     readout: the path of the `Dense`; by default "layers_1" after one layer.
 
+  Returns:
+    `{"params": ...}` of NumPy arrays, float32.
+
   Raises:
-    ValueError: Flax has no such cell, or there are not as many paths as
+    ValueError: Flax has no such cell, or the number of paths is not that of
       layers.
   """
   depth = len(rnn.spec.hidden)
@@ -133,7 +135,9 @@ def to_params(
   if layers is None:
     layers = [f"layers_{k}/cell" for k in range(depth)]
   if isinstance(layers, str) or len(set(layers)) != depth:
-    raise ValueError(f"layers names {layers!r}, for {depth} layers")
+    raise ValueError(
+        f"layers must be {depth} distinct paths, one per layer, got {layers!r}"
+    )
   params: dict[str, Any] = {}
   for path, layer in zip(layers, weights.layers):
     _put(params, path, _cell_params(layer, rnn.spec.cell))
@@ -182,13 +186,13 @@ def _cell_params(layer, cell):
   wx, wh, bx, bh = map(_float32, layer)
   node: dict[str, Any] = {}
   for g, gate in enumerate(_GATES[cell]):
-    apart = _has_bias(cell, "i", gate) and _has_bias(cell, "h", gate)
-    for part, w, own, other in (("i", wx, bx, bh), ("h", wh, bh, bx)):
+    both = _has_bias(cell, "i", gate) and _has_bias(cell, "h", gate)
+    for part, w, bias, other in (("i", wx, bx, bh), ("h", wh, bh, bx)):
       node[part + gate] = {"kernel": w[g].T.copy()}
       if _has_bias(cell, part, gate):
-        # What is added to 0 keeps its bits, -0.0 its sign
-        total = np.where(other[g] == 0, own[g], own[g] + other[g])
-        node[part + gate]["bias"] = own[g].copy() if apart else total
+        # `where` preserves the sign of -0.0
+        total = np.where(other[g] == 0, bias[g], bias[g] + other[g])
+        node[part + gate]["bias"] = bias[g].copy() if both else total
   return node
 
 
@@ -219,7 +223,7 @@ def _leaf(path, node, name, ndim):
 
 
 def _nodes(tree, path=""):
-  """Every mapping in a tree, by its path."""
+  """Yields (path, node) of every mapping in a tree."""
   yield path, tree
   for name, child in tree.items():
     if isinstance(child, Mapping):
@@ -230,41 +234,40 @@ def _kinds(nodes):
   return {path: frozenset(map(str, node)) for path, node in nodes.items()}
 
 
-def _ordered(found, nodes, wanted):
-  if wanted is not None:
-    paths = [wanted] if isinstance(wanted, str) else list(wanted)
+def _ordered(cells, nodes, layers):
+  """Paths of the layers, first layer first: `layers`, or all cells' paths."""
+  if layers is not None:
+    paths = [layers] if isinstance(layers, str) else list(layers)
     for path in paths:
-      if path not in found:
-        raise ValueError(
-            f"{path!r} is no cell; there are: {listed(found)}"
-        )
+      if path not in cells:
+        raise ValueError(f"{path!r} is not a cell; cells: {listed(cells)}")
     if not paths or len(set(paths)) < len(paths):
-      raise ValueError(f"layers must be different paths, got {paths}")
+      raise ValueError(f"layers must be distinct paths, got {paths}")
     return paths
-  if not found:
-    other = [path for path, kind in _kinds(nodes).items() if kind == _MGU]
-    hint = "".join(f"; {path!r} is an MGUCell, unknown here" for path in other)
+  if not cells:
+    mgu = [path for path, kind in _kinds(nodes).items() if kind == _MGU]
+    hint = "".join(f"; {p!r} is an MGUCell, which is unsupported" for p in mgu)
     raise ValueError(
         "there are no parameters of an LSTMCell, OptimizedLSTMCell, GRUCell or"
         f" SimpleCell{hint}"
     )
-  # Paths that differ by one number alone are in its order
-  parts = [re.split(r"(\d+)", path) for path in found]
+  # Odd parts are numbers: paths that differ in one of them are in its order
+  parts = [re.split(r"(\d+)", path) for path in cells]
   differ = {
       i for part in parts for i, (a, b) in enumerate(zip(part, parts[0]))
       if a != b
   }
   if len({len(part) for part in parts}) > 1 or (
-      len(found) > 1 and (len(differ) != 1 or not min(differ) % 2)
+      len(cells) > 1 and (len(differ) != 1 or not min(differ) % 2)
   ):
     raise ValueError(
-        f"the order of the layers {listed(found)} cannot be told: name them,"
+        f"the order of the layers {listed(cells)} is ambiguous: name them,"
         " first layer first"
     )
-  place = min(differ, default=0)
-  order = sorted(
-      zip(parts, found), key=lambda p: int(p[0][place]) if differ else 0
-  )
+  if not differ:
+    return list(cells)
+  (place,) = differ
+  order = sorted(zip(parts, cells), key=lambda pair: int(pair[0][place]))
   return [path for _, path in order]
 
 
@@ -277,25 +280,23 @@ def _outside(path, paths):
                  for p in paths)
 
 
-def _readout_path(nodes, paths, hidden, wanted):
+def _readout_path(nodes, paths, hidden, readout):
   dense = {
       path: np.shape(node["kernel"])[0]
       for path, node in nodes.items()
       if _is_dense(node) and _outside(path, paths)
   }
-  if wanted is not None:
-    if wanted not in dense:
-      raise ValueError(
-          f"{wanted!r} is no Dense; there are: {listed(dense)}"
-      )
-    return wanted
-  found = [path for path, inputs in dense.items() if inputs == hidden]
-  if len(found) != 1:
+  if readout is not None:
+    if readout not in dense:
+      raise ValueError(f"{readout!r} is not a Dense; Denses: {listed(dense)}")
+    return readout
+  matching = [path for path, inputs in dense.items() if inputs == hidden]
+  if len(matching) != 1:
     raise ValueError(
-        f"there are {len(found)} Dense read-outs of {hidden} hidden units"
-        f" ({listed(found)}), expected one" + "; name it" * bool(found)
+        f"there are {len(matching)} Dense readouts of {hidden} hidden units"
+        f" ({listed(matching)}), expected one" + "; name it" * bool(matching)
     )
-  return found[0]
+  return matching[0]
 
 
 def _check_nothing_else(nodes, paths, readout):
@@ -308,9 +309,9 @@ def _check_nothing_else(nodes, paths, readout):
   ]
   if rest:
     raise ValueError(
-        f"there is more than layers and a read-out: {listed(rest)}. If the"
-        " network is nevertheless what they make, name both, layers="
-        f"{paths} and readout={readout!r}"
+        f"there is more than layers and a readout: {listed(rest)}. If the"
+        " outputs do not depend on these, name both,"
+        f" layers={paths} and readout={readout!r}"
     )
 
 
@@ -319,7 +320,7 @@ def _put(tree, path, node):
   for parent in parents:
     tree = tree.setdefault(parent, {})
   if name in tree:
-    raise ValueError(f"two parts of the network would be {path!r}")
+    raise ValueError(f"two parts of the network have the path {path!r}")
   tree[name] = node
 
 
