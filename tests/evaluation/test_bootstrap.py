@@ -21,8 +21,8 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
   covered, too_narrow = 0, 0
   for _ in range(100):
     values, tasks = clustered(generator)
-    found = bootstrap.mean(values, tasks, resamples=200)
-    covered += found.low <= 0 <= found.high
+    estimate = bootstrap.mean(values, tasks, resamples=200)
+    covered += estimate.low <= 0 <= estimate.high
     # What a resampling of rows would say
     by_row = bootstrap.mean(
         values, np.arange(len(values))[:, None], resamples=200
@@ -73,9 +73,9 @@ def test_same_seed_same_interval():
 
 def test_the_value_is_that_of_all_rows():
   values, tasks = clustered(np.random.default_rng(3))
-  found = bootstrap.mean(values, tasks)
-  assert found.value == np.mean(values)
-  assert found.low < found.value < found.high
+  estimate = bootstrap.mean(values, tasks)
+  assert estimate.value == np.mean(values)
+  assert estimate.low < estimate.value < estimate.high
 
 
 def test_a_lower_level_makes_a_narrower_interval():
@@ -86,8 +86,8 @@ def test_a_lower_level_makes_a_narrower_interval():
 
 
 def test_a_single_task_has_no_width():
-  found = bootstrap.mean(np.arange(3.0), np.zeros((3, 2)))
-  assert found == (1.0, 1.0, 1.0)
+  estimate = bootstrap.mean(np.arange(3.0), np.zeros((3, 2)))
+  assert estimate == (1.0, 1.0, 1.0)
 
 
 def test_resamples_that_have_no_value_are_left_out():
@@ -99,15 +99,15 @@ def test_resamples_that_have_no_value_are_left_out():
     spread = np.var(values[rows])
     return float(spread) if spread > 0 else float("nan")
 
-  found = bootstrap.interval(statistic, tasks, resamples=100)
-  assert np.isfinite(found).all()
+  estimate = bootstrap.interval(statistic, tasks, resamples=100)
+  assert np.isfinite(estimate).all()
 
 
 def test_a_statistic_that_never_has_a_value_has_no_interval():
-  found = bootstrap.interval(
+  estimate = bootstrap.interval(
       lambda rows: float("nan"), np.arange(3)[:, None], resamples=10
   )
-  assert np.isnan(found).all()
+  assert np.isnan(estimate).all()
 
 
 def test_no_rows_are_refused():
@@ -128,9 +128,9 @@ def test_seeds_and_tasks_cover_the_truth_as_often_as_they_say():
   covered, too_narrow = 0, 0
   for _ in range(100):
     values, tasks = of_seeds(generator)
-    found = bootstrap.over_seeds(values, tasks, resamples=200)
-    assert found.value == pytest.approx(np.mean(values))
-    covered += found.low <= 0 <= found.high
+    estimate = bootstrap.over_seeds(values, tasks, resamples=200)
+    assert estimate.value == pytest.approx(np.mean(values))
+    covered += estimate.low <= 0 <= estimate.high
     by_task = bootstrap.mean(values.mean(axis=0), tasks, resamples=200)
     too_narrow += by_task.low <= 0 <= by_task.high
   # Percentiles of so few seeds are somewhat too narrow
@@ -141,22 +141,22 @@ def test_seeds_and_tasks_cover_the_truth_as_often_as_they_say():
 def test_a_mean_is_a_statistic_of_rows_and_seeds():
   values, tasks = of_seeds(np.random.default_rng(6))
   tasks = np.where(np.arange(len(tasks))[:, None] < 30, 0, tasks)  # of sizes
-  found = bootstrap.over_seeds(values, tasks, resamples=50)
+  estimate = bootstrap.over_seeds(values, tasks, resamples=50)
   spelt = bootstrap.interval_over_seeds(
       lambda rows, seed: np.mean(values[seed][rows]),
       len(values), tasks, resamples=50,
   )  # fmt: skip
-  np.testing.assert_allclose(found, spelt, rtol=1e-9)
+  np.testing.assert_allclose(estimate, spelt, rtol=1e-9)
 
 
 def test_one_seed_is_an_interval_over_tasks():
   values, tasks = of_seeds(np.random.default_rng(7))
-  found = bootstrap.over_seeds(values[:1], tasks)
+  estimate = bootstrap.over_seeds(values[:1], tasks)
   np.testing.assert_allclose(
-      found, bootstrap.mean(values[0], tasks), rtol=1e-9
+      estimate, bootstrap.mean(values[0], tasks), rtol=1e-9
   )
   same = bootstrap.over_seeds(np.repeat(values[:1], 5, axis=0), tasks)
-  np.testing.assert_allclose(found, same, rtol=1e-9)
+  np.testing.assert_allclose(estimate, same, rtol=1e-9)
 
 
 def test_seeds_that_cannot_be_are_refused():
@@ -176,8 +176,8 @@ def test_a_ratio_is_of_the_means_of_one_draw():
   thrice = bootstrap.ratio_over_seeds(3 * size, size, tasks, resamples=50)
   np.testing.assert_allclose(thrice, 3, rtol=1e-9)
   noise = generator.random(size.shape)
-  found = bootstrap.ratio_over_seeds(noise, size, tasks, resamples=50)
-  assert found.value == pytest.approx(noise.mean() / size.mean())
-  assert found.low < found.value < found.high
-  with pytest.raises(ValueError, match="12 seeds are to be divided by 3"):
+  estimate = bootstrap.ratio_over_seeds(noise, size, tasks, resamples=50)
+  assert estimate.value == pytest.approx(noise.mean() / size.mean())
+  assert estimate.low < estimate.value < estimate.high
+  with pytest.raises(ValueError, match="12 seeds, denominators 3"):
     bootstrap.ratio_over_seeds(size, size[:3], tasks)

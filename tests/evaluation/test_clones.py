@@ -80,18 +80,19 @@ def test_an_emulator_that_is_the_network_does_as_well(name):
     weights = often_last(
         jax.tree.map(lambda leaf: 3 * leaf, rnn.init(jax.random.key(seed)))
     )
-    found = measure(params(weights), jnp.zeros((NETWORKS, Z)), its_tasks, keys)
+    codes_ = jnp.zeros((NETWORKS, Z))
+    metrics = measure(params(weights), codes_, its_tasks, keys)
     expected = original(weights)
-    assert set(found) == set(family.spec.metric_names)
+    assert set(metrics) == set(family.spec.metric_names)
     for metric, values in expected.items():
       np.testing.assert_allclose(
-          found[metric], values, rtol=1e-4, atol=3e-3, err_msg=metric
+          metrics[metric], values, rtol=1e-4, atol=3e-3, err_msg=metric
       )
     accuracies.append(expected["accuracy"])
   assert np.ptp(accuracies) > 0.02  # or it would be no wonder
 
 
-def test_step_by_step_it_is_the_emulator_and_is_told_the_code_once():
+def test_steps_equal_the_emulator_and_condition_once():
   model = emulator.make(
       emulator.Config("lstm", hidden=6, layers=2), code=Z, inputs=4, outputs=3
   )
@@ -113,7 +114,7 @@ def test_step_by_step_it_is_the_emulator_and_is_told_the_code_once():
   np.testing.assert_allclose(
       stepped(weights, xs), together, rtol=1e-5, atol=1e-6
   )
-  # A code that is told at the second step is none that was told at the first
+  # Conditioning at the second step differs from conditioning at the first
   shifted = jax.jit(clone.unroll)(weights, xs[1:])
   assert np.max(np.abs(shifted - together[1:])) > 1e-3
   other = stepped((params, 2 * code), xs)
@@ -122,46 +123,46 @@ def test_step_by_step_it_is_the_emulator_and_is_told_the_code_once():
 
 @pytest.fixture(scope="module")
 def pretrained(tiny_zoo):
-  source = zoo.open(tiny_zoo)
-  family = tasks.make(source.spec.family, source.spec.family_config)
+  zoo_ = zoo.open(tiny_zoo)
+  family = tasks.make(zoo_.spec.family, zoo_.spec.family_config)
   config = parse({
       "encoder": {"name": "statistics", "hidden": 8, "layers": 1, "code": Z},
       "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
   })  # fmt: skip
   model = emulation.make_model(
-      source.rnns, family, config.encoder, config.emulator
+      zoo_.rnns, family, config.encoder, config.emulator
   )
   params = jax.jit(model.init)(jax.random.key(0))
   params["emulator"]["rnn"] = often_last(params["emulator"]["rnn"])
   params["emulator"]["code"] = 10 * params["emulator"]["code"]
-  return source, family, Pretrained(model, params, 0, [])
+  return zoo_, family, Pretrained(model, params, 0, [])
 
 
 @pytest.mark.slow
 def test_rows_of_a_zoo_are_cloned_each_by_its_own_code(pretrained):
-  source, family, found = pretrained
-  centre = np.flatnonzero((source.columns["task"] == 0).all(axis=1))
+  zoo_, family, run = pretrained
+  centre = np.flatnonzero((zoo_.columns["task"] == 0).all(axis=1))
   rows = np.concatenate([centre, [7, 3, 40, 20, 50]])
   assert len(centre)  # rows whose language has the empty string
-  measured = clones.measure(source, found, rows, seed=0, batch=4)
+  measured = clones.measure(zoo_, run, rows, seed=0, batch=4)
   np.testing.assert_array_equal(
-      measured["original"], source.columns["accuracy"][rows]
+      measured["original"], zoo_.columns["accuracy"][rows]
   )
   # Neither order nor company matters
-  other = clones.measure(source, found, rows[::-1], seed=0, batch=3)
+  other = clones.measure(zoo_, run, rows[::-1], seed=0, batch=3)
   np.testing.assert_allclose(other["clone"], measured["clone"][::-1], atol=0.06)
   assert np.ptp(measured["clone"][: len(centre)]) > 0.15
   # Each is what it is alone, but for what is drawn
-  performance = clones.make_performance(found.model.emulator, family)
-  its_codes = codes.of_zoo(source, found)[rows]
+  performance = clones.make_performance(run.model.emulator, family)
+  its_codes = codes.of_zoo(zoo_, run)[rows]
   alone = performance(
-      found.params["emulator"], its_codes, source.columns["task"][rows],
+      run.params["emulator"], its_codes, zoo_.columns["task"][rows],
       jax.random.split(jax.random.key(5), len(rows)),
   )["accuracy"]  # fmt: skip
   np.testing.assert_allclose(measured["clone"], alone, atol=0.5)
   assert np.mean(np.abs(measured["clone"] - alone)) < 0.15
   with pytest.raises(ValueError, match="no rows to clone"):
-    clones.measure(source, found, rows[:0], seed=0)
+    clones.measure(zoo_, run, rows[:0], seed=0)
 
 
 def test_agreement():

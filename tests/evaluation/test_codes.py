@@ -22,11 +22,11 @@ def test_each_network_gets_its_own_code(size, batch):
   vectors = np.random.default_rng(0).standard_normal(
       (size, RNN.size), np.float32
   )
-  found = codes.encode(encoder, RNN, params, vectors, batch=batch)
-  assert found.shape == (size, 3)
-  assert found.dtype == np.float32
+  z = codes.encode(encoder, RNN, params, vectors, batch=batch)
+  assert z.shape == (size, 3)
+  assert z.dtype == np.float32
   alone = jax.jit(lambda v: encoder.apply(params, RNN.unflatten(v)))
-  for code, vector in zip(found, vectors):
+  for code, vector in zip(z, vectors):
     np.testing.assert_allclose(code, alone(vector), rtol=1e-5, atol=1e-6)
 
 
@@ -68,14 +68,14 @@ def test_tsne_keeps_clusters_together():
   cluster = np.repeat(np.arange(3), 20)
   centres = 10 * random.standard_normal((3, size))
   points = centres[cluster] + random.standard_normal((60, size))
-  found = codes.tsne(points, seed=0, perplexity=10)
-  assert found.shape == (60, 2)
-  distances = np.linalg.norm(found[:, None] - found, axis=-1)
+  points_2d = codes.tsne(points, seed=0, perplexity=10)
+  assert points_2d.shape == (60, 2)
+  distances = np.linalg.norm(points_2d[:, None] - points_2d, axis=-1)
   np.fill_diagonal(distances, np.inf)
   nearest = np.argmin(distances, axis=1)
   assert np.mean(cluster[nearest] == cluster) > 0.95
   again = codes.tsne(points, seed=0, perplexity=10)
-  np.testing.assert_array_equal(again, found)
+  np.testing.assert_array_equal(again, points_2d)
 
 
 def test_tsne_of_few_codes_and_of_those_that_are_all_alike():
@@ -84,5 +84,5 @@ def test_tsne_of_few_codes_and_of_those_that_are_all_alike():
   assert np.isfinite(codes.tsne(np.ones((9, 3)), seed=0)).all()
   with pytest.raises(ValueError, match=r"shape \(4, 3\), expected at least 5"):
     codes.tsne(np.ones((4, 3)), seed=0)
-  with pytest.raises(ValueError, match="all of them finite"):
+  with pytest.raises(ValueError, match="all finite"):
     codes.tsne(np.full((9, 3), np.nan), seed=0)

@@ -23,22 +23,22 @@ def train(codes, data):
 
 
 @pytest.fixture(scope="module")
-def found():
+def trained():
   generator = np.random.default_rng(0)
   data = example.columns(generator)
-  told = np.concatenate(
+  informative = np.concatenate(
       [data["task"] / 2, data["accuracy"][:, None] - 0.5], axis=1
   ).astype(np.float32)
-  noise = generator.standard_normal(told.shape).astype(np.float32)
+  noise = generator.standard_normal(informative.shape).astype(np.float32)
   return data, {
       name: (codes, dict(zip(("task", "accuracy"), train(codes, data))))
-      for name, codes in (("told", told), ("noise", noise))
+      for name, codes in (("informative", informative), ("noise", noise))
   }
 
 
 @pytest.mark.slow
-def test_the_metrics_are_of_the_ensemble(found):
-  data, (codes, ensemble) = found[0], found[1]["told"]
+def test_the_metrics_are_of_the_ensemble(trained):
+  data, (codes, ensemble) = trained[0], trained[1]["informative"]
   rows = example.rows_of(data["task"])
   for name, entry in ensemble.items():
     assert entry.members == MEMBERS
@@ -54,21 +54,21 @@ def test_the_metrics_are_of_the_ensemble(found):
   assert ensemble["accuracy"].metrics["test"]["r2"]["value"] > 0.8
 
 
-def test_heads_are_surer_of_what_codes_tell(found):
+def test_heads_are_more_certain_with_informative_codes(trained):
   sure, unsure = (
       {
           entry.property: entry.predict(example.SCOPE, codes[70])
           for entry in ensemble.values()
       }
-      for codes, ensemble in found[1].values()
+      for codes, ensemble in trained[1].values()
   )
   assert sure["accuracy"].spread < 0.5 * unsure["accuracy"].spread
   best = [p["task"].probabilities.max(axis=-1) for p in (sure, unsure)]
   assert best[0].mean() > best[1].mean() + 0.2
 
 
-def test_spreads_are_as_wide_as_errors_on_validation_tasks(found):
-  data, (codes, ensemble) = found[0], found[1]["noise"]
+def test_spreads_are_as_wide_as_errors_on_validation_tasks(trained):
+  data, (codes, ensemble) = trained[0], trained[1]["noise"]
   entry = ensemble["accuracy"]
   outputs = entry.outputs(example.SCOPE, codes)[..., 0]
   rows = example.rows_of(data["task"]).validation
@@ -111,7 +111,7 @@ def test_each_head_sees_training_tasks_of_its_own(monkeypatch):
 
 
 def test_one_head_has_no_spread():
-  with pytest.raises(ValueError, match="members=1: uncertainty"):
+  with pytest.raises(ValueError, match="members=1: the spread"):
     ensembles.train(
         None, {}, None, None, CONFIG, members=1,
         progress=Progress.silent(),

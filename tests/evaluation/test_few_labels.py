@@ -82,11 +82,11 @@ def test_it_depends_on_networks_and_the_seed_alone():
         {k: set(columns["net_id"][r]) for k, r in plan.labelled.items()},
     )
 
-  found = networks(columns, ood)
+  split = networks(columns, ood)
   back = {name: column[::-1] for name, column in columns.items()}
-  assert networks(back, len(columns["task"]) - 1 - ood) == found
-  assert networks(columns, ood[::-1], (4, 2, 2))[1][4] == found[1][4]
-  assert networks(columns, ood, seed=1) != found
+  assert networks(back, len(columns["task"]) - 1 - ood) == split
+  assert networks(columns, ood[::-1], (4, 2, 2))[1][4] == split[1][4]
+  assert networks(columns, ood, seed=1) != split
 
 
 def test_what_cannot_be_is_refused():
@@ -94,7 +94,7 @@ def test_what_cannot_be_is_refused():
   for counts in ((), (0, 1)):
     with pytest.raises(ValueError, match="at least one labelled network"):
       few_labels.plan(columns, ood, counts, seed=0, by_task=True)
-  with pytest.raises(ValueError, match="networks of a task besides"):
+  with pytest.raises(ValueError, match="networks per task besides"):
     few_labels.plan(columns, ood, (100,), seed=0, by_task=True)
   with pytest.raises(ValueError, match="at most 0 networks besides"):
     few_labels.plan(columns, ood[:1], (1,), seed=0, by_task=False)
@@ -111,10 +111,10 @@ def test_improvement_in_per_cent():
   baseline = 1 + generator.random((5, 40))
   halved = few_labels.improvement(0.5 * baseline, baseline, tasks)
   np.testing.assert_allclose(halved, 50)
-  found = few_labels.improvement(
+  gain = few_labels.improvement(
       generator.random((5, 40)), baseline, tasks, resamples=200
   )
-  assert found.low < found.value < found.high < 100
+  assert gain.low < gain.value < gain.high < 100
   worse = few_labels.improvement(2 * baseline, baseline, tasks)
   np.testing.assert_allclose(worse, -100)
   assert np.isnan(

@@ -39,9 +39,9 @@ def of_encoder(name, signed):
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_who_runs_the_network_sees_nothing(signed):
-  found = of_encoder("interactive", signed)
-  assert found.shape == (NETWORKS,)
-  assert np.max(found) < 1e-3  # over distances that are small themselves
+  drifts = of_encoder("interactive", signed)
+  assert drifts.shape == (NETWORKS,)
+  assert np.max(drifts) < 1e-3  # over distances that are small themselves
 
 
 def test_statistics_see_signs_and_no_order():
@@ -70,10 +70,10 @@ def test_a_planted_encoder_is_seen_as_far_as_it_goes():
     return encode
 
   np.testing.assert_array_equal(drift(number, vectors=numbered), 0)
-  found = drift(leaky(1e-3), vectors=numbered)
-  assert 0 < np.mean(found) < 1e-3
+  drifts = drift(leaky(1e-3), vectors=numbered)
+  assert 0 < np.mean(drifts) < 1e-3
   twice = drift(leaky(2e-3), vectors=numbered)
-  np.testing.assert_allclose(twice, 2 * found, rtol=1e-4)
+  np.testing.assert_allclose(twice, 2 * drifts, rtol=1e-4)
 
 
 def test_the_unit_is_the_distance_of_two_networks():
@@ -90,20 +90,20 @@ def test_the_unit_is_the_distance_of_two_networks():
     code = jax.nn.one_hot(jnp.sum(ids < number), NETWORKS) / 2**0.5
     return jnp.append(code, jnp.where(known, 0.0, 3.0))
 
-  found = drift(encode, vectors=vectors, net_ids=IDS)
-  assert set(np.round(found, 5)) == {0.0, 3.0}
+  drifts = drift(encode, vectors=vectors, net_ids=IDS)
+  assert set(np.round(drifts, 5)) == {0.0, 3.0}
   # Snapshots of one network, were they two, would be nearer
   assert np.max(drift(encode, vectors=vectors)) > 3.1
 
 
 def test_the_weights_themselves_move_like_those_of_another_network():
-  found = drift(None, signed=True, batch=3)
+  drifts = drift(None, signed=True, batch=3)
   # Of independent weights, reordered ones are nearly as far as any others
-  assert 0.6 < np.mean(found) < 1.1
+  assert 0.6 < np.mean(drifts) < 1.1
   np.testing.assert_allclose(
-      found, drift(None, signed=True, batch=7), rtol=1e-6
+      drifts, drift(None, signed=True, batch=7), rtol=1e-6
   )
-  assert np.any(found != drift(None, signed=True, seed=1))
+  assert np.any(drifts != drift(None, signed=True, seed=1))
 
 
 def test_a_code_that_is_always_the_same_has_no_drift():
@@ -111,5 +111,5 @@ def test_a_code_that_is_always_the_same_has_no_drift():
 
 
 def test_one_network_is_refused():
-  with pytest.raises(ValueError, match="3 rows are of fewer than two netw"):
+  with pytest.raises(ValueError, match="these 3 are of fewer than two netw"):
     drift(None, vectors=VECTORS[:3], net_ids=np.ones(3))

@@ -35,40 +35,40 @@ def rows_of(task, seed=0):
 
 
 @pytest.fixture(scope="module")
-def found():
+def predicted():
   """Results on codes that hold task and accuracy, and on those of noise."""
   generator = np.random.default_rng(0)
   data = columns(generator)
-  told = np.concatenate(
+  informative = np.concatenate(
       [data["task"] / 2, data["accuracy"][:, None] - 0.5], axis=1
   ).astype(np.float32)
-  noise = generator.standard_normal(told.shape).astype(np.float32)
+  noise = generator.standard_normal(informative.shape).astype(np.float32)
   rows = rows_of(data["task"])
   return rows, {
       name: prediction.predict(
           codes, data, rows, SCOPE, CONFIG, progress=Progress.silent()
       )
-      for name, codes in (("told", told), ("noise", noise))
+      for name, codes in (("informative", informative), ("noise", noise))
   }
 
 
 @pytest.mark.parametrize("protocol", prediction.PROTOCOLS)
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_what_the_codes_hold_is_found(found, protocol, part):
-  told = found[1]["told"]
-  assert told["accuracy"][protocol][part]["r2"]["value"] > 0.9
-  assert told["task"][protocol][part]["per_count_accuracy"]["value"] > 0.9
+def test_informative_codes_predict_well(predicted, protocol, part):
+  results = predicted[1]["informative"]
+  assert results["accuracy"][protocol][part]["r2"]["value"] > 0.9
+  assert results["task"][protocol][part]["per_count_accuracy"]["value"] > 0.9
 
 
 @pytest.mark.parametrize("protocol", prediction.PROTOCOLS)
-def test_what_they_do_not_hold_is_not(found, protocol):
-  noise = found[1]["noise"]
+def test_noise_predicts_badly(predicted, protocol):
+  noise = predicted[1]["noise"]
   assert noise["accuracy"][protocol]["test"]["r2"]["value"] < 0.2
   assert noise["task"][protocol]["test"]["per_count_accuracy"]["value"] < 0.6
 
 
-def test_intervals_hold_their_value_and_predictions_their_rows(found):
-  rows, results = found
+def test_intervals_hold_their_value_and_predictions_their_rows(predicted):
+  rows, results = predicted
   for result in results.values():
     for name, shape in (("accuracy", (1,)), ("task", (3, 3))):
       for protocol in prediction.PROTOCOLS:
@@ -79,7 +79,7 @@ def test_intervals_hold_their_value_and_predictions_their_rows(found):
           assert estimate["low"] <= estimate["value"] <= estimate["high"]
 
 
-def test_the_test_has_no_part_in_strict_training(found):
+def test_the_test_has_no_part_in_strict_training(predicted):
   """Other codes and columns of all OOD rows: the same heads."""
   generator = np.random.default_rng(0)
   data = columns(generator)
@@ -123,8 +123,8 @@ def test_no_task_is_in_two_parts(draw, networks, seed):
   np.testing.assert_array_equal(together, np.arange(len(task)))
 
 
-def test_validation_and_test_are_asked_for_separately(found):
-  rows = found[0]
+def test_validation_and_test_are_measured_separately(predicted):
+  rows = predicted[0]
   data = columns(np.random.default_rng(0))
   outputs = np.random.default_rng(1).random((len(data["task"]), 1))
 
@@ -136,7 +136,7 @@ def test_validation_and_test_are_asked_for_separately(found):
   together = measure(data)
   assert list(together) == ["validation", "test"]
   hidden = data["accuracy"].copy()
-  hidden[rows.test] = np.nan  # whoever reads it is told so
+  hidden[rows.test] = np.nan  # reading it gives NaN
   alone = measure({**data, "accuracy": hidden}, parts=("validation",))
   assert alone == {"validation": together["validation"]}
   assert measure(data, parts=("test",)) == {"test": together["test"]}
@@ -144,8 +144,8 @@ def test_validation_and_test_are_asked_for_separately(found):
     measure(data, parts=("ood",))
 
 
-def test_several_seeds_are_measured_as_one(found):
-  rows = found[0]
+def test_several_seeds_are_measured_as_one(predicted):
+  rows = predicted[0]
   data = columns(np.random.default_rng(0))
   generator = np.random.default_rng(1)
   outputs = [
@@ -161,18 +161,18 @@ def test_several_seeds_are_measured_as_one(found):
   alone = [mse([of_seed]) for of_seed in outputs]
   together = mse(outputs)
   assert together["value"] == pytest.approx(
-      np.mean([found["value"] for found in alone])
+      np.mean([estimate["value"] for estimate in alone])
   )
   # Seeds differ more than tasks
   assert together["high"] - together["low"] > max(
-      found["high"] - found["low"] for found in alone[:2]
+      estimate["high"] - estimate["low"] for estimate in alone[:2]
   )
-  with pytest.raises(ValueError, match="no outputs to measure"):
+  with pytest.raises(ValueError, match="outputs of at least one seed"):
     mse([])
 
 
-def test_heads_are_trained_without_targets_of_the_test(found):
-  rows = found[0]
+def test_heads_are_trained_without_targets_of_the_test(predicted):
+  rows = predicted[0]
   data = columns(np.random.default_rng(0))
   config = prediction.Config(**{
       **vars(CONFIG), "steps": 2, "validate_every": 2,
@@ -190,8 +190,8 @@ def test_heads_are_trained_without_targets_of_the_test(found):
     prediction.train_rows(rows, "papr")
 
 
-def test_without_validation_the_last_params_are_kept(found):
-  del found  # which has compiled what there is
+def test_without_validation_the_last_params_are_kept(predicted):
+  del predicted  # compiles the trainers
   data = columns(np.random.default_rng(0))
   rows = rows_of(data["task"])
   codes = data["accuracy"][:, None]

@@ -1,8 +1,9 @@
-"""Confidence intervals by resampling tasks, and seeds of training.
+"""Bootstrap confidence intervals over tasks and seeds of training.
 
-Rows of one task are not independent: snapshots of one network, networks of
-one language. So whole tasks are drawn with replacement, never rows. Where
-training was repeated with other seeds, as in section 5, seeds are drawn too.
+Rows of one task are not independent: they are snapshots of one network, or
+networks of one language. The bootstrap therefore resamples tasks, not rows. If
+training was repeated with several seeds, as in section 5, it resamples seeds
+too.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 
 
 class Estimate(NamedTuple):
-  """A statistic and the percentile interval of its bootstrap."""
+  """A statistic and its percentile bootstrap interval."""
 
   value: float
   low: float
@@ -27,14 +28,14 @@ def interval(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Estimate:
-  """The interval of a statistic of rows, by drawing tasks.
+  """The interval of a statistic of rows, resampling tasks.
 
   Args:
     statistic: (row numbers [n]) -> float; rows may repeat.
     tasks: [R, D], the task of each row.
     seed: of the resampling.
-    resamples: how often.
-    level: of confidence.
+    resamples: number of bootstrap resamples.
+    level: confidence level.
 
   Raises:
     ValueError: there are no rows.
@@ -49,7 +50,7 @@ def interval(
 
 
 def mean(values: np.ndarray, tasks: np.ndarray, **kwargs) -> Estimate:
-  """The mean of `values` [R] with its interval; see `interval`."""
+  """The mean of `values` [R] and its interval; see `interval`."""
   return interval(lambda rows: float(np.mean(values[rows])), tasks, **kwargs)
 
 
@@ -62,18 +63,18 @@ def interval_over_seeds(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Estimate:
-  """The interval of a statistic's mean over seeds, by drawing seeds and tasks.
+  """The interval of a statistic's mean over seeds, resampling seeds and tasks.
 
-  All seeds are measured on the same rows, so each resample draws tasks once
-  and, independently, seeds. Of one seed it is `interval`.
+  All seeds are evaluated on the same rows. Each resample draws tasks and,
+  independently, seeds. For one seed it equals `interval`.
 
   Args:
-    statistic: (row numbers [n], which seed) -> float; rows may repeat.
-    seeds: how many, S.
+    statistic: (row numbers [n], index of a seed) -> float; rows may repeat.
+    seeds: number of seeds, S.
     tasks: [R, D], the task of each row.
     seed: of the resampling.
-    resamples: how often.
-    level: of confidence.
+    resamples: number of bootstrap resamples.
+    level: confidence level.
 
   Raises:
     ValueError: there are no rows, or no seeds.
@@ -85,8 +86,8 @@ def interval_over_seeds(
     drawn = np.concatenate([rows[i] for i in draw])
     chosen = np.flatnonzero(weight).tolist()
     values.append(sum(weight[s] * statistic(drawn, s) for s in chosen))
-  every = np.arange(len(tasks))
-  value = np.mean([statistic(every, s) for s in range(seeds)])
+  all_rows = np.arange(len(tasks))
+  value = np.mean([statistic(all_rows, s) for s in range(seeds)])
   return _estimate(value, values, level)
 
 
@@ -98,17 +99,17 @@ def over_seeds(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Estimate:
-  """The mean of `values` over seeds and rows, its interval over both.
+  """The mean of `values` over seeds and rows, and its interval over both.
 
   Args:
-    values: [S, R], of each seed of training on the same rows.
+    values: [S, R], for each seed of training, of the same rows.
     tasks: [R, D], the task of each row.
     seed: of the resampling; see `interval_over_seeds`.
-    resamples: how often.
-    level: of confidence.
+    resamples: number of bootstrap resamples.
+    level: confidence level.
 
   Raises:
-    ValueError: values of another shape; no rows or no seeds.
+    ValueError: values have another shape, or there are no rows or no seeds.
   """
   value, drawn = _means((values,), tasks, seed, resamples)
   return _estimate(value[0], drawn[0], level)
@@ -123,46 +124,47 @@ def ratio_over_seeds(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Estimate:
-  """The mean of `numerators` over that of `denominators`, drawn together.
+  """The ratio of two means over seeds and rows, and its interval over both.
+
+  Both means use the same resamples.
 
   Args:
-    numerators: [S, R], of each seed of training on the same rows.
+    numerators: [S, R], for each seed of training, of the same rows.
     denominators: [S, R], of the same seeds and rows.
     tasks: [R, D], the task of each row.
     seed: of the resampling; see `interval_over_seeds`.
-    resamples: how often.
-    level: of confidence.
+    resamples: number of bootstrap resamples.
+    level: confidence level.
 
   Returns:
-    An estimate, NaN where the denominators are all 0.
+    The estimate; NaN if all denominators are 0.
 
   Raises:
-    ValueError: values of another shape, or of different numbers of seeds; no
-      rows or no seeds.
+    ValueError: values have another shape, numbers of seeds differ, or there
+      are no rows or no seeds.
   """
   if len(numerators) != len(denominators):
     raise ValueError(
-        f"{len(numerators)} seeds are to be divided by {len(denominators)}:"
-        " there must be as many"
+        f"numerators have {len(numerators)} seeds, denominators"
+        f" {len(denominators)}: expected as many of both"
     )
   values, drawn = _means((numerators, denominators), tasks, seed, resamples)
   with np.errstate(invalid="ignore", divide="ignore"):
-    value, found = (a[0] / np.where(a[1] == 0, np.nan, a[1])
-                    for a in (values, drawn))  # fmt: skip
-  return _estimate(value, found, level)
+    value, ratios = (a[0] / np.where(a[1] == 0, np.nan, a[1])
+                     for a in (values, drawn))  # fmt: skip
+  return _estimate(value, ratios, level)
 
 
-def _means(of_values, tasks, seed, resamples):
-  """Means of each of some values [S, R], and of each resample of them."""
+def _means(arrays, tasks, seed, resamples):
+  """Means [len(arrays)] of arrays [S, R], and those of resamples [.., n]."""
   rows = _by_task(tasks)
   sizes = np.array([len(r) for r in rows])
   means, resampled = [], []
-  for values in of_values:
+  for values in arrays:
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or values.shape[1] != len(tasks):
       raise ValueError(
-          f"values have shape {values.shape}, expected [seeds, {len(tasks)}]:"
-          " one of each seed for each row of tasks"
+          f"values have shape {values.shape}, expected [seeds, {len(tasks)}]"
       )
     draws, weights = _draw(len(rows), len(values), resamples, seed)
     sums = np.stack([values[:, r].sum(axis=1) for r in rows], axis=1)
@@ -175,15 +177,15 @@ def _means(of_values, tasks, seed, resamples):
 def _by_task(tasks):
   """Row numbers of each distinct task."""
   if len(tasks) == 0:
-    raise ValueError("there are no rows to estimate anything from")
-  _, of_row = np.unique(tasks, axis=0, return_inverse=True)
-  of_row = of_row.reshape(-1)
-  order = np.argsort(of_row, kind="stable")
-  return np.split(order, np.flatnonzero(np.diff(of_row[order])) + 1)
+    raise ValueError("there are no rows to estimate a statistic from")
+  _, task_ids = np.unique(tasks, axis=0, return_inverse=True)
+  task_ids = task_ids.reshape(-1)
+  order = np.argsort(task_ids, kind="stable")
+  return np.split(order, np.flatnonzero(np.diff(task_ids[order])) + 1)
 
 
 def _draw(tasks, seeds, resamples, seed):
-  """Tasks [n, tasks] and the weights of seeds [n, S] of each resample."""
+  """Indices of tasks [n, tasks] and weights of seeds [n, S] of resamples."""
   if seeds < 1:
     raise ValueError(f"there must be at least one seed, got {seeds}")
   generator = np.random.default_rng(seed)

@@ -1,17 +1,16 @@
-"""Codes of many networks, and what they look like in the plane."""
+"""Codes of many networks, and their projections to the plane."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import zoo
 from weightspace.encoders import Encoder
 from weightspace.rnn import RNN
 from weightspace.training.pretrain import Pretrained
 from weightspace.types import Params
-from weightspace.zoo import loader
+from weightspace.zoo import Zoo, loader
 
-_TSNE_INPUTS = 50  # numbers that distances are cheap to compute of
+_TSNE_COMPONENTS = 50  # codes with more numbers are first reduced by PCA
 
 
 def encode(
@@ -22,21 +21,21 @@ def encode(
     *,
     batch: int = 256,
 ) -> np.ndarray:
-  """Codes of networks given as flattened weights, a batch at a time.
+  """Encodes networks, given as flattened weights, in batches.
 
   Args:
     encoder: the encoder.
-    rnn: the shape of the networks.
+    rnn: the networks' architecture.
     params: of the encoder.
     vectors: [R, P] float32, in memory or on disk.
-    batch: networks that are encoded at the same time.
+    batch: networks encoded at a time.
 
   Returns:
     [R, Z] float32.
   """
   size = len(vectors)
   batch = min(batch, size)
-  order = np.arange(-(-size // batch) * batch) % size  # the last one repeats
+  order = np.arange(-(-size // batch) * batch) % size  # padded
 
   @jax.jit
   def encode_batch(params, vectors):
@@ -52,38 +51,38 @@ def encode(
 
 
 def of_zoo(
-    source: zoo.Zoo, pretrained: Pretrained, rows: np.ndarray | None = None
+    zoo: Zoo, pretrained: Pretrained, rows: np.ndarray | None = None
 ) -> np.ndarray:
-  """Codes of rows of a zoo, of networks that diverged too.
+  """Codes of rows of a zoo, including networks that diverged.
 
   Args:
-    source: the zoo.
+    zoo: the zoo.
     pretrained: an encoder of its networks.
     rows: [n] row numbers; by default all.
 
   Returns:
-    [n, Z] float32; weights that are not finite are read as 0.
+    [n, Z] float32; weights that are not finite are replaced by 0.
   """
-  rows = np.arange(len(source)) if rows is None else np.asarray(rows)
-  places = loader.by_shape(source, rows)
-  found = [
+  rows = np.arange(len(zoo)) if rows is None else np.asarray(rows)
+  places = loader.by_shape(zoo, rows)
+  codes = [
       encode(
           encoder,
           rnn,
           pretrained.params["encoder"],
           loader.OnDisk(
-              len(of_shape),
-              lambda chosen, of_shape=of_shape: np.nan_to_num(
-                  source.vectors(rows[of_shape[chosen]])
+              len(places_),
+              lambda chosen, places_=places_: np.nan_to_num(
+                  zoo.vectors(rows[places_[chosen]])
               ),
           ),
       )
-      for encoder, rnn, of_shape in zip(
-          pretrained.model.encoders, source.rnns, places
+      for encoder, rnn, places_ in zip(
+          pretrained.model.encoders, zoo.rnns, places
       )
-      if len(of_shape)
+      if len(places_)
   ]
-  return np.concatenate(found)[np.argsort(np.concatenate(places))]
+  return np.concatenate(codes)[np.argsort(np.concatenate(places))]
 
 
 def pca(
@@ -93,12 +92,12 @@ def pca(
 
   Args:
     codes: [R, Z].
-    components: how many.
+    components: number of components.
 
   Returns:
-    coordinates [R, components], each component's largest loading positive so
-    that the picture is the same each time, and the share of the variance
-    that each explains.
+    coordinates [R, components], and the explained variance ratios
+    [components]. The largest loading of each component is positive, so signs
+    are reproducible.
   """
   centred = codes - codes.mean(axis=0)
   _, scales, axes = np.linalg.svd(centred, full_matrices=False)
@@ -112,22 +111,21 @@ def pca(
 def tsne(
     codes: np.ndarray, *, seed: int, perplexity: float = 30.0
 ) -> np.ndarray:
-  """Codes in the plane, those near each other near; needs the extra `report`.
+  """Embeds codes in the plane by t-SNE; needs the extra `report`.
 
-  More than 50 numbers a code, such as weights, are first reduced to their 50
-  principal components.
+  Codes of more than 50 numbers, such as weights, are first reduced to 50
+  principal components. Results are reproducible on one machine.
 
   Args:
     codes: [R, Z], finite.
-    seed: of the optimisation; on one machine, the same picture each time.
-    perplexity: about how many neighbours each code has; at most a third of
-      the others are taken.
+    seed: of the optimisation.
+    perplexity: t-SNE's, bounded by (R - 1) / 3.
 
   Returns:
     [R, 2] float32.
 
   Raises:
-    ValueError: fewer than 5 codes, or some that are not finite.
+    ValueError: there are fewer than 5 codes, or some are not finite.
   """
   from sklearn.decomposition import PCA
   from sklearn.manifold import TSNE
@@ -136,14 +134,12 @@ def tsne(
   codes = np.asarray(codes, np.float32)
   if len(codes) < 5 or not np.isfinite(codes).all():
     raise ValueError(
-        f"codes have shape {codes.shape}, expected at least 5 and all of them"
-        " finite"
+        f"codes have shape {codes.shape}, expected at least 5, all finite"
     )
-  if min(codes.shape) > _TSNE_INPUTS:
-    reduce = PCA(_TSNE_INPUTS, svd_solver="randomized", random_state=seed)
+  if min(codes.shape) > _TSNE_COMPONENTS:
+    reduce = PCA(_TSNE_COMPONENTS, svd_solver="randomized", random_state=seed)
     codes = reduce.fit_transform(codes)
-  # As small as sklearn's own start from principal components, whose signs may
-  # differ between machines
+  # sklearn's PCA initialisation, but with reproducible signs
   init = pca(codes)[0].astype(np.float32)
   if init.shape[1] < 2:
     init = np.pad(init, ((0, 0), (0, 2 - init.shape[1])))
@@ -153,6 +149,6 @@ def tsne(
       init=init * (1e-4 / spread if spread > 0 else 1.0),
       random_state=seed,
   )
-  # Its threads wait for each other spinning, for minutes where cores are busy
+  # Busy-waiting threads are slow on busy cores
   with threadpool_limits(1):
     return embedding.fit_transform(codes)

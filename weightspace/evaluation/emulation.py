@@ -1,4 +1,4 @@
-"""How well the networks of a split are emulated, with intervals over tasks."""
+"""Divergences of an emulator from the networks of a zoo."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import tasks, zoo
+from weightspace import tasks
 from weightspace.evaluation import bootstrap
 from weightspace.training import config as config_lib
 from weightspace.training import emulation, encoding
 from weightspace.training.pretrain import Pretrained
-from weightspace.zoo import loader
+from weightspace.zoo import Zoo, loader
 
 DIVERGENCES = ("total_variation", "reverse_kl")
 
 
 def row_losses(
-    source: zoo.Zoo,
+    zoo: Zoo,
     pretrained: Pretrained,
     config: Mapping[str, Any],
     parts: Mapping[str, np.ndarray],
@@ -25,25 +25,25 @@ def row_losses(
     names: tuple[str, ...] = DIVERGENCES,
     mesh: Mesh | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
-  """The mean divergence of the emulation of each row.
+  """The mean divergence of the emulator from the network of each row.
 
   Args:
-    source: the zoo.
+    zoo: the zoo.
     pretrained: encoder and emulator.
-    config: what they were trained with.
+    config: of their training.
     parts: row numbers of each part of the zoo, [n] each.
     names: of divergences.
-    mesh: where rows are spread.
+    mesh: over which rows are sharded.
 
   Returns:
     {part: {name: [n] float32}}.
   """
   config = config_lib.parse(config)
   settings = config.emulation
-  source = encoding.view(source, config.encoder)
+  zoo = encoding.view(zoo, config.encoder)
   measure = emulation.make_measure(
       pretrained.model,
-      tasks.make(source.spec.family, source.spec.family_config),
+      tasks.make(zoo.spec.family, zoo.spec.family_config),
       settings,
       mesh,
       names,
@@ -51,11 +51,11 @@ def row_losses(
 
   def losses_of(rows):
     data = loader.view_by_shape(
-        source, rows, rollouts=settings.validation_sequences
+        zoo, rows, rollouts=settings.validation_sequences
     )
-    found = measure(pretrained.params, data)
-    order = np.argsort(np.concatenate(loader.by_shape(source, rows)))
-    return {name: losses[order] for name, losses in found.items()}
+    losses = measure(pretrained.params, data)
+    order = np.argsort(np.concatenate(loader.by_shape(zoo, rows)))
+    return {name: values[order] for name, values in losses.items()}
 
   return {part: losses_of(rows) for part, rows in parts.items()}
 
@@ -63,12 +63,15 @@ def row_losses(
 def gain(
     losses: np.ndarray, baseline: np.ndarray, tasks_of_rows: np.ndarray
 ) -> bootstrap.Estimate:
-  """The share of the baseline's loss that is gone: 1 - loss / baseline.
+  """The relative reduction of a baseline's loss: 1 - loss / baseline.
 
   Args:
     losses: [n].
     baseline: [n], of the same rows.
     tasks_of_rows: [n, D].
+
+  Returns:
+    The estimate, with an interval over tasks.
   """
   return bootstrap.interval(
       lambda rows: 1.0 - float(np.mean(losses[rows]) / np.mean(baseline[rows])),

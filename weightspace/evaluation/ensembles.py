@@ -1,13 +1,14 @@
-"""Heads of a property that differ by chance alone, and how sure they are."""
+"""Ensembles of heads, for uncertainty of predictions."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
 from weightspace import properties
 from weightspace.evaluation import bootstrap, prediction
+from weightspace.evaluation.fitting import Trained
 from weightspace.pretrained import Ensemble
 from weightspace.training.progress import Progress
 
@@ -22,38 +23,36 @@ def train(
     members: int = 5,
     progress: Progress,
 ) -> tuple[Ensemble, ...]:
-  """Trains heads of each property on frozen codes.
+  """Trains an ensemble of heads on frozen codes, for each property.
 
-  Each head begins elsewhere and sees its own bootstrap of the training tasks,
-  drawn with replacement; no validation or OOD task is among them. Validation
-  tasks select its step, and say how much wider than the heads' spread their
-  errors are. Their form is the one that validation prefers of a head that saw
-  all training tasks. The ensemble is then measured on these and, once, on the
-  test: the half of the OOD tasks that `prediction` tests on.
+  Members differ in their initialisation and in a bootstrap sample of the
+  training tasks. Validation tasks select each member's step and calibrate the
+  ensemble's spread to its errors. The form of the heads is the best on
+  validation of a head trained on all training tasks. Each ensemble is
+  evaluated on validation tasks and, once, on the test tasks of `prediction`.
 
   Args:
     codes: [R, Z] of all rows of a zoo.
-    columns: of the zoo.
-    rows: what each row is for.
+    columns: of the zoo, [R, ...] each.
+    rows: the split.
     scope: of the zoo.
-    config: how to train each head, and of which properties.
+    config: properties, and the training of each head.
     members: heads of each property, M.
-    progress: where to show how far it is.
+    progress: for display.
 
   Raises:
-    ValueError: fewer than two members, which have no spread.
+    ValueError: there are fewer than two members.
   """
   if members < 2:
     raise ValueError(
-        f"members={members}: uncertainty is told from how heads differ, so it"
-        " takes at least 2"
+        f"members={members}: the spread of an ensemble needs at least 2"
     )
-  found = []
+  ensembles = []
   total = members * len(config.properties)
   with progress.stage("train heads", total=total, unit="heads") as stage:
     for name in config.properties:
-      choose = prediction.make_trainer(name, scope, codes.shape[-1], config)
-      form = choose(
+      select = prediction.make_trainer(name, scope, codes.shape[-1], config)
+      form = select(
           codes, columns, rows.train, rows.validation, config.seed
       ).form
       train_head = prediction.make_trainer(
@@ -61,53 +60,57 @@ def train(
               config, forms=(form,)
           ),
       )  # fmt: skip
-      trained = []
-      for member in range(members):
-        seed = config.seed + member
-        drawn = _resample(rows.train, columns["task"], seed)
-        trained.append(
-            train_head(codes, columns, drawn, rows.validation, seed)
+      heads = []
+      for seed in range(config.seed, config.seed + members):
+        resampled = _resample(rows.train, columns["task"], seed)
+        heads.append(
+            train_head(codes, columns, resampled, rows.validation, seed)
         )
         stage.advance()
-      found.append(
-          _measured(name, trained, codes, columns, rows, scope, config)
+      ensembles.append(
+          _ensemble(name, heads, codes, columns, rows, scope, config)
       )
-  return tuple(found)
+  return tuple(ensembles)
 
 
 def _resample(rows, tasks, seed):
-  """Rows of tasks drawn with replacement, as many rows as there were at most.
-
-  In random order, so that none is cut off for the order of its task.
-  """
-  _, of_row = np.unique(tasks[rows], axis=0, return_inverse=True)
-  of_row = of_row.reshape(-1)
+  """Rows of tasks drawn with replacement, shuffled; at most len(rows)."""
+  _, task_ids = np.unique(tasks[rows], axis=0, return_inverse=True)
+  task_ids = task_ids.reshape(-1)
   generator = np.random.default_rng([seed, 1])
-  count = of_row.max() + 1
+  count = task_ids.max() + 1
   drawn = generator.integers(count, size=count)
-  places = np.concatenate([np.flatnonzero(of_row == task) for task in drawn])
+  places = np.concatenate([np.flatnonzero(task_ids == task) for task in drawn])
   return rows[generator.permutation(places)[: len(rows)]]
 
 
-def _measured(name, trained, codes, columns, rows, scope, config):
+def _ensemble(
+    name: str,
+    heads: Sequence[Trained],
+    codes: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+    rows: prediction.Rows,
+    scope: properties.Scope,
+    config: prediction.Config,
+) -> Ensemble:
+  """Combines heads of one property, calibrates and evaluates them."""
   property_ = properties.load(name)
   targets = property_.target(columns, scope)
   ensemble = Ensemble(
       name,
-      config.head(trained[0].form),
-      jax.tree.map(lambda *a: np.stack(a), *(t.params for t in trained)),
-      np.stack([t.centre for t in trained]),
-      np.stack([t.scale for t in trained]),
-      np.ones_like(trained[0].scale),
+      config.head(heads[0].form),
+      jax.tree.map(lambda *a: np.stack(a), *(head.params for head in heads)),
+      np.stack([head.centre for head in heads]),
+      np.stack([head.scale for head in heads]),
+      np.ones_like(heads[0].scale),
   )
   outputs = ensemble.outputs(scope, codes)
   mean, spread = outputs.mean(axis=0), outputs.std(axis=0, ddof=1)
   if property_.kind != "classification":
-    error = (mean - targets)[rows.validation]
-    widening = np.sqrt(
-        np.mean(error**2, axis=0)
-        / np.maximum(np.mean(spread[rows.validation] ** 2, axis=0), 1e-12)
-    ).astype(np.float32)
+    validation = rows.validation
+    widening = _calibrate(
+        (mean - targets)[validation], spread[validation]
+    )
     ensemble = ensemble._replace(widening=widening)
     spread = widening * spread
   final = columns["step"] == scope.steps[-1]
@@ -118,38 +121,31 @@ def _measured(name, trained, codes, columns, rows, scope, config):
       "test, final": rows.test[final[rows.test]],
   }
   metrics = {
-      part: {
-          **prediction.estimates(
-              property_,
-              [mean[chosen]],
-              targets[chosen],
-              columns["task"][chosen],
-              config.resamples,
-          ),
-          **_sureness(
-              property_.kind, mean[chosen], spread[chosen], targets[chosen],
-              columns["task"][chosen], config.resamples,
-          ),
-      }
+      part: _evaluate(
+          property_, mean[chosen], spread[chosen], targets[chosen],
+          columns["task"][chosen], config.resamples,
+      )
       for part, chosen in parts.items()
       if len(chosen)
-  }
+  }  # fmt: skip
   return ensemble._replace(metrics=metrics)
 
 
-def _sureness(
-    kind, mean, spread, targets, tasks, resamples
-) -> dict[str, Any]:
-  """How far what heads say of their uncertainty can be relied on."""
-  if kind != "classification":
+def _calibrate(error, spread):
+  """Factors [n] that scale spreads [R, n] to the root mean square error."""
+  mean_square = np.maximum(np.mean(spread**2, axis=0), 1e-12)
+  return np.sqrt(np.mean(error**2, axis=0) / mean_square).astype(np.float32)
+
+
+def _evaluate(property_, mean, spread, targets, tasks, resamples):
+  """Metrics of the ensemble's mean, and of its uncertainty, with intervals."""
+  metrics = prediction.estimates(
+      property_, [mean], targets, tasks, resamples
+  )
+  if property_.kind == "classification":
+    name, values = "probability_of_answer", mean.max(axis=-1).mean(axis=-1)
+  else:
     within = np.abs(mean - targets) <= 2 * spread
-    return {
-        "within_2_spreads": bootstrap.mean(
-            within.mean(axis=1), tasks, resamples=resamples
-        )._asdict()
-    }
-  return {
-      "probability_of_answer": bootstrap.mean(
-          mean.max(axis=-1).mean(axis=-1), tasks, resamples=resamples
-      )._asdict()
-  }
+    name, values = "within_2_spreads", within.mean(axis=1)
+  estimate = bootstrap.mean(values, tasks, resamples=resamples)
+  return {**metrics, name: estimate._asdict()}

@@ -1,9 +1,8 @@
-"""Few labels: what pretraining is worth on tasks that nobody has seen.
+"""Few-shot prediction on networks of unseen tasks.
 
-Of the networks of out-of-distribution tasks (section 5's OOD split) some are
-labelled, and others are kept to test on. Whole networks are: snapshots of one
-network are alike, so a test network of which one snapshot was labelled would
-be no test.
+Of the networks of out-of-distribution tasks (section 5's OOD split), some are
+labelled and others are for testing. The split is by network, because snapshots
+of one network are similar.
 """
 
 import zlib
@@ -19,9 +18,9 @@ class Plan(NamedTuple):
   """Row numbers, increasing.
 
   Attributes:
-    labelled: {how many networks, of each task or in all: rows to train on};
-      each holds those before it.
-    test: rows to test on, of networks of which none is labelled.
+    labelled: {number of labelled networks, per task or in total: training
+      rows}; larger sets contain the smaller ones.
+    test: test rows, of other networks.
   """
 
   labelled: dict[int, np.ndarray]
@@ -36,28 +35,27 @@ def plan(
     seed: int,
     by_task: bool,
 ) -> Plan:
-  """Which networks are labelled, and which are the test.
+  """Splits networks of unseen tasks into labelled and test networks.
 
-  By task, one network of each is kept for the test, and k others of each are
-  labelled; a task that has fewer gives all. Where each network has a task of
-  its own, half of the networks are kept, and k in all are labelled.
+  With `by_task`, one network of each task is for testing and k others are
+  labelled, or all others of a task with fewer. Otherwise, half of the networks
+  are for testing and k of the others are labelled.
 
   Args:
-    columns: of the zoo, [R, ...] each; "net_id" and "task" are read.
+    columns: of the zoo, [R, ...] each; "net_id" and "task" are used.
     ood: [n] row numbers of unseen tasks.
-    counts: each k to plan for; those that no task, or not the zoo, has so many
-      networks for are left out.
-    seed: of which networks are kept and in which order others are labelled.
+    counts: values of k; those that exceed the number of networks are skipped.
+    seed: of the random order of networks.
     by_task: whether networks share tasks.
 
   Raises:
-    ValueError: counts below 1; rows of one network with several tasks; too few
-      networks for any of the counts.
+    ValueError: a count is below 1, rows of one network have several tasks, or
+      there are too few networks for every count.
   """
   ood = np.sort(np.asarray(ood))
   if not counts or min(counts) < 1:
     raise ValueError(
-        f"counts={tuple(counts)} must be of at least one labelled network"
+        f"counts={tuple(counts)} must be at least one labelled network each"
     )
   net_ids = columns["net_id"][ood]
   groups = _networks(net_ids, columns["task"][ood], by_task)
@@ -75,11 +73,11 @@ def plan(
       if k <= most
   }
   if not labelled:
-    where = "of a task " if by_task else ""
+    scope = "per task " if by_task else ""
     raise ValueError(
-        f"the unseen tasks have at most {most} networks {where}besides those of"
-        f" the test, too few for counts={tuple(counts)}: use a zoo of more"
-        " networks, or smaller counts"
+        f"unseen tasks have at most {most} networks {scope}besides those for"
+        f" testing, too few for counts={tuple(counts)}: use a larger zoo, or"
+        " smaller counts"
     )
   return Plan(labelled, ood[np.isin(net_ids, np.concatenate(kept))])
 
@@ -87,17 +85,17 @@ def plan(
 def improvement(
     errors: np.ndarray, baseline: np.ndarray, tasks: np.ndarray, **kwargs
 ) -> bootstrap.Estimate:
-  """How much smaller errors are than a baseline's: 100 (1 - mean / mean).
+  """The relative reduction of a baseline's mean error, in per cent.
 
   Args:
-    errors: [S, R], of each seed on the rows of the test.
-    baseline: [S, R], of as many seeds on the same rows.
+    errors: [S, R], for each seed, on the test rows.
+    baseline: [S, R], for as many seeds, on the same rows.
     tasks: [R, D], of the rows.
     **kwargs: of `bootstrap.ratio_over_seeds`.
 
   Returns:
-    Per cent, with the interval over seeds and tasks; NaN where the baseline
-    makes no errors.
+    100 (1 - mean error / mean baseline error), with an interval over seeds and
+    tasks; NaN if the baseline's errors are 0.
   """
   ratio = bootstrap.ratio_over_seeds(errors, baseline, tasks, **kwargs)
   return bootstrap.Estimate(
@@ -106,18 +104,18 @@ def improvement(
 
 
 def _networks(net_ids, tasks, by_task):
-  """Networks of each task in turn, or all together; in order of their ids."""
-  networks, first, of_row = np.unique(
+  """Network ids, sorted: a list with one array per task, or with one array."""
+  networks, first, inverse = np.unique(
       net_ids, return_index=True, return_inverse=True
   )
-  its_task = tasks[first]
-  mixed = np.any(tasks != its_task[of_row.reshape(-1)], axis=1)
+  network_tasks = tasks[first]
+  mixed = np.any(tasks != network_tasks[inverse.reshape(-1)], axis=1)
   if np.any(mixed):
     raise ValueError(
         f"network {net_ids[np.argmax(mixed)]} has rows of several tasks"
     )
   if not by_task:
     return [networks]
-  _, task_of = np.unique(its_task, axis=0, return_inverse=True)
-  task_of = task_of.reshape(-1)
-  return [networks[task_of == t] for t in range(task_of.max(initial=-1) + 1)]
+  _, task_ids = np.unique(network_tasks, axis=0, return_inverse=True)
+  task_ids = task_ids.reshape(-1)
+  return [networks[task_ids == t] for t in range(task_ids.max(initial=-1) + 1)]

@@ -1,4 +1,4 @@
-"""Heads trained on frozen codes: of several forms, one chosen on validation."""
+"""Training of heads on frozen codes, with a form selected on validation."""
 
 import functools
 from collections.abc import Callable
@@ -16,30 +16,28 @@ from weightspace.training.fit import Program, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.types import Params
 
-# A linear map of standardised codes bears a higher learning rate than an MLP
+# Linear maps of standardised codes allow higher learning rates than MLPs
 _RATES = {"mlp": 1.0, "linear": 10.0, "ordinal": 10.0}
 
 
 @dataclass(frozen=True)
 class Config:
-  """How heads are trained on frozen codes.
+  """The training of heads on frozen codes.
 
   Attributes:
     properties: names of modules in `weightspace.properties`.
-    forms: of the heads that are trained, see `weightspace.heads`; all have the
-      same budget, and validation chooses one for each property. ("mlp",) is
-      the paper's.
+    forms: of the trained heads, see `weightspace.heads`. All have the same
+      budget, and validation selects one per property. The paper's is ("mlp",).
     steps: of gradient descent.
-    batch: codes a step.
-    learning_rate: AdamW's for an MLP, falling to 0 along a cosine; ten times as
-      high for linear and ordinal heads.
+    batch: codes per step.
+    learning_rate: AdamW's for an MLP, with cosine decay to 0; linear and
+      ordinal heads use ten times as much.
     weight_decay: AdamW's.
     hidden: units of each hidden layer of an MLP.
-    layers: how many.
-    validate_every: steps between two validations, which select the step.
+    layers: hidden layers of an MLP.
+    validate_every: steps between validations, which select the step.
     resamples: of the bootstrap of each metric.
-    seed: of initialisation, batches, and which half of the OOD tasks is the
-      test.
+    seed: of initialisation, batches, and the split of the OOD tasks.
   """
 
   properties: tuple[str, ...] = ("task", "accuracy")
@@ -63,22 +61,23 @@ class Config:
       raise ValueError("forms must name at least one form of a head, got none")
 
   def head(self, form: str) -> heads.Config:
-    """A head of one of the forms."""
+    """The config of a head of one of the forms."""
     return heads.Config(form, self.hidden, self.layers)
 
 
 class Trained(NamedTuple):
-  """A head, trained.
+  """A trained head.
 
   Attributes:
     form: of the head.
-    params: of the head, those of the best validation score.
+    params: of the head, with the best validation score.
     step: of that score.
-    score: the mean loss on validation, of targets that are standardised in a
-      regression; infinite where there was no validation.
+    score: mean loss on validation, with standardised targets for regressions;
+      infinite without validation.
     outputs: [R, *shape of the property] of all rows, in the targets' units.
-    centre: [n], added to what the head of a regression puts out, which
-    scale: [n], multiplies before. 0 and 1 for proportions, empty for
+    centre: [n] mean of the training targets of a regression, which converts
+      outputs to their units; 0 for proportions, empty for classifications.
+    scale: [n] their standard deviation; 1 for proportions, empty for
       classifications.
   """
 
@@ -100,19 +99,18 @@ class _Data(NamedTuple):
 def make_trainer(
     property_name: str, scope: properties.Scope, code: int, config: Config
 ) -> Callable[..., Trained]:
-  """What trains heads of a property; compiled once for all codes and seeds.
+  """Compiles the training of a property's heads, for all codes and seeds.
 
   Args:
     property_name: a module in `weightspace.properties`.
     scope: of the zoo.
     code: size of a code, Z.
-    config: how to train.
+    config: of the training.
 
   Returns:
-    (codes [R, Z] of all rows, columns of the zoo, rows to train on, at most R,
-    rows to validate on, seed) -> `Trained`, the one with the lowest loss on
-    validation of all forms that fit the property. Without rows to validate on,
-    the first form is trained, and its last params are kept.
+    (codes [R, Z] of all rows, columns of the zoo, training rows, at most R,
+    validation rows, seed) -> `Trained`, of the form with the lowest validation
+    loss. Without validation rows, it is the first form with its last params.
 
   Raises:
     ValueError: none of the forms fits the property.
@@ -129,9 +127,11 @@ def make_trainer(
   ]
 
   def train(codes, columns, rows, validation, seed):
-    tried = trainers if len(validation) else trainers[:1]
-    trained = [of(codes, columns, rows, validation, seed) for of in tried]
-    return min(trained, key=lambda head: head.score)
+    candidates = [
+        train_form(codes, columns, rows, validation, seed)
+        for train_form in (trainers if len(validation) else trainers[:1])
+    ]
+    return min(candidates, key=lambda trained: trained.score)
 
   return train
 
@@ -190,7 +190,7 @@ def _make_trainer(property_name, scope, code, config, form):
         validate=validate if len(validation) else None,
     )
     best = jax.device_get(result.state.best_params["head"])
-    best = heads.read_standardised(best, middle, spread)
+    best = heads.fold_standardisation(best, middle, spread)
     outputs = np.asarray(apply(best, jnp.asarray(codes)))
     return Trained(
         form,

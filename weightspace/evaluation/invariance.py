@@ -1,8 +1,8 @@
-"""How far codes move where a network stays what it is.
+"""Sensitivity of codes to the symmetries of the weights.
 
-Reordering hidden units, or changing their signs, changes weights and not what
-the network computes. An encoder that does not see it moves the code; how far
-is told in units of the distance between two networks.
+Permuting hidden units, or flipping their signs, preserves a network's outputs.
+The change of a code under these symmetries is measured in units of the mean
+distance between the codes of two networks.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.zoo import loader
 
-_OTHERS = 16  # networks that the code of each is compared with
+_OTHERS = 16  # networks that each network is compared with
 
 
 def drift(
@@ -29,27 +29,27 @@ def drift(
     net_ids: np.ndarray | None = None,
     batch: int = 256,
 ) -> np.ndarray:
-  """How far the code of each network moves under the symmetry group.
+  """The change of each network's code under a random symmetry.
 
   Args:
-    encode: (weights of one network) -> code [Z], as an encoder with its params;
-      None for the weights themselves.
-    rnn: the shape of the networks.
-    vectors: [n, P] their weights, in memory or on disk.
-    signed: whether units change signs too, or are only reordered.
-    seed: of the group's elements, and of which networks are compared.
-    net_ids: [n], where rows may be snapshots of one network, which then are
-      not compared; by default each is another.
-    batch: networks that are encoded at the same time.
+    encode: (weights of one network) -> code [Z]; None for the weights
+      themselves.
+    rnn: the networks' architecture.
+    vectors: [n, P] weights, in memory or on disk.
+    signed: whether to flip signs of units, besides permuting them.
+    seed: of the group elements, and of the networks that are compared.
+    net_ids: [n], networks of the rows; rows of one network are not compared.
+      By default all differ.
+    batch: networks encoded at a time.
 
   Returns:
-    [n] float64, the distance between the code of a network and of an
-    equivalent one, over the mean distance between codes of two networks. 0
-    for a code that does not depend on order and signs, about 1 for one that
-    tells nothing else; NaN where all codes are the same.
+    [n] float64, the distance between the codes of a network and of an
+    equivalent one, divided by the mean distance between codes of two networks.
+    It is 0 for an invariant code and about 1 for a code without information on
+    the network's outputs; NaN if all codes are equal.
 
   Raises:
-    ValueError: rows of fewer than two networks.
+    ValueError: the rows are of fewer than two networks.
   """
   encode = encode or rnn.flatten
   size = len(vectors)
@@ -63,21 +63,21 @@ def drift(
   @jax.vmap
   def encode_both(vector, place):
     weights = rnn.unflatten(vector)
-    moved = symmetry.augment(
+    equivalent = symmetry.augment(
         derive(key, "equivalent", place), rnn, weights, signed=signed
     )
-    return encode(weights), encode(moved)
+    return encode(weights), encode(equivalent)
 
-  codes, moved = [], []
+  codes, changes = [], []
   order = np.resize(np.arange(size, dtype=np.int32), -(-size // batch) * batch)
-  for places in order.reshape(-1, batch):  # the last one is filled up
-    found = encode_both(jnp.asarray(vectors[places]), places)
-    before, after = map(np.asarray, found)
+  for places in order.reshape(-1, batch):  # the last batch is padded
+    pair = encode_both(jnp.asarray(vectors[places]), places)
+    before, after = map(np.asarray, pair)
     codes.append(before)
-    moved.append(_distance(before, after))
-  codes, moved = (np.concatenate(a)[:size] for a in (codes, moved))
-  apart = np.mean([_distance(codes, codes[o]) for o in others.T])
-  return moved / (apart if apart > 0 else np.nan)
+    changes.append(_distance(before, after))
+  codes, changes = (np.concatenate(a)[:size] for a in (codes, changes))
+  scale = np.mean([_distance(codes, codes[o]) for o in others.T])
+  return changes / (scale if scale > 0 else np.nan)
 
 
 def _distance(a, b):
@@ -85,20 +85,20 @@ def _distance(a, b):
 
 
 def _others(net_ids, seed):
-  """Places of rows of other networks, uniformly drawn for each, [n, k]."""
+  """Indices [n, k] of random rows of other networks, for each row."""
   order = np.argsort(net_ids, kind="stable")
   first, last = (
       np.searchsorted(net_ids[order], net_ids, side)
       for side in ("left", "right")
   )
-  own = last - first
-  if not len(net_ids) or own.max() == len(net_ids):
+  count = last - first  # rows of the same network
+  if not len(net_ids) or count.max() == len(net_ids):
     raise ValueError(
-        f"the {len(net_ids)} rows are of fewer than two networks: there is"
-        " nothing to compare the drift of codes with"
+        f"drift needs rows of at least two networks; these {len(net_ids)} are"
+        " of fewer than two networks"
     )
   generator = np.random.default_rng(seed)
   drawn = generator.integers(
-      (len(net_ids) - own)[:, None], size=(len(net_ids), _OTHERS)
+      (len(net_ids) - count)[:, None], size=(len(net_ids), _OTHERS)
   )
-  return order[drawn + np.where(drawn >= first[:, None], own[:, None], 0)]
+  return order[drawn + np.where(drawn >= first[:, None], count[:, None], 0)]

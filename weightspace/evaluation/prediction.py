@@ -1,4 +1,7 @@
-"""Properties from frozen codes: heads, selection on validation, one test."""
+"""Prediction of properties from frozen codes.
+
+Heads are selected on validation tasks and tested once.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,21 +24,21 @@ __all__ = [
 
 
 class Rows(NamedTuple):
-  """Row numbers of each part of the protocol; no task is in two of them."""
+  """Row numbers of each part of the split, whose tasks are disjoint."""
 
   train: np.ndarray
   validation: np.ndarray
-  ood_train: np.ndarray  # joins training under the "paper" protocol
+  ood_train: np.ndarray  # training rows of the "paper" protocol only
   test: np.ndarray  # the other half of the OOD tasks
 
 
 def make_rows(split, tasks: np.ndarray, seed: int) -> Rows:
-  """Halves the OOD tasks: one half is the test, whatever the protocol.
+  """Splits the OOD tasks in two; one part is the test of all protocols.
 
   Args:
     split: train, validation and ood rows.
     tasks: [R, D].
-    seed: of the halving.
+    seed: of the split.
   """
   first, second = splits.halve(split.ood, tasks, seed=seed)
   return Rows(split.train, split.validation, first, second)
@@ -53,24 +56,23 @@ def predict(
 ) -> dict[str, Any]:
   """Trains a head for each property and protocol, and tests it once.
 
-  Protocol "strict": no OOD task is seen in training. Protocol "paper": half
-  of the OOD tasks join the training of the heads. Both are tested on the
-  other half.
+  Protocol "strict" trains on no OOD task. Protocol "paper" trains on half of
+  the OOD tasks, too. Both test on the other half.
 
   Args:
     codes: [R, Z] of all rows of a zoo; frozen.
     columns: of the zoo, [R, ...] each.
-    rows: what each row is for.
+    rows: the split.
     scope: of the zoo.
-    config: how to train.
-    progress: where to show how far it is.
-    name: whose codes these are, for `progress`.
+    config: of the training.
+    progress: for display.
+    name: of the codes, for `progress`.
 
   Returns:
     {property: {protocol: {"form" of the head, "step", "validation": metrics,
     "test": metrics, "by_step": {step: {"validation", "test"}}, "predictions":
     outputs on the test rows, nested lists}}}; each metric is {"value", "low",
-    "high"}, a 95 % interval over tasks.
+    "high"}, with a 95 % interval over tasks.
   """
   trained = train_heads(
       codes, columns, rows, scope, config, progress=progress, name=name
@@ -97,7 +99,11 @@ def predict(
 
 
 def train_rows(rows: Rows, protocol: str) -> np.ndarray:
-  """The rows that are trained on under a protocol, one of `PROTOCOLS`."""
+  """The training rows of a protocol, one of `PROTOCOLS`.
+
+  Raises:
+    ValueError: there is no such protocol.
+  """
   if protocol not in PROTOCOLS:
     raise ValueError(
         f"protocol must be {' or '.join(map(repr, PROTOCOLS))}, got"
@@ -119,33 +125,33 @@ def train_heads(
     progress: Progress,
     name: str = "codes",
 ) -> dict[str, dict[str, Trained]]:
-  """Trains a head for each property and protocol; measures nothing.
+  """Trains a head for each property and protocol, without testing it.
 
-  Validation rows select the step; the targets of test rows are not read.
+  Validation rows select the step. Targets of test rows are not used.
 
   Args:
     codes: [R, Z] of all rows of a zoo; frozen.
     columns: of the zoo, [R, ...] each.
-    rows: what each row is for.
+    rows: the split.
     scope: of the zoo.
-    config: how to train.
-    protocols: of `PROTOCOLS`.
-    progress: where to show how far it is.
-    name: whose codes these are, for `progress`.
+    config: of the training.
+    protocols: some of `PROTOCOLS`.
+    progress: for display.
+    name: of the codes, for `progress`.
 
   Returns:
     {property: {protocol: the head and its outputs}}.
   """
-  found: dict[str, dict[str, Trained]] = {}
+  trained: dict[str, dict[str, Trained]] = {}
   total = len(config.properties) * len(protocols)
   with progress.stage(
       f"predict from {name}", total=total, unit="heads"
   ) as stage:
     for property_name in config.properties:
       train = make_trainer(property_name, scope, codes.shape[-1], config)
-      found[property_name] = {}
+      trained[property_name] = {}
       for protocol in protocols:
-        found[property_name][protocol] = train(
+        trained[property_name][protocol] = train(
             codes,
             columns,
             train_rows(rows, protocol),
@@ -153,7 +159,7 @@ def train_heads(
             config.seed,
         )
         stage.advance()
-  return found
+  return trained
 
 
 def measure(
@@ -166,45 +172,44 @@ def measure(
     parts: Sequence[str] = PARTS,
     resamples: int = 300,
 ) -> dict[str, dict[str, dict[str, float]]]:
-  """How good outputs are, of frozen codes' heads or of supervised training.
+  """Metrics of predictions, by heads of frozen codes or supervised training.
 
-  The validation can be asked for alone, while something is still selected by
-  it; then the test once, at the very end.
+  `parts` allows model selection on validation, with a single test at the end.
 
   Args:
     property_name: a module in `weightspace.properties`.
     outputs: [R, *shape of the property] of all rows of the zoo, for each seed
       of training.
     columns: of the zoo, [R, ...] each.
-    rows: what each row is for.
+    rows: the split.
     scope: of the zoo.
-    parts: of `PARTS`.
+    parts: some of `PARTS`.
     resamples: of the bootstrap of each metric.
 
   Returns:
-    {part: {metric: {"value", "low", "high"}}}: the mean over seeds and a 95 %
-    interval over seeds and tasks.
+    {part: {metric: {"value", "low", "high"}}}: the mean over seeds, with a
+    95 % interval over seeds and tasks.
 
   Raises:
-    ValueError: no such part, or no outputs.
+    ValueError: there is no such part, or there are no outputs.
   """
   property_ = properties.load(property_name)
   targets = property_.target(columns, scope)
-  found = {}
+  metrics = {}
   for part in parts:
     if part not in PARTS:
       raise ValueError(
           f"parts are {' and '.join(map(repr, PARTS))}, got {part!r}"
       )
     chosen = getattr(rows, part)
-    found[part] = estimates(
+    metrics[part] = estimates(
         property_,
-        [of_seed[chosen] for of_seed in outputs],
+        [outputs_of_seed[chosen] for outputs_of_seed in outputs],
         targets[chosen],
         columns["task"][chosen],
         resamples,
     )
-  return found
+  return metrics
 
 
 def measure_with_steps(
@@ -216,27 +221,27 @@ def measure_with_steps(
     *,
     resamples: int = 300,
 ) -> dict[str, Any]:
-  """As `measure`, and the same of the snapshots of each step apart.
+  """Metrics of all rows, as `measure`, and of the snapshots of each step.
 
-  An untrained network does nothing, so that no code could tell its task: final
-  snapshots say what codes are worth.
+  The task of an untrained network cannot be predicted, so metrics of final
+  snapshots are the more informative ones.
 
   Returns:
-    What `measure` does of all parts, and "by_step": {step, as a string: what
-    `measure` does}, of the steps that have rows in all parts.
+    The result of `measure` for all parts, and "by_step": {step, as a string:
+    the result of `measure`} for each step that has rows in all parts.
   """
 
-  def measured(chosen):
+  def metrics_of(rows_):
     return measure(
-        property_name, outputs, columns, chosen, scope, resamples=resamples
+        property_name, outputs, columns, rows_, scope, resamples=resamples
     )
 
   by_step = {}
   for step in scope.steps:
     of_step = Rows(*(r[columns["step"][r] == step] for r in rows))
     if all(len(getattr(of_step, part)) for part in PARTS):
-      by_step[str(step)] = measured(of_step)
-  return {**measured(rows), "by_step": by_step}
+      by_step[str(step)] = metrics_of(of_step)
+  return {**metrics_of(rows), "by_step": by_step}
 
 
 def estimates(
@@ -246,10 +251,10 @@ def estimates(
     tasks: np.ndarray,
     resamples: int,
 ) -> dict[str, dict[str, float]]:
-  """The metrics of a property, each with its interval over seeds and tasks.
+  """The metrics of a property, with intervals over seeds and tasks.
 
   Args:
-    property_: whose metrics.
+    property_: the property.
     outputs: [n, *shape of the property], for each seed.
     targets: [n, ...].
     tasks: [n, D].
@@ -259,7 +264,7 @@ def estimates(
     ValueError: there are no rows, or no outputs.
   """
   if not len(outputs):
-    raise ValueError("there are no outputs to measure: at least one seed's")
+    raise ValueError("metrics need the outputs of at least one seed")
   return {
       name: bootstrap.interval_over_seeds(
           lambda rows, seed, name=name: property_.metrics(
