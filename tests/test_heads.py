@@ -68,13 +68,13 @@ def test_a_line_names_combinations_that_were_not_in_training():
 def test_of_what_is_unknown_an_ordinal_head_says_so():
   codes, columns = languages(untrained=400)
   rows = np.arange(len(codes))
-  found = trained("task", SCOPE, "ordinal", codes, columns, rows, rows)
-  probable = np.asarray(jax.nn.softmax(found.outputs)).max(axis=-1)
+  head = trained("task", SCOPE, "ordinal", codes, columns, rows, rows)
+  probable = np.asarray(jax.nn.softmax(head.outputs)).max(axis=-1)
   assert probable[:432].mean() > 0.75
   assert probable[432:].mean() < 0.5
 
 
-def test_a_point_in_a_direction_is_told_where_codes_are_no_circle():
+def test_linear_heads_predict_directions_from_codes_off_a_circle():
   draws = np.random.default_rng(1)
   angles = draws.uniform(0, 360, 600).astype(np.float32)
   radians = np.deg2rad(angles)
@@ -84,12 +84,12 @@ def test_a_point_in_a_direction_is_told_where_codes_are_no_circle():
   everywhere = draws.uniform(0, 360, 100).astype(np.float32)
   columns = {"task": np.concatenate([angles, everywhere])[:, None]}
   rows = np.arange(len(codes))
-  found = trained("angle", ANGLES, "linear", codes, columns, rows, rows)
+  head = trained("angle", ANGLES, "linear", codes, columns, rows, rows)
   property_ = properties.load("angle")
   targets = property_.target(columns, ANGLES)
-  metrics = property_.metrics(found.outputs[:600], targets[:600])
+  metrics = property_.metrics(head.outputs[:600], targets[:600])
   assert metrics["degrees"] < 5
-  lengths = np.linalg.norm(found.outputs, axis=1)
+  lengths = np.linalg.norm(head.outputs, axis=1)
   assert lengths[:600].mean() > 0.8
   assert lengths[600:].mean() < 0.6
   assert lengths.max() <= 1
@@ -103,8 +103,9 @@ def test_a_head_of_standardised_codes_becomes_one_of_codes():
     head = heads.make(heads.Config(form, 8, 1), property_, SCOPE, 4)
     params = jax.device_get(head.init(jax.random.key(0)))
     expected = head.apply(params, jnp.asarray((codes - centre) / scale))
-    found = head.apply(heads.read_standardised(params, centre, scale), codes)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    folded = heads.fold_standardisation(params, centre, scale)
+    outputs = head.apply(folded, codes)
+    np.testing.assert_allclose(outputs, expected, atol=1e-4)
 
 
 def test_validation_chooses_the_form():
@@ -113,12 +114,12 @@ def test_validation_chooses_the_form():
   train = fitting.make_trainer(
       "task", SCOPE, 7, fitting.Config(steps=100, validate_every=50)
   )
-  found = train(codes, columns, rows, rows, 0)
+  head = train(codes, columns, rows, rows, 0)
   each = [
       trained("task", SCOPE, form, codes, columns, rows, rows)
       for form in heads.FORMS
   ]
-  assert found.form in heads.FORMS
+  assert head.form in heads.FORMS
   assert len({one.form for one in each}) == len(heads.FORMS)
   first = train(codes, columns, rows, rows[:0], 0)
   assert (first.form, first.score) == ("mlp", np.inf)
@@ -130,14 +131,14 @@ def test_proportions_are_probabilities_and_others_are_refused():
   share = 1 / (1 + np.exp(-3 * codes[:, 0] - 2))
   columns = {"accuracy": share.astype(np.float32)}
   rows = np.arange(300)
-  found = trained("accuracy", SCOPE, "linear", codes, columns, rows, rows)
-  np.testing.assert_allclose(found.outputs[:, 0], share, atol=0.02)
-  with pytest.raises(ValueError, match="share between 0 and 1, got 3"):
+  head = trained("accuracy", SCOPE, "linear", codes, columns, rows, rows)
+  np.testing.assert_allclose(head.outputs[:, 0], share, atol=0.02)
+  with pytest.raises(ValueError, match="between 0 and 1, got 3"):
     properties.load("accuracy").target({"accuracy": np.full(2, 3.0)}, SCOPE)
 
 
 def test_forms_that_do_not_fit_are_refused():
-  with pytest.raises(ValueError, match="a head is one of mlp, linear, ordinal"):
+  with pytest.raises(ValueError, match="one of mlp, linear, ordinal"):
     heads.Config("line")
   with pytest.raises(ValueError, match="ordered classes"):
     heads.make(

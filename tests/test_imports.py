@@ -93,10 +93,10 @@ def test_a_wrong_import_is_noticed(tmp_path, path, line, broken):
   assert broken in " ".join(result.stdout.split())
 
 
-def imported(source: str, module: str) -> set[str]:
-  """Dotted names that a module's source imports, at any depth in it."""
+def imported(code: str, module: str) -> set[str]:
+  """Dotted names that a module's code imports, at any depth."""
   names = set()
-  for node in ast.walk(ast.parse(source)):
+  for node in ast.walk(ast.parse(code)):
     if isinstance(node, ast.Import):
       names |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
@@ -106,11 +106,11 @@ def imported(source: str, module: str) -> set[str]:
   return names
 
 
-def siblings_imported(source: str, package: str, name: str, plugins) -> set:
+def siblings_imported(code: str, package: str, name: str, plugins) -> set:
   """The other plug-ins of its package that the plug-in `name` imports."""
-  found = imported(source, f"{package}.{name}")
+  names = imported(code, f"{package}.{name}")
   others = {f"{package}.{other}" for other in plugins if other != name}
-  return {o for o in others for f in found if f == o or f.startswith(f"{o}.")}
+  return {o for o in others for f in names if f == o or f.startswith(f"{o}.")}
 
 
 @pytest.mark.parametrize("package", PLUGIN_PACKAGES)
@@ -121,9 +121,9 @@ def test_plugins_import_no_sibling(package):
       if not path.stem.startswith("_")
   }
   for name, path in files.items():
-    source = path.read_text()
+    code = path.read_text()
     assert not siblings_imported(
-        source, f"weightspace.{package}", name, files
+        code, f"weightspace.{package}", name, files
     ), path
 
 
@@ -141,8 +141,8 @@ def test_plugins_import_no_sibling(package):
 def test_an_imported_sibling_is_noticed(line):
   known = ("lstm", "gru", "peephole")
   package = "weightspace.cells"
-  found = siblings_imported(line, package, "peephole", known)
-  assert found == {"weightspace.cells.lstm"}
+  siblings = siblings_imported(line, package, "peephole", known)
+  assert siblings == {"weightspace.cells.lstm"}
   assert not siblings_imported(
       "from weightspace.cells import Cell, _private\nimport numpy",
       package,
@@ -164,23 +164,23 @@ def _called(node):
   return ast.unparse(node.func) if isinstance(node, ast.Call) else ""
 
 
-def offences(source: str) -> list[str]:
+def offences(code: str) -> list[str]:
   """Prints and flags anywhere, changes of global state at import."""
-  tree, found = ast.parse(source), []
+  tree, problems = ast.parse(code), []
   for node in ast.walk(tree):
     if _called(node) in ("print", "rich.print"):
-      found.append(f"line {node.lineno} prints")
-  names = imported(source, "weightspace.x")
+      problems.append(f"line {node.lineno} prints")
+  names = imported(code, "weightspace.x")
   if names & {"absl.flags", "absl.app", "argparse"}:
-    found.append("has flags")
+    problems.append("has flags")
   for node in _at_import(tree):
     if _called(node).endswith("config.update"):
-      found.append(f"line {node.lineno} configures JAX at import")
+      problems.append(f"line {node.lineno} configures JAX at import")
     if "os.environ" in ast.unparse(node) and isinstance(
         node, (ast.Assign, ast.Expr, ast.Delete)
     ):
-      found.append(f"line {node.lineno} changes the environment at import")
-  return found
+      problems.append(f"line {node.lineno} changes the environment at import")
+  return problems
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_library_has_no_flags_no_prints_no_global_settings(path):
 
 
 @pytest.mark.parametrize(
-    "source",
+    "code",
     [
         "def f():\n  print('hello')",
         "from absl import flags",
@@ -204,8 +204,8 @@ def test_library_has_no_flags_no_prints_no_global_settings(path):
         "import os\nos.environ.setdefault('XLA_FLAGS', '')",
     ],
 )
-def test_an_offence_is_noticed(source):
-  assert len(offences(source)) == 1
+def test_an_offence_is_noticed(code):
+  assert len(offences(code)) == 1
 
 
 def test_what_launchers_call_is_no_offence():

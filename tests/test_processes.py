@@ -59,15 +59,15 @@ def array(task, low, high, count):
 
 @pytest.mark.parametrize("tasks", [(0, 1, 2, 3), (3, 5, 7), (4,)])
 def test_share_of_an_array(tasks):
-  found = [
+  shares = [
       processes.share(
           None, None, array(task, tasks[0], tasks[-1], len(tasks))
       )
       for task in tasks
   ]
-  assert found == [Share(i, len(tasks)) for i in range(len(tasks))]
+  assert shares == [Share(i, len(tasks)) for i in range(len(tasks))]
   for item in range(20):
-    assert sum(item in share for share in found) == 1
+    assert sum(item in share for share in shares) == 1
 
 
 def test_shares_that_are_given():

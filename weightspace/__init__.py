@@ -1,12 +1,12 @@
-"""Learn what recurrent networks do from their weights.
+"""Learns representations of recurrent networks from their weights.
 
-Submodules are imported when they are first used, so that this is quick:
+Submodules are imported on first use:
 
     import weightspace
     zoo = weightspace.zoo.open("/path/to/zoo")
     encoder = weightspace.load_encoder("formal_languages")
 
-`load_encoder` and `save_encoder` are those of `weightspace.pretrained`.
+`load_encoder` and `save_encoder` are defined in `weightspace.pretrained`.
 """
 
 import importlib

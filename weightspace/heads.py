@@ -1,13 +1,13 @@
-"""Heads: from a code to a property.
+"""Heads: predictors of a property from a code.
 
-A line can name a combination that no training network had, where an MLP
-memorises those there were; so there are several forms of a head to choose from:
+Linear heads can extrapolate to combinations of labels that no training network
+has, where MLPs may memorise those of training. Hence several forms:
 
-  mlp      dense layers with ReLU between them: the paper's
-  linear   a linear map to numbers, to the logits of classes, or to a point in
-           a direction, with another to how sure that is
-  ordinal  of ordered classes: a linear map to a place on the line of classes,
-           and another to a precision; classes near the place are likelier
+  mlp      an MLP with ReLU, as in the paper
+  linear   a linear map to numbers or logits; for directions, linear maps to a
+           point in the plane and to a concentration
+  ordinal  for ordered classes: linear maps to the location and the precision
+           of a Gaussian over class indices
 """
 
 from collections.abc import Callable
@@ -28,12 +28,12 @@ FORMS = ("mlp", "linear", "ordinal")
 
 @dataclass(frozen=True)
 class Config:
-  """A head.
+  """The form and size of a head.
 
   Attributes:
     form: one of `FORMS`.
     hidden: units of each hidden layer of an MLP.
-    layers: how many hidden layers it has.
+    layers: hidden layers of an MLP.
   """
 
   form: str = "mlp"
@@ -50,11 +50,12 @@ class Head(NamedTuple):
   Attributes:
     init: (key) -> params.
     apply: (params, codes [..., Z]) -> outputs [..., *shape of the property].
-    loss: (outputs [..., *shape], targets [..., n]) -> [...]: cross-entropy of
-      classes and of proportions, squared error of other numbers, summed over
-      the n. Of a direction, outputs are the natural parameters of a von Mises
-      distribution: their length says how sure the head is, and networks of
-      which nothing can be told do not bend the map of the others.
+    loss: (outputs [..., *shape], targets [..., n]) -> [...], summed over n:
+      cross-entropy for classes and proportions, squared error for other
+      numbers. For a direction, outputs are the natural parameters of a von
+      Mises distribution and the loss is its negative log-likelihood; the
+      outputs' length is the concentration, so unpredictable networks have
+      small gradients.
   """
 
   init: Callable
@@ -73,10 +74,10 @@ class _Dense(nn.Module):
 
 
 class _Ordinal(nn.Module):
-  """Logits of ordered classes: a Gaussian around a place.
+  """Logits of ordered classes, from a Gaussian over class indices.
 
-  Place and width are linear in the code, so that networks of which nothing can
-  be told, such as untrained ones, get a wide one and do not bend the line.
+  The precision depends on the code too, so unpredictable networks, such as
+  untrained ones, get a low precision and small gradients.
   """
 
   shape: tuple[int, int]
@@ -84,40 +85,41 @@ class _Ordinal(nn.Module):
   @nn.compact
   def __call__(self, x):
     n, classes = self.shape
-    place, width = jnp.split(nn.Dense(2 * n)(x), 2, axis=-1)
-    places = jnp.arange(classes, dtype=x.dtype) - (classes - 1) / 2
-    place = place[..., None]
-    distance = jax.lax.broadcast_to_rank(places, place.ndim) - place
-    precision = jax.nn.softplus(width)
+    location, precision = jnp.split(nn.Dense(2 * n)(x), 2, axis=-1)
+    indices = jnp.arange(classes, dtype=x.dtype) - (classes - 1) / 2
+    location = location[..., None]
+    distance = jax.lax.broadcast_to_rank(indices, location.ndim) - location
+    precision = jax.nn.softplus(precision)
     return -0.5 * precision[..., None] * distance**2
 
 
 class _Direction(nn.Module):
-  """Natural parameters of a direction: linear are a point and a precision.
+  """Natural parameters of a von Mises distribution over directions.
 
-  The direction is that of the point, however far it is from the origin, so a
-  line of codes need not be a circle.
+  Linear maps give a point, whose direction is the mean, and a concentration.
   """
 
   @nn.compact
   def __call__(self, x):
-    point, width = jnp.split(nn.Dense(3)(x), (2,), axis=-1)
-    kappa = 4 * jax.nn.softplus(width)
-    return kappa * point / _length(point)[..., None]
+    point, kappa = jnp.split(nn.Dense(3)(x), (2,), axis=-1)
+    kappa = 4 * jax.nn.softplus(kappa)
+    return kappa * point / _norm(point)[..., None]
 
 
 def check_form(form: str) -> None:
-  """Refuses what is none of `FORMS`.
+  """Checks that a form is one of `FORMS`.
 
   Raises:
-    ValueError: it is none.
+    ValueError: there is no such form.
   """
   if form not in FORMS:
-    raise ValueError(f"a head is one of {', '.join(FORMS)}, got {form!r}")
+    raise ValueError(
+        f"the form of a head must be one of {', '.join(FORMS)}, got {form!r}"
+    )
 
 
 def fits(form: str, property_: Property) -> bool:
-  """Whether there are heads of that form for a property."""
+  """Whether heads of that form can predict a property."""
   return form != "ordinal" or property_.ordered
 
 
@@ -127,7 +129,7 @@ def make(
   """A head that predicts a property from codes of size `code`.
 
   Raises:
-    ValueError: an ordinal head of what has no ordered classes.
+    ValueError: an ordinal head of a property without ordered classes.
   """
   shape = property_.shape(scope)
   if not fits(config.form, property_):
@@ -151,7 +153,7 @@ def make(
     elif property_.kind == "proportion":
       each = optax.sigmoid_binary_cross_entropy(outputs, targets)
     elif property_.kind == "direction":
-      kappa = _length(outputs)
+      kappa = _norm(outputs)
       log_norm = jnp.log(jax.scipy.special.i0e(kappa)) + kappa
       return log_norm - jnp.sum(outputs * targets, axis=-1)
     else:
@@ -161,21 +163,24 @@ def make(
   return Head(lambda key: module.init(key, jnp.zeros(code)), apply, loss)
 
 
-def read_standardised(
+def fold_standardisation(
     params: Params, centre: np.ndarray, scale: np.ndarray
 ) -> Params:
-  """Params that make of codes what `params` make of standardised ones.
+  """Folds the standardisation of codes into a head's first layer.
 
   Args:
-    params: of a head.
-    centre: [Z], subtracted from codes.
-    scale: [Z], by which they are divided then.
+    params: of a head of standardised codes, (codes - centre) / scale.
+    centre: [Z] mean of the codes.
+    scale: [Z] standard deviation of the codes.
+
+  Returns:
+    Params of an equal head of unstandardised codes.
   """
   first = params["params"]["Dense_0"]
   kernel = first["kernel"] / scale[:, None]
   bias = first["bias"] - centre @ kernel
-  changed = {**params["params"], "Dense_0": {"kernel": kernel, "bias": bias}}
-  return {**params, "params": changed}
+  folded = {**params["params"], "Dense_0": {"kernel": kernel, "bias": bias}}
+  return {**params, "params": folded}
 
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -212,24 +217,26 @@ def in_units(
     property_: Property, outputs: np.ndarray, centre: np.ndarray,
     scale: np.ndarray,
 ) -> np.ndarray:
-  """Outputs in the units of the property's targets; logits of classes stay.
+  """Converts outputs to the units of the property's targets.
+
+  Logits of classes are not changed.
 
   Args:
-    property_: what heads predict.
-    outputs: [..., *shape of the property], of heads.
-    centre: [n], of the targets that a regression was trained on.
-    scale: [n], of these.
+    property_: the property that the head predicts.
+    outputs: [..., *shape of the property], of a head.
+    centre: [n] mean of the training targets of a regression.
+    scale: [n] their standard deviation.
   """
   if property_.kind == "regression":
     return outputs * scale + centre
   if property_.kind == "proportion":
     return np.asarray(jax.nn.sigmoid(outputs))
   if property_.kind == "direction":  # the mean of a von Mises distribution
-    kappa = _length(jnp.asarray(outputs))[..., None]
+    kappa = _norm(jnp.asarray(outputs))[..., None]
     ratio = jax.scipy.special.i1e(kappa) / jax.scipy.special.i0e(kappa)
     return np.asarray(outputs * ratio / kappa)
   return outputs
 
 
-def _length(vectors):
+def _norm(vectors):
   return jnp.sqrt(jnp.sum(vectors**2, axis=-1) + 1e-12)

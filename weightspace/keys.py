@@ -1,4 +1,4 @@
-"""Randomness: every draw has a key derived from (seed, purpose, indices)."""
+"""PRNG keys: every draw has a key derived from (seed, purpose, indices)."""
 
 import zlib
 
@@ -8,16 +8,17 @@ from weightspace.types import Key
 
 
 def derive(key: Key, purpose: str, *indices) -> Key:
-  """A key for one purpose and any number of integer indices.
+  """Derives a key for one purpose and any number of integer indices.
+
+  It depends on its arguments only, so a resumed run needs no saved key.
 
   Args:
     key: the parent, usually `jax.random.key(seed)`.
-    purpose: what it is for; different words give independent keys.
-    *indices: integers, traced or not: network id, step, ...
+    purpose: different strings give independent keys.
+    *indices: integers, traced or not, such as a network id or a step.
 
   Returns:
-    The same key whenever and wherever it is asked for, so that a resumed run
-    needs no saved key.
+    A typed PRNG key.
   """
   key = jax.random.fold_in(key, zlib.crc32(purpose.encode()))
   for index in indices:

@@ -1,7 +1,7 @@
-"""Several processes that do one job: which of them this one is.
+"""The index of this process among those of a distributed job.
 
-The command line says so, or what started it: SLURM or a TPU pod. Pure; to join
-the others is up to `weightspace.launch`.
+It is read from a flag, or from the environment of SLURM or a TPU pod. These
+functions are pure; `weightspace.launch` initialises `jax.distributed`.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _TPU_POD = (
 
 
 class Job(NamedTuple):
-  """Processes that know of each other; JAX finds out what is None."""
+  """A distributed job; JAX detects the fields that are None."""
 
   address: str | None = None  # host:port of process 0
   count: int | None = None
@@ -29,7 +29,7 @@ class Job(NamedTuple):
 
 
 class Share(NamedTuple):
-  """A part of a list of work: every item i with i mod count = index."""
+  """A share of numbered work: every item i with i mod count = index."""
 
   index: int = 0
   count: int = 1
@@ -42,15 +42,16 @@ class Share(NamedTuple):
 
 
 def job(how: str, environment: Mapping[str, str]) -> Job | None:
-  """The processes that this one belongs to; None where it is alone.
+  """The distributed job of this process; None for a single process.
 
   Args:
-    how: "off"; "auto", which finds the tasks of an `srun` and the hosts of a
-      TPU pod; or "ADDRESS,COUNT,INDEX", ADDRESS being host:port of process 0.
+    how: "off"; "auto", which detects the tasks of an `srun` and the hosts of a
+      TPU pod; or "ADDRESS,COUNT,INDEX", where ADDRESS is host:port of process
+      0.
     environment: as `os.environ`.
 
   Raises:
-    ValueError: none of these.
+    ValueError: `how` has none of these forms.
   """
   if how == "off":
     return None
@@ -58,8 +59,8 @@ def job(how: str, environment: Mapping[str, str]) -> Job | None:
     if all(name in environment for name in _SLURM):
       tasks = environment.get("SLURM_STEP_NUM_TASKS")
       count = int(tasks or environment["SLURM_NTASKS"])
-      job = Job(None, count, int(environment["SLURM_PROCID"]))
-      return job if count > 1 else None
+      index = int(environment["SLURM_PROCID"])
+      return Job(None, count, index) if count > 1 else None
     return Job() if _on_tpu(environment) else None
   address, *numbers = how.split(",")
   host, _, port = address.rpartition(":")
@@ -68,27 +69,27 @@ def job(how: str, environment: Mapping[str, str]) -> Job | None:
     if host and 0 < int(port) < 2**16 and 0 <= index < count:
       return Job(address, count, index)
   raise ValueError(
-      f"--distributed={how} is not auto, off or ADDRESS,COUNT,INDEX; of four"
-      " processes the first is 10.0.0.1:8476,4,0 where 10.0.0.1 is its host"
+      f"--distributed={how} is not auto, off or ADDRESS,COUNT,INDEX; for the"
+      " first of four processes on host 10.0.0.1: 10.0.0.1:8476,4,0"
   )
 
 
 def share(
     index: int | None, count: int | None, environment: Mapping[str, str]
 ) -> Share:
-  """What a task of a job array has to do; all where it is none.
+  """The share of a task of a job array; all work outside of an array.
 
   Args:
-    index: as given on the command line, where it was.
-    count: the same. 1 needs no index.
-    environment: as `os.environ`; tells of SLURM's arrays.
+    index: from the command line, or None.
+    count: from the command line, or None. A count of 1 needs no index.
+    environment: as `os.environ`, with the variables of SLURM arrays.
 
   Raises:
-    ValueError: index and count do not go together; or tasks of an array are
-      not evenly spaced, so that nobody can tell which of them this one is.
+    ValueError: only one of index and count is given, or the index is out of
+      range; or the tasks of an array are not evenly spaced.
   """
   if index is None and count is None:
-    return _of_array(environment)
+    return _array_share(environment)
   if count == 1 and index is None:
     return Share()
   if index is None or count is None or not 0 <= index < count:
@@ -99,7 +100,7 @@ def share(
   return Share(index, count)
 
 
-def _of_array(environment):
+def _array_share(environment):
   if "SLURM_ARRAY_TASK_ID" not in environment:
     return Share()
   task, count, low, high = (

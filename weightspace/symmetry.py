@@ -1,9 +1,9 @@
 """The symmetry group of an RNN's weights: signed permutations of hidden units.
 
-Reordering the hidden units of a layer leaves the outputs as they are. So does
-changing a unit's sign, for cells that have odd gates: negate the unit's row in
-the odd gates, weights and biases, and its column in every matrix that reads
-it. Everything here is derived from an RNN's axes and its cell's odd gates.
+Permuting the hidden units of a layer preserves the outputs. So does flipping a
+unit's sign, for cells with odd gates: it negates the unit's rows in the odd
+gates, weights and biases, and its column in every matrix that the unit is an
+input of. The action is derived from an RNN's axes and its cell's odd gates.
 """
 
 from typing import NamedTuple
@@ -18,9 +18,9 @@ from weightspace.types import Key, Weights
 
 
 class Element(NamedTuple):
-  """A group element, a signed permutation for each hidden layer.
+  """A group element: a signed permutation for each hidden layer.
 
-  It moves unit `permutation[i]` to place i and multiplies it by `sign[i]`.
+  It moves unit `permutation[i]` to index i and multiplies it by `sign[i]`.
   """
 
   permutations: tuple[jax.Array, ...]  # [H] int32, each
@@ -28,7 +28,7 @@ class Element(NamedTuple):
 
 
 def identity(rnn: RNN) -> Element:
-  """The element that changes nothing."""
+  """The identity element."""
   hidden = rnn.spec.hidden
   return Element(
       tuple(jnp.arange(h, dtype=jnp.int32) for h in hidden),
@@ -37,9 +37,9 @@ def identity(rnn: RNN) -> Element:
 
 
 def sample(key: Key, rnn: RNN, *, signed: bool = True) -> Element:
-  """A uniformly random element; with `signed=False`, a permutation.
+  """Samples an element uniformly; with `signed=False`, a permutation.
 
-  Signs are drawn only for cells that have odd gates.
+  Signs are 1 for cells without odd gates.
   """
   draw_signs = signed and cells.load(rnn.spec.cell).odd_gates
   permutations, signs = [], []
@@ -66,7 +66,7 @@ def compose(second: Element, first: Element) -> Element:
 
 
 def inverse(element: Element) -> Element:
-  """The element that undoes `element`."""
+  """The inverse of `element`."""
   inverses = tuple(jnp.argsort(p) for p in element.permutations)
   return Element(
       tuple(q.astype(jnp.int32) for q in inverses),
@@ -75,9 +75,9 @@ def inverse(element: Element) -> Element:
 
 
 def act(rnn: RNN, element: Element, weights: Weights) -> Weights:
-  """Acts on the weights of one network; its outputs do not change.
+  """Acts on the weights of one network, preserving its outputs.
 
-  `act(compose(b, a), w) == act(b, act(a, w))`, bit for bit.
+  `act(compose(b, a), w)` equals `act(b, act(a, w))`, bit for bit.
   """
   cell = cells.load(rnn.spec.cell)
   odd = jnp.zeros(cell.gates, bool).at[jnp.array(cell.odd_gates, int)].set(True)
@@ -92,8 +92,8 @@ def act(rnn: RNN, element: Element, weights: Weights) -> Weights:
         continue
       permutation, sign = units[name]
       leaf = jnp.take(leaf, permutation, axis=position)
-      written = position > 0 and axes[position - 1] == GATE
-      if written:  # the gates' own rows: only odd gates carry the sign
+      if position > 0 and axes[position - 1] == GATE:
+        # Rows of gates: only those of odd gates change sign
         factor = jnp.where(odd[:, None], sign, 1.0)
         own_axes = (position - 1, position)
       else:
@@ -109,5 +109,5 @@ def act(rnn: RNN, element: Element, weights: Weights) -> Weights:
 def augment(
     key: Key, rnn: RNN, weights: Weights, *, signed: bool = True
 ) -> Weights:
-  """The weights of one network under a random element of the group."""
+  """Acts on the weights of one network by a random element of the group."""
   return act(rnn, sample(key, rnn, signed=signed), weights)

@@ -1,14 +1,15 @@
-"""Types that everything shares, and the glossary of dimensions.
+"""Shared types, and the glossary of dimensions.
 
-Dimensions, as they are written in shapes throughout:
+Dimensions in the shapes of all docstrings:
 
   N  networks             S  snapshots of one network    R  rows = N x S
-  P  parameters of a net  K  rollouts kept of a row      B  examples in a batch
+  P  parameters of a net  K  rollouts of a row           B  examples in a batch
   T  time steps           I  inputs   V  outputs         H  hidden units
   G  gates of a cell      Z  size of a code              M  parallel probes
-  L  length of a probe    D  numbers that name a task
+  L  length of a probe    D  numbers that define a task
 
-`weights` are the network under study, `params` are our own model's.
+`weights` belong to the networks under study, `params` to the models that are
+trained on them.
 """
 
 from typing import Any, NamedTuple
@@ -20,11 +21,10 @@ Params = Any  # parameters of an encoder, emulator or head: a pytree
 
 
 class Layer(NamedTuple):
-  """Weights of one recurrent layer, torch's, with the gate axis apart.
+  """Weights of one recurrent layer: torch's, with a separate gate axis.
 
-  The gates are in torch's order, so `wx.reshape(G * H, I)` is torch's
-  `weight_ih` and the tree's leaves are in the order of torch's
-  `parameters()`.
+  Gates are in torch's order, so `wx.reshape(G * H, I)` is torch's `weight_ih`,
+  and leaves are in the order of torch's `parameters()`.
   """
 
   wx: Any  # [G, H, I] input -> hidden
@@ -34,7 +34,7 @@ class Layer(NamedTuple):
 
 
 class Linear(NamedTuple):
-  """Weights of the read-out."""
+  """Weights of the linear readout."""
 
   w: Any  # [V, H]
   b: Any  # [V]

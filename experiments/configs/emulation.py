@@ -1,18 +1,18 @@
-"""Encoders trained by emulation: `emulation.py:ENCODER[,SIZE[,FAMILY]]`.
+"""Training of encoders by emulation: `emulation.py:ENCODER[,SIZE[,FAMILY]]`.
 
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:interactive,small
 
-FAMILY is the zoo's family of tasks, where it is not formal_language: for
-tiled_mnist, probes cover the range of its pixels.
+FAMILY is the zoo's task family, by default formal_language. For tiled_mnist,
+probes cover the range of its pixels.
 
-Encoders are the modules of `weightspace.encoders`, and `truth`, an upper bound:
-the emulator is given what the zoo knows of each network. Sizes:
+Encoders are the modules of `weightspace.encoders`, and `truth`, an upper bound
+that uses the zoo's labels as codes. Sizes:
 
-tiny        seconds on 2 cores, for trying things out.
+tiny        seconds on 2 cores, for tests.
 quickstart  about a minute on 2 cores.
 small       some minutes on 2 cores.
-paper       as in the paper: 100,000 steps, for an accelerator.
+paper       the paper's: 100,000 steps, for an accelerator.
 
 Fields and their defaults are those of the dataclasses that the config is for;
 `--helpfull` lists them.
@@ -42,7 +42,7 @@ def get_config(what: str = "interactive,small") -> ConfigDict:
     config.encoder.update(_fields(known))
   config.encoder.update(ENCODERS.get(name, {}).get(size, {}))
   for field, value in FAMILIES.get(family, {}).get(size, {}).items():
-    if field in config.encoder:  # of encoders that interrogate
+    if field in config.encoder:  # of encoders with learned probes
       config.encoder[field] = value
   config.emulator = ConfigDict(_fields(emulator.Config))
   config.optimizer = ConfigDict(_fields(optimizer.OptimizerConfig))
@@ -53,7 +53,7 @@ def get_config(what: str = "interactive,small") -> ConfigDict:
     for part, fields in TRAINING[size].items():
       config[part].update(fields)
     config.emulation.update(STEPS.get(name, {}).get(size, {}))
-    # A short run is annealed; the paper keeps the learning rate
+    # Short runs decay the learning rate; the paper's is constant
     config.optimizer.decay_steps = config.emulation.steps
   return config
 
@@ -62,7 +62,7 @@ def _fields(dataclass):
   return dataclasses.asdict(dataclass())
 
 
-# What differs from the defaults of each Config, which are the paper's
+# Differences from the defaults of each Config, which are the paper's
 _PROBING = {
     "tiny": {"length": 8, "hidden": 32, "layers": 1, "decoder": 32},
     "quickstart": {
@@ -116,8 +116,8 @@ ENCODERS = {
         "tiny": {"parallel": 8},
     },
 }
-# Pixels of a digit, normalised as networks read them, lie in [-0.42, 2.82]; a
-# probe_limit of 3 keeps the outer 5 % of the range of probes out of reach
+# Normalised pixels lie in [-0.42, 2.82]; a probe_limit of 3 excludes the outer
+# 5 % of the range of probes
 _PIXELS = {"low": -0.6, "high": 3.0}
 FAMILIES = {
     "tiled_mnist": {
@@ -127,8 +127,8 @@ FAMILIES = {
         "paper": {**_PIXELS, "length": 50},
     },
 }
-# What the paper does otherwise, and needs 100,000 steps for: it gives the
-# emulator the code at the first step only, and minimises total variation
+# The paper's choices need 100,000 steps: it conditions the emulator at the
+# first step only, and minimises total variation
 _EMULATION = {"divergence": "kl+total_variation"}
 _OPTIMIZER = {"learning_rate": 3e-3, "warmup_steps": 50, "emulator_ratio": 3.0}
 TRAINING = {
@@ -157,8 +157,8 @@ TRAINING = {
         },
     },
 }  # fmt: skip
-# Products are most of their time, and in bfloat16 they learned as well; the
-# others are hardly faster for it
+# These are dominated by matrix products and reach the same loss in bfloat16;
+# the others are hardly faster in it
 IN_BFLOAT16 = ("transformer", "dws")
-# Its validation loss is flat in so few steps: no need to go on
+# The constant encoder's validation loss converges within 500 steps
 STEPS = {"constant": {"quickstart": {"steps": 500}}}

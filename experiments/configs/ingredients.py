@@ -1,10 +1,10 @@
-"""What is taken away, or put in its place: `ingredients.py:FAMILY`.
+"""Ablations of encoders and their training: `ingredients.py:FAMILY`.
 
     python -m experiments.ingredients --zoo=ZOO --workdir=DIR \\
         --config=experiments/configs/ingredients.py:formal_language
 
-A variant is an encoder and the fields that differ from its config of size
-`small`; all are trained for as many steps, with the same seeds.
+A variant is an encoder and the fields in which it differs from the config of
+size `small`. All variants have the same number of steps and the same seeds.
 """
 
 from ml_collections import ConfigDict
@@ -64,7 +64,7 @@ VARIANTS = {
 
 
 def get_config(family: str = "formal_language") -> ConfigDict:
-  """The variants of a family of tasks."""
+  """The variants of a task family."""
   if family not in VARIANTS:
     raise ValueError(f"no family {family!r}; there are: {', '.join(VARIANTS)}")
   config = ConfigDict()

@@ -3,8 +3,8 @@
     python -m experiments.predict --zoo=DIR --encoder=RUN --workdir=DIR \\
         --config=experiments/configs/prediction.py
 
-`prediction.py:FAMILY` predicts what there is to know about networks of that
-family of tasks: `prediction.py:tiled_mnist`.
+`prediction.py:FAMILY` predicts the properties of networks of that task family:
+`prediction.py:tiled_mnist`.
 """
 
 from ml_collections import ConfigDict
@@ -15,8 +15,8 @@ PROPERTIES = {
     "tiled_mnist": ("angle", "accuracy", "step", "generalization_gap"),
 }
 
-# An angle that is held out lies beyond all that are validated on, where an MLP
-# of codes goes astray, and validation cannot tell
+# Held-out angles lie outside of the range of validation, where MLPs extrapolate
+# badly; validation cannot detect it
 FORMS = {
     "formal_language": ("mlp", "linear", "ordinal"),
     "tiled_mnist": ("linear", "ordinal"),
@@ -24,17 +24,17 @@ FORMS = {
 
 
 def get_config(family: str = "formal_language") -> ConfigDict:
-  """All defaults, written out: importing them would make --help slow."""
+  """The defaults, repeated here because importing them makes --help slow."""
   if family not in PROPERTIES:
     raise ValueError(
         f"no family {family!r}; there are: {', '.join(PROPERTIES)}"
     )
   config = ConfigDict()
   config.properties = PROPERTIES[family]
-  config.forms = FORMS[family]  # of which validation chooses
+  config.forms = FORMS[family]  # validation selects one per property
   config.steps = 2000  # of gradient descent
   config.batch = 256  # codes a step
-  config.learning_rate = 1e-3  # AdamW's, falling to 0 along a cosine
+  config.learning_rate = 1e-3  # AdamW's, with cosine decay to 0
   config.weight_decay = 0.01  # AdamW's
   config.hidden = 128  # units of each hidden layer of an MLP
   config.layers = 2  # hidden layers of an MLP

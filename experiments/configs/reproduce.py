@@ -5,9 +5,9 @@
 
 A part that is None is left out: `configs/quickstart.py` leaves out most.
 
-smoke  tiny zoos and encoders, in minutes on 2 cores: to see that all works.
+smoke  tiny zoos and encoders, in minutes on 2 cores: for tests.
 small  1000 networks on languages and 400 on digits, 1000 steps each; about two
-       hours on 2 cores beside the zoos' generation.
+       hours on 2 cores without the zoos' generation.
 paper  the paper's zoos, sizes, 100,000 steps and 15 seeds, for an accelerator.
 """
 
@@ -34,8 +34,8 @@ def get_config(size: str = "small") -> ConfigDict:
   config = ConfigDict()
   config.size = size
   config.title = TITLE
-  # Of splits, of which OOD tasks are the test, of pictures; the first seed of
-  # trainings
+  # Of splits, including that of OOD tasks, and of figures; the first seed of
+  # training
   config.seed = 0
   config.encoders = ENCODERS
   config.zoos = ConfigDict({  # families, each with the config of its zoo
@@ -45,11 +45,11 @@ def get_config(size: str = "small") -> ConfigDict:
   config.models = of_size  # a size of experiments/configs/emulation.py
   config.resamples = 1000  # of each bootstrap
 
-  # Every encoder and baseline gets the same trials: each learning rate with
-  # each warm-up, validated after so many steps
+  # Every encoder and baseline has the same trials: the grid of learning rates
+  # and warm-ups
   config.search = ConfigDict()
   config.search.learning_rates = (1e-3, 3e-3)
-  config.search.warmups = (0.025, 0.2)  # shares of the steps
+  config.search.warmups = (0.025, 0.2)  # fractions of the steps
   config.search.emulation = _each(250, 120)  # steps of a trial
   config.search.supervised = _each(150, 80)
   config.emulation = ConfigDict()

@@ -104,7 +104,7 @@ def check_combine(cell):
 
 
 def check_slope(cell):
-  """Derivatives of `activate`, told from its result."""
+  """`slope` is the derivative of `activate`, from its result."""
   _, u, v = _inputs(cell)
   a = 3 * cell.combine(u, v)
   gates, slope = jax.jvp(cell.activate, (a,), (jnp.ones_like(a),))

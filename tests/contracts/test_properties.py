@@ -91,8 +91,8 @@ def check_target(property_):
   data, targets = columns(scope), targets_of(property_)
   order = np.random.default_rng(1).permutation(ROWS)
   shuffled = {name: column[order] for name, column in data.items()}
-  found = property_.target(shuffled, scope)
-  np.testing.assert_array_equal(found, targets[order])
+  permuted = property_.target(shuffled, scope)
+  np.testing.assert_array_equal(permuted, targets[order])
   assert len(np.unique(targets, axis=0)) > 1
   late = data["step"] > 0
   some = {name: column[late] for name, column in data.items()}
@@ -241,17 +241,17 @@ def test_regression_metrics_are_sklearns_and_scipys():
   generator = np.random.default_rng(0)
   targets = generator.integers(0, 8, (60, 1)).astype(np.float32)  # with ties
   outputs = targets + generator.standard_normal((60, 1)).astype(np.float32)
-  found = ACCURACY.metrics(outputs, targets)
+  metrics = ACCURACY.metrics(outputs, targets)
   np.testing.assert_allclose(
-      found["mse"], sklearn.metrics.mean_squared_error(targets, outputs),
+      metrics["mse"], sklearn.metrics.mean_squared_error(targets, outputs),
       rtol=1e-5,
   )  # fmt: skip
   np.testing.assert_allclose(
-      found["r2"], sklearn.metrics.r2_score(targets, outputs), rtol=1e-5
+      metrics["r2"], sklearn.metrics.r2_score(targets, outputs), rtol=1e-5
   )
-  np.testing.assert_allclose(found["kendall_tau"], tau_b(outputs, targets))
+  np.testing.assert_allclose(metrics["kendall_tau"], tau_b(outputs, targets))
   expected = scipy.stats.kendalltau(outputs, targets).statistic
-  np.testing.assert_allclose(found["kendall_tau"], expected)
+  np.testing.assert_allclose(metrics["kendall_tau"], expected)
 
 
 def tau_b(x, y):
@@ -263,9 +263,9 @@ def tau_b(x, y):
 
 def test_regression_metrics_where_nothing_varies():
   ones, ramp = np.ones((5, 1), np.float32), np.arange(5.0)[:, None]
-  found = ACCURACY.metrics(ones, ramp)
-  assert found["kendall_tau"] == 0
-  assert found["r2"] < 0
+  metrics = ACCURACY.metrics(ones, ramp)
+  assert metrics["kendall_tau"] == 0
+  assert metrics["r2"] < 0
   mean = ACCURACY.metrics(np.full((5, 1), 2.0), ramp)
   np.testing.assert_allclose(mean["r2"], 0, atol=1e-6)
   assert np.isnan(ACCURACY.metrics(ramp, ones)["r2"])
@@ -275,16 +275,16 @@ def test_task_metrics():
   targets = np.array([[0, 1, 2], [5, 5, 5], [1, 1, 1], [0, 0, 0]], np.int32)
   guesses = np.array([[0, 1, 2], [5, 5, 4], [0, 0, 0], [0, 0, 0]])
   outputs = np.eye(6)[guesses]
-  found = TASK.metrics(outputs, targets)
-  assert found["per_count_accuracy"] == sklearn.metrics.accuracy_score(
+  metrics = TASK.metrics(outputs, targets)
+  assert metrics["per_count_accuracy"] == sklearn.metrics.accuracy_score(
       targets.ravel(), guesses.ravel()
   )
-  assert found == {"per_count_accuracy": 8 / 12, "all_right": 0.5}
+  assert metrics == {"per_count_accuracy": 8 / 12, "all_right": 0.5}
 
 
 def test_the_classes_of_a_task_are_its_shifts():
-  found = TASK.target({"task": np.array([[-3, 0, 2]])}, SCOPE)
-  np.testing.assert_array_equal(found, [[0, 3, 5]])
+  classes = TASK.target({"task": np.array([[-3, 0, 2]])}, SCOPE)
+  np.testing.assert_array_equal(classes, [[0, 3, 5]])
   assert TASK.shape(SCOPE) == (3, 6)
 
 
@@ -311,25 +311,26 @@ def _points(degrees, length=1.0):
 def test_angles_are_circular():
   targets = _points([1.0, 359.0, 90.0, 200.0])
   outputs = _points([359.0, 3.0, 80.0, 20.0], length=0.3)
-  found = ANGLE.metrics(outputs, targets)
-  np.testing.assert_allclose(found["degrees"], (2 + 4 + 10 + 180) / 4)
+  metrics = ANGLE.metrics(outputs, targets)
+  np.testing.assert_allclose(metrics["degrees"], (2 + 4 + 10 + 180) / 4)
   turns = np.array([358, 356, 10, 180]) / 360
-  np.testing.assert_allclose(found["mse"], np.mean(turns**2))
+  np.testing.assert_allclose(metrics["mse"], np.mean(turns**2))
 
 
 def test_the_target_of_an_angle_is_its_direction():
-  found = ANGLE.target({"task": np.float32([[0], [90], [225]])}, DIGITS)
+  points = ANGLE.target({"task": np.float32([[0], [90], [225]])}, DIGITS)
   half = np.sqrt(0.5)
-  np.testing.assert_allclose(found, [[1, 0], [0, 1], [-half, -half]], atol=1e-6)
+  expected = [[1, 0], [0, 1], [-half, -half]]
+  np.testing.assert_allclose(points, expected, atol=1e-6)
 
 
 def test_steps_are_numbered_as_the_zoo_took_them():
   scope = Scope(SCOPE.tasks, (0, 100, 200, 500, 1000))
-  found = STEP.target({"step": np.array([500, 0, 1000])}, scope)
-  np.testing.assert_array_equal(found, [[3], [0], [4]])
+  steps = STEP.target({"step": np.array([500, 0, 1000])}, scope)
+  np.testing.assert_array_equal(steps, [[3], [0], [4]])
   assert STEP.shape(scope) == (1, 5)
   guesses = np.eye(5)[[[3], [1], [4]]]
-  np.testing.assert_allclose(STEP.metrics(guesses, found)["accuracy"], 2 / 3)
+  np.testing.assert_allclose(STEP.metrics(guesses, steps)["accuracy"], 2 / 3)
 
 
 def test_the_gap_is_what_evaluation_costs_more():

@@ -63,17 +63,17 @@ def check_spec(family):
 
 def check_tasks(family):
   """Tasks are arrays that differ, score and can be put in words."""
-  found = _tasks(family, 50)
-  assert found.shape == (50, len(family.spec.task_names))
-  assert len(np.unique(found, axis=0)) > 1
+  sampled = _tasks(family, 50)
+  assert sampled.shape == (50, len(family.spec.task_names))
+  assert len(np.unique(sampled, axis=0)) > 1
   if family.spec.classes is not None:
-    assert jnp.issubdtype(found.dtype, jnp.integer)
+    assert jnp.issubdtype(sampled.dtype, jnp.integer)
     low, high = family.spec.classes
-    assert np.all((found >= low) & (found <= high))
-  scores = np.asarray(jax.jit(jax.vmap(family.novelty))(found))
+    assert np.all((sampled >= low) & (sampled <= high))
+  scores = np.asarray(jax.jit(jax.vmap(family.novelty))(sampled))
   assert scores.shape == (50,)
   assert np.all(np.isfinite(scores))
-  for task in np.asarray(found):
+  for task in np.asarray(sampled):
     assert isinstance(family.describe(task), str)
     assert family.describe(task)
 
@@ -118,8 +118,8 @@ def check_rollouts(family):
     assert seen.log_probs.dtype == jnp.float16
     assert inputs.shape == (spec.length, ROLLOUTS, spec.inputs)
     assert inputs.dtype == jnp.float32
-    said = np.swapaxes(np.asarray(seen.log_probs, np.float32), 0, 1)
-    np.testing.assert_allclose(said, replay, rtol=2e-3, atol=1e-3)
+    stored = np.swapaxes(np.asarray(seen.log_probs, np.float32), 0, 1)
+    np.testing.assert_allclose(stored, replay, rtol=2e-3, atol=1e-3)
     assert mask.shape == (spec.length, ROLLOUTS)
     assert mask.dtype == jnp.float32
     assert np.all((mask == 0) | (mask == 1))
@@ -134,11 +134,11 @@ def check_rollouts(family):
 def check_performance(family):
   """Scalars by the names of the spec, accuracy in [0, 1]."""
   rnn, weights = network_of(family)
-  found = jax.jit(
+  metrics = jax.jit(
       lambda key, task: family.performance(key, task, rnn, weights)
   )(KEY, _tasks(family)[0])
-  assert tuple(sorted(found)) == tuple(sorted(family.spec.metric_names))
-  for name, value in found.items():
+  assert tuple(sorted(metrics)) == tuple(sorted(family.spec.metric_names))
+  for name, value in metrics.items():
     assert value.shape == ()
     assert value.dtype == jnp.float32
     assert np.isfinite(value)

@@ -15,10 +15,10 @@ def test_files_are_read_gzipped_or_not(tmp_path):
     path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
     path.unlink()
   plain = _idx.read_folder(tmp_path)
-  for found in (zipped, plain):
-    np.testing.assert_array_equal(found[0], images)
-    np.testing.assert_array_equal(found[1], labels)
-    assert found[0].dtype == found[1].dtype == np.uint8
+  for pair in (zipped, plain):
+    np.testing.assert_array_equal(pair[0], images)
+    np.testing.assert_array_equal(pair[1], labels)
+    assert pair[0].dtype == pair[1].dtype == np.uint8
 
 
 IMAGES, LABELS = example.make()
@@ -43,7 +43,7 @@ ZIPPED = gzip.compress(GOOD, mtime=0)
         (_idx.LABELS, example.idx(LABELS + 5), "the label 14, expected 0"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_naming_it(
+def test_the_message_names_an_invalid_file(
     tmp_path, name, content, message
 ):
   example.write(tmp_path)
@@ -54,18 +54,18 @@ def test_what_is_wrong_with_a_file_is_said_naming_it(
   assert str(tmp_path / name) in str(caught.value)
 
 
-def test_a_folder_without_the_files_is_refused_saying_what_is_there(tmp_path):
+def test_the_message_lists_a_folder_without_the_files(tmp_path):
   (tmp_path / "notes.txt").write_text("none here")
   with pytest.raises(FileNotFoundError, match=r"lacks train-.*: notes\.txt"):
     _digits.load(f"idx:{tmp_path}")
-  with pytest.raises(FileNotFoundError, match="no such folder"):
+  with pytest.raises(FileNotFoundError, match="there is no folder"):
     _digits.load(f"idx:{tmp_path}/none")
 
 
-@pytest.mark.parametrize("source", ["emnist", "idx", "idx:", "mnist_5k:x", ""])
-def test_an_unknown_source_is_refused(source):
+@pytest.mark.parametrize("name", ["emnist", "idx", "idx:", "mnist_5k:x", ""])
+def test_an_unknown_data_set_raises(name):
   with pytest.raises(ValueError, match="mnist_5k, idx:DIR, tfds, tfds:DIR"):
-    _digits.load(source)
+    _digits.load(name)
 
 
 def test_a_missing_package_is_named(monkeypatch):
@@ -85,13 +85,13 @@ def test_the_checksum_is_that_of_the_data_not_of_the_files(tmp_path):
 
 
 def test_mnist_5k():
-  found = _digits.load("mnist_5k")
-  assert found.images.shape == (5000, 28, 28)
-  np.testing.assert_array_equal(np.bincount(found.labels), [500] * 10)
+  digits = _digits.load("mnist_5k")
+  assert digits.images.shape == (5000, 28, 28)
+  np.testing.assert_array_equal(np.bincount(digits.labels), [500] * 10)
   # Ink on background, the right way up: a seven has its bar on top
-  seven = found.images[found.labels == 7].mean(axis=0)
+  seven = digits.images[digits.labels == 7].mean(axis=0)
   assert (seven[8] > 40).sum() > (seven[19] > 40).sum() + 3
-  assert found.sha256.startswith("809ec085d551285c")
+  assert digits.sha256.startswith("809ec085d551285c")
 
 
 def test_four_of_five_images_are_trained_on():
@@ -122,9 +122,9 @@ def test_tensorflow_datasets(tmp_path, monkeypatch):
   urls = [_digits_tfds.URL + path.name for path in manual.glob("*")]
   infos = {}
   for url in urls:
-    found = checksums.compute_url_info(manual / url.rsplit("/", 1)[1])
+    info = checksums.compute_url_info(manual / url.rsplit("/", 1)[1])
     infos[url] = checksums.UrlInfo(
-        found.size, found.checksum, url.rsplit("/", 1)[1]
+        info.size, info.checksum, url.rsplit("/", 1)[1]
     )
   builder = _digits_tfds._builder()
   known = builder.url_infos

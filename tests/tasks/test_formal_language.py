@@ -60,31 +60,31 @@ def spell(text, length=LENGTH, start=BOS, end=True):
 
 def adversarial():
   """Strings that are nearly members of some language."""
-  found = []
+  strings = []
   for n, task in itertools.product((0, 1, 3, 9, 10), ALL[::13]):
     powers = [n, *(n + task)]
     if min(powers) < 0 or sum(powers) > LENGTH - 1:
       continue
     text = "".join(x * int(k) for x, k in zip("abcd", powers))
     member = spell(text)
-    found += [member, spell(text, end=False), spell(text, start=EOS)]
-    found += [spell(text, start=0), spell(text[::-1]), spell(text[1:])]
+    strings += [member, spell(text, end=False), spell(text, start=EOS)]
+    strings += [spell(text, start=0), spell(text[::-1]), spell(text[1:])]
     if len(text) < LENGTH - 2:
-      found += [spell(text + "d"), spell("a" + text)]
+      strings += [spell(text + "d"), spell("a" + text)]
       for extra in (0, 3, BOS):  # after EOS
         late = list(member)
         late[-1] = extra
-        found.append(late)
+        strings.append(late)
       inside = list(member)
       inside.insert(1 + len(text) // 2, BOS)
-      found.append(inside[:LENGTH])
+      strings.append(inside[:LENGTH])
       early = list(member)
       early.insert(1 + len(text) // 2, EOS)
-      found.append(early[:LENGTH])
+      strings.append(early[:LENGTH])
   texts = ("", "abab", "abcdabcd", "dcba", "abdc", "aabbccdd", "bacd", "abc")
-  found += [spell(text) for text in texts]
-  found += [[EOS] * LENGTH, [BOS] * LENGTH, [BOS] + [0] * (LENGTH - 1)]
-  return np.unique(np.array(found, np.int32), axis=0)
+  strings += [spell(text) for text in texts]
+  strings += [[EOS] * LENGTH, [BOS] * LENGTH, [BOS] + [0] * (LENGTH - 1)]
+  return np.unique(np.array(strings, np.int32), axis=0)
 
 
 @functools.cache
@@ -98,11 +98,11 @@ def memberships():
 def assert_as_reference(chosen, strings):
   strict, counts = memberships()(chosen, strings)
   words = strings.tolist()
-  for found, kind in ((strict, True), (counts, False)):
+  for members, kind in ((strict, True), (counts, False)):
     expected = [
         [reference(task, word, kind) for word in words] for task in chosen
     ]
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(members, expected)
   assert not np.any(strict & ~counts)
   return strict, counts
 
@@ -178,12 +178,12 @@ def test_strings_that_are_drawn_are_members_and_n_covers_its_range():
   strings = drawn(True)
   assert np.all(strict_members(strings))
   for task, words in zip(ALL, strings):
-    found = set(np.sum(words == 0, axis=1).tolist())
+    sampled = set(np.sum(words == 0, axis=1).tolist())
     fits = (
         n for n in range(max(0, -task.min()), 10)
         if 4 * n + task.sum() + 1 <= LENGTH - 1
     )  # fmt: skip
-    assert found == set(fits), task
+    assert sampled == set(fits), task
 
 
 def test_the_papers_recipe_differs_where_eos_does_not_fit():
@@ -196,8 +196,8 @@ def test_the_papers_recipe_differs_where_eos_does_not_fit():
   assert sorted(map(tuple, crowded.tolist())) == [
       (1, 2, 2), (2, 1, 2), (2, 2, 1), (2, 2, 2),
   ]  # fmt: skip
-  for task, found in zip(ALL, n):
-    assert set(found.tolist()) == set(range(max(0, -task.min()), 10))
+  for task, sampled in zip(ALL, n):
+    assert set(sampled.tolist()) == set(range(max(0, -task.min()), 10))
   roomy = np.all(fits, axis=1)
   np.testing.assert_array_equal(strings[roomy], drawn(True)[roomy])
 
@@ -210,9 +210,9 @@ def test_write_is_the_string():
 
 def test_tasks_are_drawn_from_all_languages():
   keys = jax.random.split(KEY, 5000)
-  found = np.asarray(jax.jit(jax.vmap(make(PAPER).sample_task))(keys))
-  assert found.dtype == np.int32
-  counts = np.unique(found, axis=0, return_counts=True)[1]
+  sampled = np.asarray(jax.jit(jax.vmap(make(PAPER).sample_task))(keys))
+  assert sampled.dtype == np.int32
+  counts = np.unique(sampled, axis=0, return_counts=True)[1]
   assert len(counts) == len(ALL)
   assert scipy.stats.chisquare(counts).pvalue > 1e-3
 
@@ -302,9 +302,9 @@ def test_performance_of_a_network_that_is_always_silent():
   performance = jax.jit(
       lambda task: family.performance(KEY, task, RNN, silent)
   )
-  found = performance(jnp.zeros(3, jnp.int32))
-  assert tuple(found) == family.spec.metric_names
-  assert found["accuracy"] == found["accuracy_counts"] == 1
+  metrics = performance(jnp.zeros(3, jnp.int32))
+  assert tuple(metrics) == family.spec.metric_names
+  assert metrics["accuracy"] == metrics["accuracy_counts"] == 1
   assert performance(jnp.array([0, 0, 1]))["accuracy"] == 0
 
 
@@ -335,12 +335,12 @@ def test_strings_count_for_the_loss_as_often_as_they_are_drawn(
   family = make(
       Config(eval_strings=4, eval_batch=eval_batch, mask_padding=mask_padding)
   )
-  found = jax.jit(lambda: family.performance(KEY, task, RNN, network))()
+  metrics = jax.jit(lambda: family.performance(KEY, task, RNN, network))()
   batch = family.sample_batch(derive(KEY, "loss"), task, eval_batch)
   assert len(np.unique(batch.targets, axis=1).T) > 1
   losses = -np.log(p)[batch.targets]
   np.testing.assert_allclose(
-      found["loss"], np.average(losses, weights=batch.mask), rtol=1e-5
+      metrics["loss"], np.average(losses, weights=batch.mask), rtol=1e-5
   )
 
 
@@ -350,12 +350,12 @@ def test_accuracy_is_the_share_of_members():
   )
   family = make(config)
   network = constant_network([0.5, 0, 0, 0, 0, 0.5])
-  found = jax.jit(lambda task: family.performance(KEY, task, RNN, network))(
+  metrics = jax.jit(lambda task: family.performance(KEY, task, RNN, network))(
       jnp.array([-1, -1, -1])
   )
   # The language is {"a"}: a, EOS, anything by counts; a, 3 x EOS strictly
-  np.testing.assert_allclose(found["accuracy_counts"], 1 / 4, atol=0.03)
-  np.testing.assert_allclose(found["accuracy"], 1 / 16, atol=0.02)
+  np.testing.assert_allclose(metrics["accuracy_counts"], 1 / 4, atol=0.03)
+  np.testing.assert_allclose(metrics["accuracy"], 1 / 16, atol=0.02)
 
 
 def test_mask_leaves_out_what_is_read_after_eos():
@@ -384,8 +384,8 @@ def test_counting_tells_the_language_of_most_strings():
         jnp.array(task), jnp.array([4, 5, 6, 7]), 42
     )
     wrong = formal_language.write(jnp.array([1, 1, -1]), jnp.array([5]), 42)
-    found = family.decode(jnp.concatenate([strings, wrong]))
-    np.testing.assert_array_equal(found, task)
+    decoded = family.decode(jnp.concatenate([strings, wrong]))
+    np.testing.assert_array_equal(decoded, task)
   silent = jnp.full((3, 42), formal_language.EOS).at[:, 0].set(
       formal_language.BOS
   )

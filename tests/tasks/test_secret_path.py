@@ -27,13 +27,13 @@ def test_answers_are_those_of_the_theory():
 
   @jax.jit
   @jax.vmap
-  def ask(key):
+  def sample(key):
     path = FAMILY.sample_task(key)
     strings = secret_path.sample_strings(key, path, 10)
     return path, strings, secret_path.answers(path, strings)
 
-  for path, strings, said in zip(*ask(keys)):
-    for string, row in zip(strings.tolist(), said.tolist()):
+  for path, strings, targets in zip(*sample(keys)):
+    for string, row in zip(strings.tolist(), targets.tolist()):
       for t, answer in enumerate(row):
         value = families.secret_path(path.tolist(), string[:t])
         assert answer == (value - 1 if value else secret_path.OFF)

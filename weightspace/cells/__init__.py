@@ -1,10 +1,10 @@
 """The Cell contract. Each public module here exports one `CELL`.
 
-A cell is the *pointwise* part of a recurrent layer: what happens to the hidden
-units once the two matrix products are done. The products themselves belong to
-`weightspace.rnn`, which can therefore hoist them out of the time loop, in the
-forward and in the backward pass, for every cell alike. It stores the states
-and the gates of each step, no more: slopes of the gates follow from them.
+A cell is the *pointwise* part of a recurrent layer: the computation after its
+two matrix products. The products are in `weightspace.recurrence`, which hoists
+them out of the time loop in the forward and the backward pass, for every cell.
+The forward pass saves the states and gates of each step only, since the
+derivatives of the gates are functions of them.
 """
 
 from collections.abc import Callable
@@ -20,21 +20,20 @@ class Cell(NamedTuple):
 
   With `u = wx x + bx` and `v = wh h + bh`, both `[..., G, H]`, a step is
   `state = update(state, activate(combine(u, v)))`, and the layer's output is
-  `output(state)`. All functions act on each hidden unit and each element of
-  the batch by itself.
+  `output(state)`. All functions are elementwise over hidden units and batch.
 
   Attributes:
-    gates: how many rows of weights each hidden unit has, G.
-    odd_gates: the gates, by index in torch's order, whose pre-activation
-      changes sign together with the unit. A step must satisfy
+    gates: rows of weights per hidden unit, G.
+    odd_gates: indices, in torch's order, of the gates whose pre-activation
+      changes sign with the unit. A step must satisfy
       `step(s * state, s_g * u, s_g * v) = s * step(state, u, v)` for
       s in {-1, 1}^H and s_g equal to s at odd gates and to 1 at the others.
     initial_state: (shape `[..., H]`, dtype) -> state of zeros.
     output: (state) -> h `[..., H]`.
-    combine: (u, v) -> pre-activations `[..., S, H]`; linear. Most cells add;
-      one that treats u and v apart needs more slots S than gates G.
+    combine: (u, v) -> pre-activations `[..., S, H]`; linear. Most cells add u
+      and v, so that S = G; a cell that treats them separately needs S > G.
     activate: (pre-activations) -> gates `[..., S, H]`; elementwise.
-    slope: (gates) -> the derivative of `activate`, told from its result.
+    slope: (gates) -> the derivative of `activate`, from its result.
     update: (state, gates) -> state.
   """
 
@@ -48,12 +47,16 @@ class Cell(NamedTuple):
   update: Callable
 
   def step(self, state, u: jax.Array, v: jax.Array):
-    """The state after `state`, given the projections u and v `[..., G, H]`."""
+    """The next state, given the projections u and v `[..., G, H]`."""
     return self.update(state, self.activate(self.combine(u, v)))
 
 
 def load(name: str) -> Cell:
-  """The cell of that name; ValueError names the nearest one there is."""
+  """Loads a cell by name.
+
+  Raises:
+    ValueError: there is no such cell; the message suggests the nearest name.
+  """
   return plugins.load(__name__, name).CELL
 
 
@@ -63,10 +66,10 @@ def names() -> tuple[str, ...]:
 
 
 def split_gates(a: jax.Array) -> list[jax.Array]:
-  """The slots `[..., H]` of `a` `[..., S, H]`.
+  """Splits `a` `[..., S, H]` into S arrays `[..., H]`.
 
-  `lax.split` rather than indexing: its transpose is one concatenation, that of
-  S slices is S paddings and a sum.
+  `lax.split` transposes to one concatenation; S slices would transpose to S
+  paddings and a sum.
   """
   *batch, slots, hidden = a.shape
   flat = a.reshape(*batch, slots * hidden)

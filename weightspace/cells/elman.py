@@ -1,4 +1,4 @@
-"""Elman's simple recurrent network, as `torch.nn.RNN` (tanh) computes it."""
+"""Elman's simple recurrent network, equal to `torch.nn.RNN` with tanh."""
 
 import jax.numpy as jnp
 
@@ -6,7 +6,7 @@ from weightspace.cells import Cell
 
 
 def _update(h, gates):
-  del h  # an Elman unit remembers through its recurrent weights alone
+  del h  # the gates already depend on it through the recurrent weights
   return gates.squeeze(-2)
 
 

@@ -1,4 +1,4 @@
-"""Gated recurrent unit, as `torch.nn.GRU` computes it."""
+"""Gated recurrent unit, equal to `torch.nn.GRU`."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from weightspace.cells import Cell, split_gates
 
 
 def _combine(u, v):
-  # Of the last gate, r multiplies v's share alone: two slots
+  # In gate n, r multiplies v only, so u and v stay separate
   return jnp.concatenate(
       [u[..., :2, :] + v[..., :2, :], u[..., 2:, :], v[..., 2:, :]], axis=-2
   )

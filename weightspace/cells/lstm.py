@@ -1,4 +1,4 @@
-"""Long short-term memory, as `torch.nn.LSTM` computes it."""
+"""Long short-term memory, equal to `torch.nn.LSTM`."""
 
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ def _initial_state(shape, dtype):
   return State(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
 
-# sigmoid(x) = (1 + tanh(x / 2)) / 2 makes one tanh of all four gates, which XLA
-# vectorises better than three logistics and a tanh: forward 2x on CPU.
+# sigmoid(x) = (1 + tanh(x / 2)) / 2 turns all four gates into one tanh, which
+# XLA vectorises better than three sigmoids and a tanh: twice as fast on CPU.
 _SCALE = ((0.5,), (0.5,), (1.0,), (0.5,))
 _SHIFT = ((0.5,), (0.5,), (0.0,), (0.5,))
 

@@ -1,4 +1,4 @@
-"""The Property contract: what there is to predict about a network.
+"""The Property contract: labels that heads predict from a network's code.
 
 Each public module here exports one `PROPERTY`.
 """
@@ -11,30 +11,34 @@ from weightspace.tasks import TaskSpec
 
 
 class Scope(NamedTuple):
-  """What properties must know of the zoo that they are properties of."""
+  """The zoo that a property is a property of.
+
+  Attributes:
+    tasks: of the zoo's task family.
+    steps: training steps of each network's snapshots.
+  """
 
   tasks: TaskSpec
-  steps: tuple[int, ...]  # the snapshots of each network
+  steps: tuple[int, ...]
 
 
 class Property(NamedTuple):
-  """Something a zoo knows about its rows.
+  """A label of each row of a zoo.
 
   Attributes:
-    kind: "regression", "proportion" (of numbers in [0, 1], such as shares
-      that were counted), "direction" (a unit vector in the plane: cosine and
-      sine) or "classification" (possibly several at once).
-    shape: (Scope) -> shape of what a head puts out for one network: (n,) for
-      n numbers, (n, C) for n classifications into C classes (logits).
-      ValueError where the zoo's networks have no such property.
+    kind: "regression", "proportion" (numbers in [0, 1]), "direction" (a unit
+      vector in the plane: cosine and sine) or "classification" (one or
+      several).
+    shape: (Scope) -> shape of a head's output for one network: (n,) for n
+      numbers, (n, C) for logits of n classifications into C classes. It raises
+      ValueError if the zoo's networks do not have the property.
     target: (columns of a zoo, Scope) -> [R, n], float32 numbers or int32
-      classes.
-    metrics: (outputs [R, *shape], targets [R, n]), numpy -> dict of floats.
-    headline: the metric to show where there is room for one.
-    labels: (Scope) -> what each of the n is, strings, and what each class
-      stands for, integers (empty for numbers); see `labels`.
-    ordered: whether classes are ordered, so that the ones next to each other
-      are alike.
+      classes. The target of a row depends on that row only.
+    metrics: (outputs [R, *shape], targets [R, n]), NumPy -> dict of floats.
+    headline: name of the main metric.
+    labels: (Scope) -> names of the n numbers, and the integer that each class
+      stands for (empty for numbers); see `labels`.
+    ordered: whether classes are ordered.
   """
 
   kind: str
@@ -47,23 +51,28 @@ class Property(NamedTuple):
 
 
 def load(name: str) -> Property:
-  """The property of that name; ValueError names the nearest there is."""
+  """Loads a property by name.
+
+  Raises:
+    ValueError: there is no such property; the message suggests the nearest
+      name.
+  """
   return plugins.load(__name__, name).PROPERTY
 
 
 def labels(
     name: str, scope: Scope
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-  """What each of the n numbers of a property is, and each of its C classes.
+  """Names of a property's n numbers, and the integers of its C classes.
 
-  A property that does not say is called by its name, its classes by numbers.
+  The defaults are the property's name and 0, ..., C - 1.
   """
   property_ = load(name)
   if property_.labels is not None:
     return property_.labels(scope)
   n, *classes = property_.shape(scope)
-  called = (name,) if n == 1 else tuple(f"{name} {i}" for i in range(n))
-  return called, tuple(range(*classes)) if classes else ()
+  labels_ = (name,) if n == 1 else tuple(f"{name} {i}" for i in range(n))
+  return labels_, tuple(range(*classes)) if classes else ()
 
 
 def names() -> tuple[str, ...]:

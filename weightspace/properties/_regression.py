@@ -1,19 +1,19 @@
-"""Metrics that regressions share."""
+"""Metrics of regressions."""
 
 import numpy as np
 import scipy.stats
 
 
 def metrics(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-  """Mean squared error, R² and Kendall's tau (the variant b, with ties).
+  """Mean squared error, R² and Kendall's tau-b.
 
   Args:
     outputs: [R, 1].
     targets: [R, 1].
 
   Returns:
-    mse, r2 (of predicting the mean: 0), kendall_tau (0 where it is undefined:
-    predictions or targets that are all alike).
+    "mse"; "r2", NaN if targets are constant; and "kendall_tau", 0 if targets
+    or predictions are constant.
   """
   outputs, targets = outputs.ravel(), targets.ravel()
   mse = float(np.mean((outputs - targets) ** 2))
@@ -26,8 +26,9 @@ def metrics(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
 
 
 def kendall_tau(outputs: np.ndarray, targets: np.ndarray) -> float:
-  """Kendall's tau b of two arrays [R, 1]; 0 where either is all alike."""
+  """Kendall's tau-b of two arrays [R, 1]; 0 if either is constant."""
   if np.ptp(outputs) == 0 or np.ptp(targets) == 0:
     return 0.0
-  found = scipy.stats.kendalltau(outputs.ravel(), targets.ravel())
-  return float(found.statistic)
+  return float(
+      scipy.stats.kendalltau(outputs.ravel(), targets.ravel()).statistic
+  )

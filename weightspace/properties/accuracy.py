@@ -1,4 +1,4 @@
-"""How well the network does its task, in [0, 1]."""
+"""The network's accuracy on its task, in [0, 1]."""
 
 from weightspace.properties import Property, _regression
 
@@ -6,11 +6,11 @@ from weightspace.properties import Property, _regression
 def _target(columns, scope):
   del scope
   accuracy = columns["accuracy"]
-  wrong = (accuracy < 0) | (accuracy > 1)  # NaN, of a diverged one, is neither
-  if wrong.any():
+  invalid = (accuracy < 0) | (accuracy > 1)  # NaN, if diverged, is allowed
+  if invalid.any():
     raise ValueError(
-        f"accuracy must be a share between 0 and 1, got {accuracy[wrong][0]}"
-        f" and {wrong.sum() - 1} more that are not"
+        f"accuracy must be between 0 and 1, got {accuracy[invalid][0]} and"
+        f" {invalid.sum() - 1} more invalid values"
     )
   return accuracy[:, None].astype("float32")
 

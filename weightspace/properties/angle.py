@@ -1,7 +1,7 @@
-"""By which angle the digits were rotated that the network was trained on.
+"""The angle of rotation of the digits that the network was trained on.
 
-Angles are circular, so a head predicts a point in the plane, and its direction
-is the angle: 359° and 1° are neighbours.
+Angles are circular: 359° is near 1°. A head predicts a point in the plane,
+whose direction is the angle.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ def _column(scope):
   names = scope.tasks.task_names
   if "angle" not in names:
     raise ValueError(
-        "the tasks of this family have no angle, only"
-        f" {', '.join(names)}: 'angle' cannot be predicted"
+        "property 'angle' needs tasks with an angle; this family has"
+        f" {', '.join(names)}"
     )
   return names.index("angle")
 
@@ -32,17 +32,17 @@ def _target(columns, scope):
 
 
 def _metrics(outputs, targets):
-  """Mean error in degrees, and the paper's: mse, of the angle as a number.
+  """Mean absolute error in degrees, and the paper's mean squared error.
 
-  The latter, in turns from 0 to 1, knows nothing of circles: between 359° and
-  1° it sees almost a whole turn.
+  The latter is of angles as numbers from 0 to 1 turn. It is not circular:
+  between 359° and 1° it is almost a whole turn.
   """
   predicted, actual = (
       np.arctan2(a[:, 1], a[:, 0]) % TURN for a in (outputs, targets)
   )
-  apart = np.abs((predicted - actual + np.pi) % TURN - np.pi)
+  error = np.abs((predicted - actual + np.pi) % TURN - np.pi)
   return {
-      "degrees": float(np.mean(np.rad2deg(apart))),
+      "degrees": float(np.mean(np.rad2deg(error))),
       "mse": float(np.mean(((predicted - actual) / TURN) ** 2)),
   }
 

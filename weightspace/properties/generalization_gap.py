@@ -1,4 +1,4 @@
-"""What the network learned by heart: its evaluation loss - training loss."""
+"""The generalization gap: evaluation loss - training loss."""
 
 from weightspace.properties import Property, _regression
 
@@ -9,8 +9,8 @@ def _shape(scope):
   missing = [n for n in LOSSES if n not in scope.tasks.metric_names]
   if missing:
     raise ValueError(
-        f"'generalization_gap' needs {' and '.join(missing)}, which this"
-        f" family does not measure ({', '.join(scope.tasks.metric_names)})"
+        f"property 'generalization_gap' needs {' and '.join(missing)}; this"
+        f" family measures {', '.join(scope.tasks.metric_names)}"
     )
   return (1,)
 

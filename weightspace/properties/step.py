@@ -1,4 +1,4 @@
-"""How long the network had been trained: which of its zoo's snapshots it is."""
+"""The training step of the network, as the index of its snapshot."""
 
 import numpy as np
 
@@ -10,10 +10,10 @@ def _target(columns, scope):
 
 
 def _metrics(outputs, targets):
-  likeliest = np.argmax(outputs, axis=-1)
+  predicted = np.argmax(outputs, axis=-1)
   return {
-      "accuracy": float(np.mean(likeliest == targets)),
-      "kendall_tau": _regression.kendall_tau(likeliest, targets),
+      "accuracy": float(np.mean(predicted == targets)),
+      "kendall_tau": _regression.kendall_tau(predicted, targets),
   }
 
 

@@ -1,7 +1,7 @@
-"""Which task the network was trained on, for families of integer tasks.
+"""The task that the network was trained on, for families of integer tasks.
 
-Each number of the task is a classification of its own: for languages, three
-six-way ones.
+Each number of the task is one classification: for languages, three of six
+classes each.
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from weightspace.properties import Property
 def _bounds(scope):
   if scope.tasks.classes is None:
     raise ValueError(
-        "the tasks of this family are not integers: 'task' cannot be"
-        f" classified ({', '.join(scope.tasks.task_names)})"
+        "property 'task' needs integer tasks; the tasks of this family are"
+        f" real: {', '.join(scope.tasks.task_names)}"
     )
   return scope.tasks.classes
 
@@ -33,10 +33,10 @@ def _labels(scope):
 
 
 def _metrics(outputs, targets):
-  right = np.argmax(outputs, axis=-1) == targets
+  correct = np.argmax(outputs, axis=-1) == targets
   return {
-      "per_count_accuracy": float(np.mean(right)),
-      "all_right": float(np.mean(np.all(right, axis=1))),
+      "per_count_accuracy": float(np.mean(correct)),
+      "all_right": float(np.mean(np.all(correct, axis=1))),
   }
 
 

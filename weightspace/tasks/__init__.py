@@ -1,9 +1,9 @@
-"""The TaskFamily contract: what the networks of a zoo are trained to do.
+"""The TaskFamily contract: the tasks that the networks of a zoo are trained on.
 
 Each public module here exports a frozen dataclass `Config` and
-`make(config) -> TaskFamily`. What differs between networks is a *task*, an
-array; what changes the graph is the config. All functions are for one network
-and one task; callers vmap.
+`make(config) -> TaskFamily`. A *task* is an array, which differs between
+networks; the config is static. All functions take one network and one task;
+callers vmap.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,20 +18,20 @@ from weightspace import plugins
 
 @dataclass(frozen=True)
 class TaskSpec:
-  """What is the same for every task of a family.
+  """Properties that all tasks of a family share.
 
   Attributes:
-    inputs: size of what the network reads at a step, I.
-    outputs: size of what it answers, V: logits of a categorical distribution.
+    inputs: size of an input, I.
+    outputs: size of an output, V: logits of a categorical distribution.
     length: steps of a sequence, T.
-    kind: "token" (inputs are one-hot) or "real".
-    task_names: what the D numbers of a task mean, in order.
-    metric_names: the scalars that `performance` returns.
-    symbols: how to print tokens, one string each; empty for real inputs.
-    classes: smallest and largest value of each task number where tasks are
-      integers, else None.
-    first: the token that a generated sequence begins with, of networks that
-      are trained to predict the next token of what they read; else None.
+    kind: "token" for one-hot inputs, or "real".
+    task_names: names of the D numbers of a task, in order.
+    metric_names: names of the scalars that `performance` returns.
+    symbols: how to print each token; empty for real inputs.
+    classes: minimum and maximum of each task number for integer tasks, else
+      None.
+    first: first token of generated sequences for autoregressive networks,
+      which predict the next token; else None.
   """
 
   inputs: int
@@ -48,18 +48,18 @@ class TaskSpec:
 class Batch(NamedTuple):
   """Training examples, time first."""
 
-  inputs: jax.Array  # [T, B, I] float32, what the network reads
-  targets: jax.Array  # [T, B] int32, the right answers
-  mask: jax.Array  # [T, B] float32, 1 where the answer counts
+  inputs: jax.Array  # [T, B, I] float32
+  targets: jax.Array  # [T, B] int32, the correct classes
+  mask: jax.Array  # [T, B] float32, 1 where the loss counts
 
 
 class Rollouts(NamedTuple):
-  """What a network was seen to do, as the zoo stores it.
+  """Sequences and a network's outputs on them, as the zoo stores them.
 
   Attributes:
-    sequences: [K, ...] what identifies each sequence; for tokens
-      `[K, T + 1]` int8, of which the network read the first T.
-    log_probs: [K, T, V] float16, log-softmax of its outputs.
+    sequences: [K, ...], from which `encode` recovers the inputs; for tokens
+      [K, T + 1] int8, of which the network reads the first T.
+    log_probs: [K, T, V] float16, log-softmax of the outputs.
   """
 
   sequences: jax.Array
@@ -70,28 +70,27 @@ class TaskFamily(NamedTuple):
   """A family of tasks.
 
   Attributes:
-    spec: what all tasks share.
+    spec: the `TaskSpec`.
     sample_task: (key) -> task [D].
     sample_batch: (key, task, size) -> `Batch`.
     rollouts: (key, task, rnn, weights, count) -> `Rollouts`.
-    encode: (task, sequences [K, ...]) -> inputs [T, K, I] float32, what the
-      network reads on stored sequences.
+    encode: (task, sequences [K, ...]) -> inputs [T, K, I] float32 of stored
+      sequences.
     mask: (sequences [K, ...]) -> [T, K] float32, 0 on padding.
     performance: (key, task, rnn, weights) -> dict of float32 scalars, named
-      by `spec.metric_names`; the first one is the headline, "accuracy".
-    novelty: (task) -> scalar; the tasks that score highest become the
+      by `spec.metric_names`; the main metric is the first, "accuracy".
+    novelty: (task) -> scalar; the tasks with the highest scores form the
       out-of-distribution split.
-    describe: (task, as numpy) -> str, the task in words or symbols.
-    decode: (sequences [K, T + 1] that a network generated) -> task [D]: what
-      a plain reader without anything learned makes of them; None where there
-      is no such reader.
-    data: arrays that all tasks share, such as images; a pytree, empty where
-      tasks make all there is.
-    bind: (data) -> the same family on these arrays. What is compiled takes
-      `data` as an argument and binds it there; closed over, it would be
-      copied into each program.
-    recorded: fields of the config that are known once the family is made,
-      such as the checksum of its data; a zoo records them.
+    describe: (task, NumPy) -> str, for people.
+    decode: (sequences [K, T + 1] that a network generated) -> task [D], by an
+      algorithm without learned parameters; None if there is none.
+    data: arrays that all tasks share, such as images: a pytree, which may be
+      empty.
+    bind: (data) -> the same family with these arrays. Compiled functions take
+      `data` as an argument and bind it; as a constant, it would be copied into
+      each program.
+    recorded: fields of the config that `make` computes, such as the checksum
+      of the data. The zoo records them.
   """
 
   spec: TaskSpec
@@ -109,15 +108,20 @@ class TaskFamily(NamedTuple):
   recorded: Mapping[str, Any] = MappingProxyType({})
 
   def bound(self, data) -> "TaskFamily":
-    """The family on these arrays, of the shapes of `self.data`."""
+    """The family with these arrays, of the shapes of `self.data`."""
     return self.bind(data) if self.bind else self
 
 
 def make(name: str, fields: Mapping[str, Any]) -> TaskFamily:
-  """The family of that name, configured by plain values.
+  """Builds a task family by name.
+
+  Args:
+    name: of a module in this package.
+    fields: of its `Config`.
 
   Raises:
-    ValueError: no such family or no such field, with the nearest name.
+    ValueError: there is no such family or field; the message suggests the
+      nearest name.
   """
   module = plugins.load(__name__, name)
   config = plugins.configure(module.Config, fields, f"task family {name!r}")

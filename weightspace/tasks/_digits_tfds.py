@@ -1,8 +1,8 @@
-"""MNIST through TensorFlow Datasets, without TensorFlow.
+"""MNIST by TensorFlow Datasets, without TensorFlow.
 
-Its own builder of MNIST needs TensorFlow to write its files; this one writes
-ArrayRecord. `checksums.tsv`, beside this file, is where the library looks for
-the sizes and checksums of what a builder downloads.
+The builder of MNIST in TFDS needs TensorFlow to write its files; this one
+writes ArrayRecord. TFDS reads the sizes and checksums of its downloads from
+`checksums.tsv`, beside this file.
 """
 
 import functools
@@ -23,18 +23,19 @@ _FILES = {
 def read(
     manual_dir: str | None = None, data_dir: str | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-  """MNIST's training images [60000, 28, 28] and labels [60000], both uint8.
-
-  They are prepared once.
+  """Reads MNIST's training images and labels; prepares them once.
 
   Args:
-    manual_dir: where the four gzipped files are, for machines without a
-      network; by default `downloads/manual` in the TFDS folder is looked at,
-      then they are downloaded.
+    manual_dir: folder of the four gzipped files, for machines without a
+      network. By default they are taken from `downloads/manual` in the TFDS
+      folder, or downloaded.
     data_dir: the TFDS folder, by default the user's (TFDS_DATA_DIR).
 
+  Returns:
+    images [60000, 28, 28] and labels [60000], uint8.
+
   Raises:
-    ValueError: they cannot be had, or have other checksums than MNIST's.
+    ValueError: the files cannot be downloaded, or have wrong checksums.
   """
   import tensorflow_datasets as tfds
 
@@ -50,8 +51,10 @@ def read(
         " folder and use digits=tfds:DIR, or use other digits (idx:DIR,"
         " mnist_5k)"
     ) from error
-  rows = builder.as_data_source(split="train")
-  examples = sorted(rows, key=lambda example: int(example["index"]))
+  examples = sorted(
+      builder.as_data_source(split="train"),
+      key=lambda example: int(example["index"]),
+  )
   return (
       np.stack([example["image"] for example in examples]),
       np.array([example["label"] for example in examples], np.uint8),
@@ -67,7 +70,7 @@ def _builder():
   import tensorflow_datasets as tfds
 
   class WeightspaceMnist(tfds.core.GeneratorBasedBuilder):
-    """The four files of MNIST, as raw bytes, with their place in the files."""
+    """MNIST's images as raw bytes, with their indices in the files."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -88,7 +91,7 @@ def _builder():
       )
 
     def _split_generators(self, dl_manager):
-      # Each is taken from the manual folder, where it is there
+      # `download` prefers files in the manual folder
       return {
           split: self._generate_examples(*map(Path, paths))
           for split, paths in dl_manager.download(_FILES).items()

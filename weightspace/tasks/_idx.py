@@ -12,27 +12,30 @@ _BYTES = 8  # IDX's code for arrays of unsigned bytes
 
 
 def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-  """The training images and labels in a folder of MNIST's four files.
+  """Reads the training images and labels in a folder in MNIST's format.
+
+  Returns:
+    images [n, 28, 28] and labels [n], uint8.
 
   Raises:
-    FileNotFoundError: there are no such files; lists those there are.
-    ValueError: naming the file and what is wrong with it.
+    FileNotFoundError: a file is missing.
+    ValueError: a file is invalid, or images and labels do not match.
   """
   files = [_find(folder, name) for name in (IMAGES, LABELS)]
   images, labels = read_idx(files[0], axes=3), read_idx(files[1], axes=1)
   if images.shape[1:] != (SIDE, SIDE):
     raise ValueError(
-        f"{files[0]} holds images of {_times(images.shape[1:])} pixels,"
+        f"{files[0]} has images of {_times(images.shape[1:])} pixels,"
         f" expected {SIDE} x {SIDE}"
     )
   if len(images) != len(labels) or not len(images):
     raise ValueError(
-        f"{files[1]} holds {len(labels)} labels, {files[0]} {len(images)}"
-        " images; expected one for each, and at least one"
+        f"{files[1]} has {len(labels)} labels, {files[0]} {len(images)}"
+        " images; expected as many of both, and at least one"
     )
   if labels.max() >= CLASSES:
     raise ValueError(
-        f"{files[1]} holds the label {labels.max()}, expected 0 to"
+        f"{files[1]} has the label {labels.max()}, expected 0 to"
         f" {CLASSES - 1}"
     )
   return images, labels
@@ -42,28 +45,30 @@ def _find(folder, name):
   for path in (folder / name, folder / f"{name}.gz"):
     if path.is_file():
       return path
-  names = sorted(path.name for path in folder.glob("*"))[:6]
-  there = ", ".join(names) or "nothing" if folder.is_dir() else "no such folder"
+  if not folder.is_dir():
+    raise FileNotFoundError(f"there is no folder {folder}")
+  files = sorted(path.name for path in folder.glob("*"))[:6]
   raise FileNotFoundError(
-      f"{folder} lacks {name} or {name}.gz; there is: {there}"
+      f"{folder} lacks {name} or {name}.gz; it contains:"
+      f" {', '.join(files) or 'nothing'}"
   )
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray:
-  """An array of unsigned bytes in IDX format, gzipped or not.
+  """Reads an array of unsigned bytes in IDX format, gzipped or not.
 
-  The format: two zero bytes, the code of the type, the number of axes; the
-  length of each axis, big-endian 32 bits; then the array, last axis fastest.
+  The format: two zero bytes, the type code, the number of axes; the length of
+  each axis as a big-endian 32-bit integer; then the array in C order.
 
   Args:
     path: the file.
-    axes: how many the array must have.
+    axes: expected number of axes.
 
   Returns:
-    uint8, its own memory.
+    A writeable uint8 array.
 
   Raises:
-    ValueError: naming the file and what is wrong with it.
+    ValueError: the file is invalid.
   """
   content = path.read_bytes()
   if content[:2] == b"\x1f\x8b":

@@ -2,8 +2,8 @@
 
 A task is the triple m = (m_b, m_c, m_d), each in {-3, ..., 2}: 216 languages.
 With m = (1, 0, -1), "abbc", "aabbbccd" are strings of the language. A network
-reads BOS and the string, symbol by symbol, predicts the next symbol at every
-step, and is trained to go on with EOS once the string is over.
+reads BOS and the string, symbol by symbol, and predicts the next symbol at
+every step; after the string it predicts EOS.
 """
 
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ VOCABULARY = len(LETTERS) + 2
 
 @dataclass(frozen=True)
 class Config:
-  """What all languages of a zoo share; the defaults are the paper's.
+  """Parameters that all languages of a zoo share; the paper's by default.
 
   Attributes:
-    length: symbols of a sequence with BOS and the padding, T + 1.
+    length: symbols of a sequence with BOS and padding, T + 1.
     max_n: n is uniform in [max(0, -min m), max_n).
-    shift_min: smallest m.
-    shift_max: largest m.
-    always_fit: whether n is also kept so small that EOS fits. The paper's
-      recipe (False) has strings with no place for EOS: m = (2, 2, 2), n = 9.
-    mask_padding: whether training leaves out what follows EOS. The paper's
-      recipe (False) trains the network to go on emitting EOS.
-    eval_strings: strings sampled to measure accuracy.
-    eval_batch: strings drawn from the language to measure the loss.
+    shift_min: minimum of each m.
+    shift_max: maximum of each m.
+    always_fit: whether n is bounded such that EOS fits. In the paper's recipe
+      (False), some strings have no room for EOS: m = (2, 2, 2), n = 9.
+    mask_padding: whether the training loss excludes steps after EOS. The
+      paper's recipe (False) trains the network to repeat EOS.
+    eval_strings: strings sampled from the network to measure its accuracy.
+    eval_batch: strings sampled from the language to measure the loss.
   """
 
   length: int = 42
@@ -53,7 +53,7 @@ class Config:
           f"shift_min={self.shift_min} must not exceed"
           f" shift_max={self.shift_max}"
       )
-    # The language whose shortest string is longest must have room for it.
+    # The shortest string of the longest language must fit
     smallest = max(0, -self.shift_min)
     longest = len(LETTERS) * smallest + 3 * self.shift_max
     crowded = self.always_fit and longest + 2 > self.length
@@ -66,20 +66,20 @@ class Config:
 
 
 def shifts(task: jax.Array) -> jax.Array:
-  """The shifts of all letters, `[..., 4]`: m with m_a = 0 before it."""
+  """Shifts of all letters, `[..., 4]`: m with m_a = 0 prepended."""
   return jnp.concatenate([jnp.zeros_like(task[..., :1]), task], axis=-1)
 
 
 def write(task: jax.Array, n: jax.Array, length: int) -> jax.Array:
-  """The language's string number n, as tokens.
+  """Writes the language's strings with n a's, as tokens.
 
   Args:
     task: [3] int32.
     n: [B] int32, number of a's.
-    length: symbols with BOS and padding, T + 1.
+    length: symbols of a sequence with BOS and padding, T + 1.
 
   Returns:
-    [B, T + 1] int32: BOS, the string, EOS up to the end.
+    [B, T + 1] int32: BOS, the string, then EOS as padding.
   """
   ends = jnp.cumsum(n[:, None] + shifts(task)[None], axis=-1)
   place = jnp.arange(length - 1)[None, None]
@@ -89,7 +89,7 @@ def write(task: jax.Array, n: jax.Array, length: int) -> jax.Array:
 
 
 def _counts_and_end(tokens):
-  """Letters before the first EOS, whether there is one, and where."""
+  """Letter counts before the first EOS; masks of EOS and of steps before."""
   string = tokens[..., 1:]
   is_end = string == EOS
   before = jnp.cumsum(is_end, axis=-1) == 0
@@ -99,13 +99,14 @@ def _counts_and_end(tokens):
 
 
 def is_member_by_counts(task: jax.Array, tokens: jax.Array) -> jax.Array:
-  """Membership as the authors' release tests it: counts before EOS only.
+  """Tests membership as the authors' release does: by counts before EOS.
 
-  Order is not looked at ("abab" passes as a²b²), nor what follows EOS.
+  It ignores the order of letters ("abab" passes as a²b²) and all tokens after
+  EOS.
 
   Args:
     task: [3] integers.
-    tokens: [..., T + 1] integers; the first one, BOS, is not looked at.
+    tokens: [..., T + 1] integers; the first one, BOS, is ignored.
 
   Returns:
     [...] bool.
@@ -118,7 +119,7 @@ def is_member_by_counts(task: jax.Array, tokens: jax.Array) -> jax.Array:
 
 
 def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
-  """Strict membership: counts, order, no BOS, one EOS, then only padding.
+  """Tests strict membership: counts, order, and only EOS after the string.
 
   Args:
     task: [3] integers.
@@ -140,32 +141,32 @@ def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
 
 
 def count_shifts(tokens: jax.Array) -> jax.Array:
-  """The shifts of most strings: how many more of b, c, d than of a.
+  """Estimates a task from strings: counts of b, c, d minus the count of a.
 
   Args:
     tokens: [K, T + 1] integers, strings that a network generated.
 
   Returns:
-    [3] int32, the median over strings; all 0 for strings that tell nothing.
+    [3] int32, the median over strings.
   """
   counts, _, _ = _counts_and_end(jnp.asarray(tokens, jnp.int32))
-  more = (counts[:, 1:] - counts[:, :1]).astype(jnp.float32)
-  return jnp.round(jnp.median(more, axis=0)).astype(jnp.int32)
+  m = (counts[:, 1:] - counts[:, :1]).astype(jnp.float32)
+  return jnp.round(jnp.median(m, axis=0)).astype(jnp.int32)
 
 
 def sample_strings(
     key: Key, rnn, weights: Weights, count: int, length: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Lets a network write: each symbol is drawn from its own distribution.
+  """Samples strings from a network, autoregressively.
 
-  It goes on after EOS, to the end of the sequence.
+  Sampling continues after EOS, to the end of the sequence.
 
   Args:
-    key: for all draws.
-    rnn: an `RNN`; task families come before it in the order of imports.
+    key: for sampling.
+    rnn: an `RNN`, not annotated because this module must not import it.
     weights: of one network.
-    count: strings, K.
-    length: symbols of a string with BOS, T + 1.
+    count: number of strings, K.
+    length: symbols of a sequence with BOS, T + 1.
 
   Returns:
     tokens [K, T + 1] int32, log-probabilities [T, K, V] float32.
@@ -193,18 +194,18 @@ def make(config: Config) -> TaskFamily:
 
   def make_batch(task, n):
     tokens = write(task, n, config.length).T
-    counts = _unpadded(tokens) if config.mask_padding else None
+    mask = jnp.ones(tokens[1:].shape)
     return Batch(
         inputs=jax.nn.one_hot(tokens[:-1], VOCABULARY),
         targets=tokens[1:],
-        mask=jnp.ones(tokens[1:].shape) if counts is None else counts,
+        mask=_unpadded(tokens) if config.mask_padding else mask,
     )
 
   def sample_batch(key, task, size):
     return make_batch(task, sample_n(key, task, size))
 
   def rollouts(key, task, rnn, weights, count):
-    del task  # the network writes what it believes in
+    del task  # the network samples from its own distribution
     tokens, log_probs = sample_strings(
         key, rnn, weights, count, config.length
     )
@@ -221,17 +222,17 @@ def make(config: Config) -> TaskFamily:
     tokens, _ = sample_strings(
         derive(key, "strings"), rnn, weights, config.eval_strings, config.length
     )
-    # Strings differ by n alone: each is read once, however often it was drawn
-    n, times = jnp.unique(
+    # Strings are determined by n, so the network reads each n once
+    n, counts = jnp.unique(
         sample_n(derive(key, "loss"), task, config.eval_batch),
         return_counts=True,
         size=min(config.eval_batch, config.max_n),
     )
     batch = make_batch(task, n)
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-    right = jax.nn.one_hot(batch.targets, VOCABULARY)
-    losses = -jnp.sum(right * log_probs, axis=-1)
-    weight = batch.mask * times.astype(jnp.float32)[None]
+    labels = jax.nn.one_hot(batch.targets, VOCABULARY)
+    losses = -jnp.sum(labels * log_probs, axis=-1)
+    weight = batch.mask * counts.astype(jnp.float32)[None]
     return {
         "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
         "accuracy_counts": jnp.mean(
@@ -242,9 +243,9 @@ def make(config: Config) -> TaskFamily:
 
   def novelty(task):
     m = shifts(task).astype(jnp.float32)
-    share = 1 + m - jnp.min(m)
-    share = share / jnp.sum(share)
-    return -jnp.sum(share * jnp.log(share))
+    p = 1 + m - jnp.min(m)
+    p = p / jnp.sum(p)
+    return -jnp.sum(p * jnp.log(p))
 
   return TaskFamily(
       spec=TaskSpec(
@@ -273,11 +274,11 @@ def make(config: Config) -> TaskFamily:
 
 
 def _unpadded(tokens):
-  """1 at steps that no EOS was read before; tokens [T + 1, B] -> [T, B]."""
+  """1 at steps up to the first EOS; tokens [T + 1, B] -> [T, B] float32."""
   return (jnp.cumsum(tokens[:-1] == EOS, axis=0) == 0).astype(jnp.float32)
 
 
 def describe(task: np.ndarray) -> str:
-  """The language in symbols: "a^n b^(n+1) c^n d^(n-1)"."""
+  """Describes a language in symbols: "a^n b^(n+1) c^n d^(n-1)"."""
   powers = ["n", *(f"(n{int(m):+d})" if m else "n" for m in task)]
   return " ".join(f"{x}^{power}" for x, power in zip(LETTERS, powers))

@@ -1,11 +1,12 @@
-"""Secret paths w in {0, 1}^d (section 3): prefixes of w get its next bit.
+"""Secret paths w in {0, 1}^d (section 3).
 
-A network reads BOS and bits. After t bits it must answer the next bit of w if
-the bits read are the first t of w, and OFF otherwise. With w = 011, a network
-that reads BOS 0 1 answers 0 1 1, and one that reads BOS 1 1 answers 0 OFF OFF.
+A network reads BOS and bits. After t bits its target is the next bit of w if
+the bits read are the first t of w, and OFF otherwise. With w = 011, the
+targets are 0 1 1 for inputs BOS 0 1, and 0 OFF OFF for inputs BOS 1 1.
 
-An interrogator that may choose each bit reads w in one rollout, by giving each
-answer back. One that may not needs 2^(d-1) strings: see `weightspace.theory`.
+An interactive interrogator recovers w in one rollout, by feeding each output
+back as the next input. A non-interactive one needs 2^(d-1) strings: see
+`weightspace.theory`.
 """
 
 from dataclasses import dataclass
@@ -16,17 +17,17 @@ import jax.numpy as jnp
 from weightspace.keys import derive
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
 
-BOS = OFF = 2  # the third token: read, it begins a string; written, it is OFF
+BOS = OFF = 2  # the third token: BOS as an input, OFF as an output
 TOKENS = 3
 
 
 @dataclass(frozen=True)
 class Config:
-  """What all paths of a zoo share.
+  """Parameters that all paths of a zoo share.
 
   Attributes:
-    depth: bits of a path, d; as many steps has a sequence.
-    eval_strings: strings that accuracy and loss are measured on.
+    depth: bits of a path, d, and steps of a sequence.
+    eval_strings: strings on which accuracy and loss are measured.
   """
 
   depth: int = 8
@@ -35,24 +36,24 @@ class Config:
   def __post_init__(self):
     if self.depth < 2:
       raise ValueError(
-          f"depth must be at least 2, got {self.depth}: the first bit is"
-          " answered to everyone"
+          f"depth must be at least 2, got {self.depth}: the first target does"
+          " not depend on the inputs"
       )
 
 
 def sample_strings(
     key: jax.Array, path: jax.Array, count: int
 ) -> jax.Array:
-  """Strings that leave the path: each at a random place, or never.
+  """Samples strings that leave the path at a random step.
 
   Args:
-    key: for all draws.
+    key: for sampling.
     path: [d] int32.
-    count: strings, B.
+    count: number of strings, B.
 
   Returns:
-    [B, d] int32: k bits of the path, its next bit turned round, random bits;
-    k is uniform in {0, ..., d - 1}. The last of the d bits is never read.
+    [B, d] int32: k bits of the path, the next bit flipped, then random bits; k
+    is uniform in {0, ..., d - 1}. Networks never read the last bit.
   """
   depth = len(path)
   place = jnp.arange(depth)[None]
@@ -63,7 +64,7 @@ def sample_strings(
 
 
 def answers(path: jax.Array, strings: jax.Array) -> jax.Array:
-  """What is right to say before each bit of a string is read.
+  """Targets at each step, before the bit of that step is read.
 
   Args:
     path: [d] int32.
@@ -82,8 +83,8 @@ def make(config: Config) -> TaskFamily:
   """The family of secret paths of one depth."""
 
   def sample_task(key):
-    coin = jax.random.bernoulli(key, shape=(config.depth,))
-    return coin.astype(jnp.int32)
+    bits = jax.random.bernoulli(key, shape=(config.depth,))
+    return bits.astype(jnp.int32)
 
   def with_bos(strings):
     return jnp.pad(strings, ((0, 0), (1, 0)), constant_values=BOS)
@@ -102,7 +103,7 @@ def make(config: Config) -> TaskFamily:
     )
 
   def rollouts(key, task, rnn, weights, count):
-    # Not what the network says, which is the path again and again
+    # Samples of the network would be the path itself
     sequences = with_bos(sample_strings(key, task, count))
     log_probs = jax.nn.log_softmax(
         rnn.unroll(weights, encode(task, sequences))
@@ -115,12 +116,12 @@ def make(config: Config) -> TaskFamily:
   def performance(key, task, rnn, weights):
     batch = sample_batch(derive(key, "strings"), task, config.eval_strings)
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-    right = jnp.argmax(log_probs, axis=-1) == batch.targets
-    truth = jax.nn.one_hot(batch.targets, TOKENS)
+    correct = jnp.argmax(log_probs, axis=-1) == batch.targets
+    labels = jax.nn.one_hot(batch.targets, TOKENS)
     return {
-        "accuracy": jnp.mean(jnp.all(right, axis=0), dtype=jnp.float32),
-        "accuracy_answers": jnp.mean(right, dtype=jnp.float32),
-        "loss": -jnp.mean(jnp.sum(truth * log_probs, axis=-1)),
+        "accuracy": jnp.mean(jnp.all(correct, axis=0), dtype=jnp.float32),
+        "accuracy_answers": jnp.mean(correct, dtype=jnp.float32),
+        "loss": -jnp.mean(jnp.sum(labels * log_probs, axis=-1)),
     }
 
   return TaskFamily(
@@ -143,6 +144,6 @@ def make(config: Config) -> TaskFamily:
       performance=performance,
       novelty=lambda task: jnp.sum(
           task[1:] != task[:-1], dtype=jnp.float32
-      ),  # turns
+      ),  # changes of direction
       describe=lambda task: "".join(str(int(bit)) for bit in task),
   )

