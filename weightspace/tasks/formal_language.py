@@ -6,6 +6,7 @@ reads BOS and the string, symbol by symbol, and predicts the next symbol at
 every step; after the string it predicts EOS.
 """
 
+import functools
 from dataclasses import dataclass
 
 import jax
@@ -184,25 +185,8 @@ def make(config: Config) -> TaskFamily:
         key, (3,), config.shift_min, config.shift_max + 1, jnp.int32
     )
 
-  def sample_n(key, task, size):
-    m = shifts(task)
-    low, high = jnp.maximum(0, -jnp.min(m)), config.max_n
-    if config.always_fit:
-      room = config.length - 2 - jnp.sum(m)
-      high = jnp.minimum(high, room // len(LETTERS) + 1)
-    return jax.random.randint(key, (size,), low, high, jnp.int32)
-
-  def make_batch(task, n):
-    tokens = write(task, n, config.length).T
-    mask = jnp.ones(tokens[1:].shape)
-    return Batch(
-        inputs=jax.nn.one_hot(tokens[:-1], VOCABULARY),
-        targets=tokens[1:],
-        mask=_unpadded(tokens) if config.mask_padding else mask,
-    )
-
   def sample_batch(key, task, size):
-    return make_batch(task, sample_n(key, task, size))
+    return _batch(config, task, _sample_n(config, key, task, size))
 
   def rollouts(key, task, rnn, weights, count):
     del task  # the network samples from its own distribution
@@ -218,34 +202,9 @@ def make(config: Config) -> TaskFamily:
     del task
     return jax.nn.one_hot(sequences[:, :-1].T.astype(jnp.int32), VOCABULARY)
 
-  def performance(key, task, rnn, weights):
-    tokens, _ = sample_strings(
-        derive(key, "strings"), rnn, weights, config.eval_strings, config.length
-    )
-    # Strings are determined by n, so the network reads each n once
-    n, counts = jnp.unique(
-        sample_n(derive(key, "loss"), task, config.eval_batch),
-        return_counts=True,
-        size=min(config.eval_batch, config.max_n),
-    )
-    batch = make_batch(task, n)
-    log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-    labels = jax.nn.one_hot(batch.targets, VOCABULARY)
-    losses = -jnp.sum(labels * log_probs, axis=-1)
-    weight = batch.mask * counts.astype(jnp.float32)[None]
-    return {
-        "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
-        "accuracy_counts": jnp.mean(
-            is_member_by_counts(task, tokens), dtype=jnp.float32
-        ),
-        "loss": jnp.sum(losses * weight) / jnp.sum(weight),
-    }
-
-  def novelty(task):
-    m = shifts(task).astype(jnp.float32)
-    p = 1 + m - jnp.min(m)
-    p = p / jnp.sum(p)
-    return -jnp.sum(p * jnp.log(p))
+  def decode(sequences):
+    task = count_shifts(sequences)
+    return jnp.clip(task, config.shift_min, config.shift_max)
 
   return TaskFamily(
       spec=TaskSpec(
@@ -264,13 +223,64 @@ def make(config: Config) -> TaskFamily:
       rollouts=rollouts,
       encode=encode,
       mask=lambda sequences: _unpadded(sequences.T),
-      performance=performance,
+      performance=functools.partial(_performance, config),
       novelty=novelty,
       describe=describe,
-      decode=lambda sequences: jnp.clip(
-          count_shifts(sequences), config.shift_min, config.shift_max
-      ),
+      decode=decode,
   )
+
+
+def _sample_n(config, key, task, size):
+  """Samples n uniformly from those allowed by `config`, [size] int32."""
+  m = shifts(task)
+  low, high = jnp.maximum(0, -jnp.min(m)), config.max_n
+  if config.always_fit:
+    room = config.length - 2 - jnp.sum(m)
+    high = jnp.minimum(high, room // len(LETTERS) + 1)
+  return jax.random.randint(key, (size,), low, high, jnp.int32)
+
+
+def _batch(config, task, n):
+  """A `Batch` of the strings with n a's."""
+  tokens = write(task, n, config.length).T
+  mask = jnp.ones(tokens[1:].shape)
+  return Batch(
+      inputs=jax.nn.one_hot(tokens[:-1], VOCABULARY),
+      targets=tokens[1:],
+      mask=_unpadded(tokens) if config.mask_padding else mask,
+  )
+
+
+def _performance(config, key, task, rnn, weights):
+  tokens, _ = sample_strings(
+      derive(key, "strings"), rnn, weights, config.eval_strings, config.length
+  )
+  # Strings are determined by n, so the network reads each n once
+  n, counts = jnp.unique(
+      _sample_n(config, derive(key, "loss"), task, config.eval_batch),
+      return_counts=True,
+      size=min(config.eval_batch, config.max_n),
+  )
+  batch = _batch(config, task, n)
+  log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
+  labels = jax.nn.one_hot(batch.targets, VOCABULARY)
+  losses = -jnp.sum(labels * log_probs, axis=-1)
+  weight = batch.mask * counts.astype(jnp.float32)[None]
+  return {
+      "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
+      "accuracy_counts": jnp.mean(
+          is_member_by_counts(task, tokens), dtype=jnp.float32
+      ),
+      "loss": jnp.sum(losses * weight) / jnp.sum(weight),
+  }
+
+
+def novelty(task: jax.Array) -> jax.Array:
+  """The entropy of the letters in the string with n = 1 - min(m)."""
+  m = shifts(task).astype(jnp.float32)
+  p = 1 + m - jnp.min(m)
+  p = p / jnp.sum(p)
+  return -jnp.sum(p * jnp.log(p))
 
 
 def _unpadded(tokens):

@@ -86,27 +86,11 @@ def make(config: Config) -> TaskFamily:
     bits = jax.random.bernoulli(key, shape=(config.depth,))
     return bits.astype(jnp.int32)
 
-  def with_bos(strings):
-    return jnp.pad(strings, ((0, 0), (1, 0)), constant_values=BOS)
-
-  def encode(task, sequences):
-    del task
-    return jax.nn.one_hot(sequences[:, :-1].T.astype(jnp.int32), TOKENS)
-
-  def sample_batch(key, task, size):
-    strings = sample_strings(key, task, size)
-    targets = answers(task, strings).T
-    return Batch(
-        inputs=encode(task, with_bos(strings)),
-        targets=targets,
-        mask=jnp.ones(targets.shape),
-    )
-
   def rollouts(key, task, rnn, weights, count):
     # Samples of the network would be the path itself
-    sequences = with_bos(sample_strings(key, task, count))
+    sequences = _with_bos(sample_strings(key, task, count))
     log_probs = jax.nn.log_softmax(
-        rnn.unroll(weights, encode(task, sequences))
+        rnn.unroll(weights, _encode(task, sequences))
     )
     return Rollouts(
         sequences.astype(jnp.int8),
@@ -114,7 +98,7 @@ def make(config: Config) -> TaskFamily:
     )
 
   def performance(key, task, rnn, weights):
-    batch = sample_batch(derive(key, "strings"), task, config.eval_strings)
+    batch = _sample_batch(derive(key, "strings"), task, config.eval_strings)
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
     correct = jnp.argmax(log_probs, axis=-1) == batch.targets
     labels = jax.nn.one_hot(batch.targets, TOKENS)
@@ -137,13 +121,35 @@ def make(config: Config) -> TaskFamily:
           first=BOS,
       ),
       sample_task=sample_task,
-      sample_batch=sample_batch,
+      sample_batch=_sample_batch,
       rollouts=rollouts,
-      encode=encode,
+      encode=_encode,
       mask=lambda sequences: jnp.ones(sequences[:, :-1].T.shape),
       performance=performance,
-      novelty=lambda task: jnp.sum(
-          task[1:] != task[:-1], dtype=jnp.float32
-      ),  # changes of direction
+      novelty=novelty,
       describe=lambda task: "".join(str(int(bit)) for bit in task),
+  )
+
+
+def novelty(task: jax.Array) -> jax.Array:
+  """The number of bits that differ from the one before."""
+  return jnp.sum(task[1:] != task[:-1], dtype=jnp.float32)
+
+
+def _with_bos(strings):
+  return jnp.pad(strings, ((0, 0), (1, 0)), constant_values=BOS)
+
+
+def _encode(task, sequences):
+  del task
+  return jax.nn.one_hot(sequences[:, :-1].T.astype(jnp.int32), TOKENS)
+
+
+def _sample_batch(key, task, size):
+  strings = sample_strings(key, task, size)
+  targets = answers(task, strings).T
+  return Batch(
+      inputs=_encode(task, _with_bos(strings)),
+      targets=targets,
+      mask=jnp.ones(targets.shape),
   )

@@ -250,22 +250,15 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
   def performance(key, task, rnn, weights):
     del key  # all networks are evaluated on the same images
 
-    def evaluate(part):
-      def add(sums, chunk):
-        images, counts = chunk
-        log_probs = jax.nn.log_softmax(
-            rnn.unroll(weights, encode(task, images))
-        )
-        labels = jax.nn.one_hot(targets(images), SPEC.outputs)
-        losses = -jnp.mean(jnp.sum(labels * log_probs, axis=-1), axis=0)
-        hits = jnp.argmax(log_probs[-1], axis=-1) == targets(images)[-1]
-        metrics = jnp.stack([losses, hits.astype(jnp.float32)])
-        return sums + metrics @ counts.astype(jnp.float32), None
+    def evaluate(chunk):
+      images, counts = chunk
+      log_probs = jax.nn.log_softmax(rnn.unroll(weights, encode(task, images)))
+      return _losses_and_hits(log_probs, targets(images)), counts
 
-      sums, _ = jax.lax.scan(add, jnp.zeros(2), part)
-      return sums / jnp.sum(part[1], dtype=jnp.float32)
-
-    metrics = jax.lax.map(evaluate, (data.measured, data.counts))
+    metrics = jax.lax.map(
+        functools.partial(_weighted_mean, evaluate),
+        (data.measured, data.counts),
+    )
     (train_loss, _), (eval_loss, accuracy) = metrics
     return {
         "accuracy": accuracy,
@@ -286,6 +279,25 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
       data=data,
       bind=lambda data: _family(config, data),
   )
+
+
+def _losses_and_hits(log_probs, targets):
+  """Mean loss over time, and whether the last output is correct: [2, B]."""
+  labels = jax.nn.one_hot(targets, SPEC.outputs)
+  losses = -jnp.mean(jnp.sum(labels * log_probs, axis=-1), axis=0)
+  hits = jnp.argmax(log_probs[-1], axis=-1) == targets[-1]
+  return jnp.stack([losses, hits.astype(jnp.float32)])
+
+
+def _weighted_mean(evaluate, chunks):
+  """Mean of the metrics [2, B] that `evaluate` returns, by its weights [B]."""
+
+  def add(sums, chunk):
+    metrics, counts = evaluate(chunk)
+    return sums + metrics @ counts.astype(jnp.float32), None
+
+  sums, _ = jax.lax.scan(add, jnp.zeros(2), chunks)
+  return sums / jnp.sum(chunks[1], dtype=jnp.float32)
 
 
 def describe(task: np.ndarray) -> str:
