@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from weightspace import cells, encoders, symmetry
-from weightspace.encoders import _equivariant
+from weightspace.encoders import _equivariant, _fields
 from weightspace.rnn import RNNSpec, make_rnn
 
 CHANNELS = 4
@@ -41,7 +41,7 @@ def moved(element, fields):
       if name.startswith("h"):
         layer = int(name[1:])
         x = jnp.take(x, element.permutations[layer], axis=place)
-        if parity == _equivariant.ODD:
+        if parity == _fields.ODD:
           sign = element.signs[layer]
           x = x * sign.reshape(-1, *(1,) * (x.ndim - place - 1))
     return x
@@ -64,7 +64,7 @@ def element_of(rnn, signed):
 def test_the_group_moves_fields_by_their_keys(cell, signed):
   rnn = rnn_of(cell)
   weights, g = weights_of(rnn), element_of(rnn, signed)
-  read = functools.partial(_equivariant.fields, rnn, signed=signed)
+  read = functools.partial(_fields.fields, rnn, signed=signed)
   a = moved(g, read(weights))
   assert difference(a, read(symmetry.act(rnn, g, weights))) == 0
   assert difference(a, read(weights)) > 0.1
@@ -74,7 +74,7 @@ def test_the_group_moves_fields_by_their_keys(cell, signed):
 def test_layers_are_equivariant(cell, variant, basis):
   rnn, signed = rnn_of(cell), variant == "signed"
   g = element_of(rnn, signed)
-  fields = _equivariant.fields(rnn, weights_of(rnn), signed=signed)
+  fields = _fields.fields(rnn, weights_of(rnn), signed=signed)
   lift, layer = _equivariant.Lift(CHANNELS), _equivariant.Layer(CHANNELS, basis)
 
   @jax.jit
@@ -160,7 +160,7 @@ def test_sizes_of_the_two_bases():
   """A layer of one square matrix: four maps of the paper's, fifteen in all."""
 
   def maps(basis):
-    key = (("h0", _equivariant.EVEN), ("h0", _equivariant.EVEN))
+    key = (("h0", _fields.EVEN), ("h0", _fields.EVEN))
     x = {key: jnp.ones((3, 3, 1))}
     params = _equivariant.Layer(1, basis).init(jax.random.key(0), x)
     biases = 1 if basis == "paper" else 2  # everywhere, and on the diagonal

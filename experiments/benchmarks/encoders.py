@@ -1,15 +1,15 @@
 """Speed and memory of pretraining, encoder by encoder, beside PyTorch.
 
     python -m experiments.benchmarks.encoders [--torch_python=PYTHON] \\
-        [--encoders=flat,dws] [--size=paper] [--precision=float32]
+        [--encoders=flat,dws] [--size=paper] [--minutes=10]
 
 Times whole steps of pretraining (forward, backward, clipping, AdamW) at the
 sizes of formal languages: 64 LSTMs of 2 x 32 a step, strings of up to 42
 symbols, an emulator of 2 x 256; and the same of a plain PyTorch module of the
-same architecture, on as many threads as there are cores. Ours is of the
-precision that the config has, if --precision says no other; PyTorch's is
-float32, which it has by default, and once more, where ours is bfloat16, under
-autocast. Rounds alternate, medians are compared. The last line is JSON:
+same architecture, on as many threads as there are cores. Both are in float32;
+with --precision=bfloat16 PyTorch is measured once more, under autocast. Rounds
+alternate until an encoder's share of --minutes is over; medians are compared.
+The last line is JSON:
 {"encoders": {NAME: ...}} with
 
   precision          of our matrix products
@@ -18,10 +18,11 @@ autocast. Rounds alternate, medians are compared. The last line is JSON:
   speedup            the latter by the former
   torch_bfloat16_ms_per_step, speedup_bfloat16
                      the same of PyTorch's under autocast
+  rounds             that were measured
   peak_bytes         what ours needs in a step: arguments, results, buffers
   parameters         of the encoder alone
   gflop              of the matrix products of a step, what is computed again
-                     included, and what kernels leave out after a string's end
+                     included
 """
 
 import json
@@ -41,10 +42,10 @@ _ENCODERS = flags.DEFINE_list(
     "Which to measure.",
 )  # fmt: skip
 _SIZE = flags.DEFINE_string("size", "paper", "Of experiments/configs.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "How often to measure each.")
-_STEPS = flags.DEFINE_integer("steps", 3, "Of training, a round.")
+_MINUTES = flags.DEFINE_float("minutes", 3.0, "For all of them, about.")
+_STEPS = flags.DEFINE_integer("steps", 2, "Of training, a round.")
 _PRECISION = flags.DEFINE_string(
-    "precision", None, "Of our matrix products: see weightspace.precision."
+    "precision", "float32", "Of our matrix products: see weightspace.precision."
 )
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "An interpreter that has torch."
@@ -56,28 +57,27 @@ def main() -> None:
   """Measures and prints."""
   from experiments.configs import emulation
 
-  found = {}
+  results = {}
   for name in _ENCODERS.value:
     config = emulation.get_config(f"{name},{_SIZE.value}").to_dict()
-    if _PRECISION.value:
-      config["emulation"]["matmul_precision"] = _PRECISION.value
-    precision = config["emulation"]["matmul_precision"]
+    config["emulation"]["matmul_precision"] = _PRECISION.value
+    end = time.monotonic() + 60 * _MINUTES.value / len(_ENCODERS.value)
     run, facts = _ours(config)
-    suffixes = ("", "_bfloat16") if precision == "bfloat16" else ("",)
+    suffixes = ["", *["_bfloat16"] * (_PRECISION.value == "bfloat16")]
     ours, torchs = [], {suffix: [] for suffix in suffixes}
-    for _ in range(_ROUNDS.value):
+    while not ours or time.monotonic() < end:
       for suffix, times in torchs.items():
         ours.append(run(_STEPS.value))
         times.append(_torch_ms(config, bfloat16=bool(suffix)))
     ms = statistics.median(ours)
-    found[name] = {"precision": precision, "ms_per_step": round(ms, 2)}
+    row = {"precision": _PRECISION.value, "ms_per_step": round(ms, 2)}
     for suffix, times in torchs.items():
       torch_ms = statistics.median(times)
-      found[name][f"torch{suffix}_ms_per_step"] = round(torch_ms, 2)
-      found[name][f"speedup{suffix}"] = round(torch_ms / ms, 3)
-    found[name].update(facts)
-    print(f"{name}: {found[name]}", flush=True)
-  print(json.dumps({"encoders": found}))
+      row[f"torch{suffix}_ms_per_step"] = round(torch_ms, 2)
+      row[f"speedup{suffix}"] = round(torch_ms / ms, 3)
+    results[name] = {**row, "rounds": len(torchs[""]), **facts}
+    print(f"{name}: {results[name]}", flush=True)
+  print(json.dumps({"encoders": results}))
 
 
 def _ours(config):

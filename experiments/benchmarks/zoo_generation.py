@@ -1,11 +1,13 @@
 """Speed of zoo generation, beside PyTorch and the machine's peak, in one run.
 
-    python -m experiments.benchmarks.zoo_generation [--torch_python=PYTHON]
+    python -m experiments.benchmarks.zoo_generation [--torch_python=PYTHON] \\
+        [--kernels]
 
 Trains networks of the paper's size (LSTM 2 x 32, batch 32, 41 steps) with our
 trainer and, in turn, with a plain PyTorch loop: one network at a time, one
 process a core. Rounds alternate, medians are compared. The last line is JSON:
 
+  kernels                which C++ kernels trained ours, or "none"
   ms_per_rnn_step        of one network's step, all cores at work
   torch_ms_per_rnn_step  the same, by the PyTorch processes together
   speedup                the latter by the former
@@ -29,6 +31,7 @@ _ROUNDS = flags.DEFINE_integer("rounds", 5, "How often to measure each.")
 _GROUP = flags.DEFINE_integer(
     "group", None, "Networks a device trains at a time."
 )
+_KERNELS = flags.DEFINE_bool("kernels", None, "As of zoo_gen.generate.")
 _CELL = flags.DEFINE_string("cell", "lstm", "Of our networks.")
 _TORCH_PYTHON = flags.DEFINE_string(
     "torch_python", sys.executable, "An interpreter that has torch."
@@ -41,13 +44,16 @@ def main() -> None:
   import numpy as np
 
   from weightspace import parallel, tasks
+  from weightspace.recurrence import NO_KERNELS, kernels_name
   from weightspace.rnn import RNNSpec, make_rnn
   from zoo_gen.programs import compile_programs
   from zoo_gen.trainer import Recipe, make_trainer
 
   mesh = parallel.mesh(parallel.NETWORKS)
   family = tasks.make("formal_language", {})
-  rnn = make_rnn(RNNSpec(_CELL.value, (32, 32), 6, 6))
+  kernels = kernels_name(_KERNELS.value)
+  spec = RNNSpec(_CELL.value, (32, 32), 6, 6)
+  rnn = make_rnn(spec, kernels=kernels != NO_KERNELS)
   recipe = Recipe()
   trainer = make_trainer(
       recipe, family, rnn, seed=0, rollouts=1, mesh=mesh, group=_GROUP.value
@@ -84,6 +90,7 @@ def main() -> None:
         f" {_ROUNDS.value}; matrix products of an RNN-step:"
         f" {flops / 1e6:.0f} MFLOP")  # fmt: skip
   print(json.dumps({
+      "kernels": kernels,
       "ms_per_rnn_step": round(ms, 4),
       "torch_ms_per_rnn_step": round(torch_ms, 4),
       "speedup": round(torch_ms / ms, 3),

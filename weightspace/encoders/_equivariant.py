@@ -1,7 +1,7 @@
 """Layers equivariant to the symmetry of an RNN, built from names of axes.
 
 A layer is linear, then a nonlinearity. Its linear part adds to each tensor
-what can be told from the others, pooled over the axes they do not share. That
+what the others show, pooled over the axes they do not share. That
 goes by way of the axes: everything pooled down to an axis is gathered there,
 mixed by one matrix and handed on to every tensor that has it. So the work
 grows with the number of tensors, not with that of their pairs.
@@ -31,61 +31,58 @@ Together they see more than absolute values of the weights would: whether two
 paths through the network agree in sign.
 """
 
+from dataclasses import dataclass
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from weightspace import cells
 from weightspace.encoders import _modules
-from weightspace.rnn import GATE, RNN
+from weightspace.encoders._fields import (
+    EVEN,
+    ODD,
+    Fields,
+    all_even,
+    is_even,
+    is_hidden,
+    is_square,
+    pool,
+    receivers,
+)
 
 BASES = ("paper", "maximal")
 SYMMETRIES = ("permutation", "signed")
-EVEN, ODD = 0, 1
-
-# A field is the channels of one parity on one set of axes. Its key is a tuple
-# of (name of the axis, parity there), its value an array [*axes, channels].
-Fields = dict[tuple[tuple[str, int], ...], jax.Array]
 
 
-def fields(rnn: RNN, weights, *, signed: bool) -> Fields:
-  """Weights of one network as fields: gates, and tensors alike, are channels.
+@dataclass(frozen=True)
+class Config:
+  """Sizes; the defaults are the paper's.
 
-  Args:
-    rnn: its shape.
-    weights: its weights.
-    signed: whether parities are told apart; otherwise all count as even.
+  Attributes:
+    channels: of each tensor and parity.
+    layers: equivariant ones.
+    hidden: units of the hidden layer of the MLP that writes the code.
+    basis: one of `BASES`.
+    symmetry: one of `SYMMETRIES`.
+    code: size of the code, Z.
   """
-  cell = cells.load(rnn.spec.cell)
-  found = {}
 
-  def add(names, parities, array):
-    key = tuple(zip(names, parities))
-    found.setdefault(key, []).append(jnp.moveaxis(array, 0, -1))
+  channels: int = 48
+  layers: int = 4
+  hidden: int = 128
+  basis: str = "paper"
+  symmetry: str = "permutation"
+  code: int = 16
 
-  odd_gates = cell.odd_gates if signed else ()
-  read_parity = ODD if odd_gates else EVEN
-  even_gates = [g for g in range(cell.gates) if g not in odd_gates]
-  leaves = jax.tree.leaves(weights)
-  for axes, leaf in zip(_axes(rnn), leaves):
-    gated = axes[0] == GATE
-    names = axes[1:] if gated else axes
-    read = [read_parity if _is_hidden(name) else EVEN for name in names]
-    if gated:
-      for parity, gates in ((EVEN, even_gates), (ODD, odd_gates)):
-        if gates:
-          add(names, [parity, *read[1:]], leaf[jnp.array(gates)])
-    else:
-      add(names, read, leaf[None])
-  return {key: jnp.concatenate(parts, -1) for key, parts in found.items()}
+  def __post_init__(self):
+    _modules.check_sizes(self, "channels", "layers", "hidden", "code")
+    _modules.check_choice("basis", self.basis, BASES)
+    _modules.check_choice("symmetry", self.symmetry, SYMMETRIES)
 
-
-def _axes(rnn):
-  return jax.tree.leaves(rnn.axes, is_leaf=lambda x: isinstance(x[0], str))
-
-
-def _is_hidden(name):
-  return name.startswith("h")
+  @property
+  def signed(self) -> bool:
+    """Whether the code is invariant to changes of sign too."""
+    return self.symmetry == "signed"
 
 
 class Lift(nn.Module):
@@ -105,7 +102,7 @@ class Lift(nn.Module):
     for key, x in fields.items():
       y = nn.Dense(self.channels, use_bias=False)(x)
       for place, (name, _) in enumerate(key):
-        if not _is_hidden(name):
+        if not is_hidden(name):
           embedding = self.param(
               f"{name}_{len(lifted)}",
               nn.initializers.normal(1.0),
@@ -137,26 +134,25 @@ class Layer(nn.Module):
   def _linear(self, fields):
     """Fields after the linear part of the layer."""
     maximal = self.basis == "maximal"
-    pools, scalars = _pool(fields, maximal)
+    pools, scalars = pool(fields, maximal)
     self._contract(fields, pools)
-    wanted = _wanted(fields, maximal)
     received = {}
-    for axis, consumers in wanted.items():
+    for axis, consumers in receivers(fields, maximal).items():
       if axis in pools:
         x = jnp.concatenate(pools[axis], axis=-1)
         dense = nn.Dense(len(consumers) * self.channels, use_bias=False)
         parts = jnp.split(dense(x), len(consumers), axis=-1)
         received |= dict(zip(consumers, parts))
-    even = [key for key in fields if _all_even(key)]
+    even = [key for key in fields if all_even(key)]
     diagonal = [
-        key for key in fields if maximal and _is_square(key) and _is_even(key)
+        key for key in fields if maximal and is_square(key) and is_even(key)
     ]
-    told = nn.Dense((len(even) + len(diagonal)) * self.channels)(
+    parts = nn.Dense((len(even) + len(diagonal)) * self.channels)(
         jnp.concatenate(scalars)
     )
-    told = jnp.split(told, len(even) + len(diagonal))
-    scalar = dict(zip(even, told))
-    on_diagonal = dict(zip(diagonal, told[len(even) :]))
+    parts = jnp.split(parts, len(even) + len(diagonal))
+    scalar = dict(zip(even, parts))
+    on_diagonal = dict(zip(diagonal, parts[len(even) :]))
     return {
         key: self._receive(
             key, x, received, scalar.get(key), on_diagonal.get(key)
@@ -200,7 +196,7 @@ class Layer(nn.Module):
 
   def _activate(self, key, fields):
     x = fields[key]
-    if not _all_even(key):
+    if not all_even(key):
       return x * nn.sigmoid(nn.Dense(self.channels)(jnp.abs(x)))
     return nn.relu(x + _absolute(fields, key, self.channels))
 
@@ -221,101 +217,17 @@ def _absolute(fields, even, channels):
   return nn.Dense(channels, use_bias=False)(jnp.concatenate(odd, axis=-1))
 
 
-def _pool(fields, maximal):
-  """What fields look like from an axis, and from nowhere.
-
-  Args:
-    fields: to look at.
-    maximal: whether diagonals are looked at.
-
-  Returns:
-    {(axis, parity): [n, C] arrays} and a list of [C] arrays.
-  """
-  pools, scalars = {}, []
-
-  def add(axis, x):
-    pools.setdefault(axis, []).append(x)
-
-  for key, x in fields.items():
-    if len(key) == 1:
-      add(key[0], x)
-    else:
-      row, column = key
-      if column[1] == EVEN:
-        add(row, jnp.mean(x, axis=1))
-      if row[1] == EVEN:
-        add(column, jnp.mean(x, axis=0))
-      if maximal and _is_square(key):
-        diagonal = jnp.diagonal(x).T
-        add(_diagonal_axis(key), diagonal)
-        if _is_even(key):
-          scalars.append(jnp.mean(diagonal, axis=0))
-    if _all_even(key):
-      scalars.append(jnp.mean(x, axis=tuple(range(len(key)))))
-  return pools, scalars
-
-
-def _wanted(fields, maximal):
-  """{(axis, parity): [(key of a field, how it receives), ...]}."""
-  wanted = {}
-
-  def add(axis, key, how):
-    wanted.setdefault(axis, []).append((key, how))
-
-  for key in fields:
-    if len(key) == 1:
-      add(key[0], key, "own")
-      continue
-    row, column = key
-    if column[1] == EVEN:
-      add(row, key, "rows")
-    if row[1] == EVEN:
-      add(column, key, "columns")
-    if maximal and _is_square(key):
-      add(_diagonal_axis(key), key, "diagonal")
-  return wanted
-
-
-def _all_even(key):
-  return all(parity == EVEN for _, parity in key)
-
-
-def _is_square(key):
-  return len(key) == 2 and key[0][0] == key[1][0]
-
-
-def _is_even(key):
-  """Whether the signs of a square field cancel on its diagonal."""
-  return sum(parity for _, parity in key) % 2 == 0
-
-
-def _diagonal_axis(key):
-  return key[0][0], EVEN if _is_even(key) else ODD
-
-
 class Network(nn.Module):
-  """Fields -> code: equivariant layers, means of what is even, an MLP.
+  """Fields -> code: equivariant layers, means of what is even, an MLP."""
 
-  Attributes:
-    channels: of each tensor and parity.
-    layers: equivariant ones.
-    hidden: units of the hidden layer of the MLP.
-    basis: one of `BASES`.
-    code: size of the code, Z.
-  """
-
-  channels: int
-  layers: int
-  hidden: int
-  basis: str
-  code: int
+  config: Config
 
   @nn.compact
-  def __call__(self, fields):
-    fields = Lift(self.channels)(fields)
-    for _ in range(self.layers):
-      fields = Layer(self.channels, self.basis)(fields)
-    even = {key: x for key, x in fields.items() if _all_even(key)}
-    _, scalars = _pool(even, self.basis == "maximal")
-    mlp = _modules.MLP((self.hidden, self.code))
-    return mlp(jnp.concatenate(scalars))
+  def __call__(self, fields: Fields) -> jax.Array:
+    config = self.config
+    fields = Lift(config.channels)(fields)
+    for _ in range(config.layers):
+      fields = Layer(config.channels, config.basis)(fields)
+    even = {key: x for key, x in fields.items() if all_even(key)}
+    _, means = pool(even, config.basis == "maximal")
+    return _modules.MLP((config.hidden, config.code))(jnp.concatenate(means))

@@ -20,6 +20,7 @@ from weightspace.encoders import (
     Inputs,
     Transcript,
     _equivariant,
+    _fields,
     _modules,
 )
 from weightspace.keys import derive
@@ -27,49 +28,31 @@ from weightspace.rnn import OUTPUT, RNN
 
 
 @dataclass(frozen=True)
-class Config:
-  """Sizes.
+class Config(_equivariant.Config):
+  """Sizes: those of an equivariant network, and of the probes.
 
   Attributes:
-    channels: of each tensor and parity.
-    layers: equivariant ones.
-    hidden: units of the hidden layer of the MLP that writes the code.
-    basis: "paper" or "maximal"; see `_equivariant`.
-    symmetry: "permutation" or "signed"; see there.
     parallel: sequences that the network is run on, M.
     length: steps of each, L.
     low: smallest value of a real probe.
     high: largest value of a real probe.
-    code: size of the code, Z.
   """
 
-  channels: int = 48
-  layers: int = 4
-  hidden: int = 128
-  basis: str = "paper"
-  symmetry: str = "permutation"
   parallel: int = 4
   length: int = 12
   low: float = -3.0
   high: float = 3.0
-  code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(
-        self, "channels", "layers", "hidden", "parallel", "length", "code"
-    )
-    _modules.check_choice("basis", self.basis, _equivariant.BASES)
-    _modules.check_choice("symmetry", self.symmetry, _equivariant.SYMMETRIES)
+    super().__post_init__()
+    _modules.check_sizes(self, "parallel", "length")
     _modules.check_limits(self)
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """Probes, activations, fields of weights and activations, DWSNet."""
   cell = cells.load(rnn.spec.cell)
-  signed = config.symmetry == "signed"
-  network = _equivariant.Network(
-      config.channels, config.layers, config.hidden, config.basis, config.code
-  )
+  network = _equivariant.Network(config)
   shape = (config.length, config.parallel, rnn.spec.inputs)
 
   def run(logits, weights):
@@ -85,19 +68,20 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
     return Transcript(probes, answers), states
 
   def read(logits, weights):
-    found = _equivariant.fields(rnn, weights, signed=signed)
+    """Fields of the weights, with activations as further channels."""
+    fields = _fields.fields(rnn, weights, signed=config.signed)
     transcript, states = run(logits, weights)
-    odd = signed and bool(cell.odd_gates)
-    parity = _equivariant.ODD if odd else _equivariant.EVEN
+    odd = config.signed and bool(cell.odd_gates)
+    parity = _fields.ODD if odd else _fields.EVEN
     answers = jax.nn.softmax(transcript.answers)
-    carried = {((OUTPUT, _equivariant.EVEN),): answers}
+    activations = {((OUTPUT, _fields.EVEN),): answers}
     for i, states_of_layer in enumerate(states):
-      carried[((f"h{i}", parity),)] = states_of_layer
-    for key, values in carried.items():
+      activations[((f"h{i}", parity),)] = states_of_layer
+    for key, values in activations.items():
       channels = jnp.moveaxis(values, -1, 0).reshape(values.shape[-1], -1)
-      own = [found[key]] if key in found else []
-      found[key] = jnp.concatenate([*own, channels], axis=-1)
-    return found
+      own = [fields[key]] if key in fields else []
+      fields[key] = jnp.concatenate([*own, channels], axis=-1)
+    return fields
 
   def init(key):
     logits = jax.random.normal(derive(key, "probes"), shape)
@@ -109,13 +93,13 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
 
   def apply(params, weights, key=None):
     del key
-    found = read(jnp.asarray(params["probes"]), weights)
-    return _modules.unit(network.apply(params["network"], found))
+    fields = read(jnp.asarray(params["probes"]), weights)
+    return _modules.unit(network.apply(params["network"], fields))
 
   return Encoder(
       init=init,
       apply=apply,
-      invariant=signed,
+      invariant=config.signed,
       transcript=lambda params, weights: run(
           jnp.asarray(params["probes"]), weights
       )[0],

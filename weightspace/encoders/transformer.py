@@ -10,7 +10,9 @@ all and becomes the code.
 from dataclasses import dataclass
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from weightspace.encoders import Encoder, Inputs, _modules
 from weightspace.rnn import RNN
@@ -62,6 +64,21 @@ def rows(weights: Weights) -> list[jnp.ndarray]:
   return [*found, jnp.concatenate([readout.w, readout.b[:, None]], axis=-1)]
 
 
+def _attend(query, key, value, *args, **kwargs):
+  """Attention without mask or dropout, `[T, heads, D]` each.
+
+  Softmax is normalised after the product with the values: the sums of T
+  numbers divide D of them, not T, and less is kept for the gradient.
+  """
+  del args, kwargs
+  query = query / np.float32(np.sqrt(query.shape[-1]))
+  scores = jnp.einsum("qhd,khd->hqk", query, key)
+  largest = jnp.max(scores, axis=-1, keepdims=True)
+  shares = jnp.exp(scores - jax.lax.stop_gradient(largest))
+  sums = jnp.sum(shares, axis=-1).T[..., None]
+  return jnp.einsum("hqk,khd->qhd", shares, value) / sums
+
+
 class _Block(nn.Module):
   """Pre-norm attention and MLP: `[T, D]` -> `[kept, D]`.
 
@@ -78,7 +95,9 @@ class _Block(nn.Module):
   @nn.compact
   def __call__(self, tokens):
     normed = nn.LayerNorm()(tokens)
-    attention = nn.MultiHeadDotProductAttention(self.heads)
+    attention = nn.MultiHeadDotProductAttention(
+        self.heads, attention_fn=_attend
+    )
     tokens = tokens[: self.kept] + attention(normed[: self.kept], normed)
     widths = self.mlp, tokens.shape[-1]
     return tokens + _modules.MLP(widths)(nn.LayerNorm()(tokens))

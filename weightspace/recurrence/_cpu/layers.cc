@@ -1,14 +1,13 @@
 // Layers of networks, as XLA calls them.
 
 #include "calls.h"
-#include "linear.h"
 
 namespace weightspace {
 namespace {
 
-ffi::Error LayerForwardCall(std::string_view cell, Array xs,
-                            Array wx, Array wh, Array bx, Array bh,
-                            Result gates, Result hs, Result memories) {
+ffi::Error LayerForwardCall(std::string_view cell, Array xs, Array wx, Array wh,
+                            Array bx, Array bh, Result gates, Result hs,
+                            Result memories) {
   const Dims in = xs.dimensions(), out = hs->dimensions();
   const Sizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 1)};
   return WithCell(cell, [&]<class Cell>() {
@@ -19,9 +18,8 @@ ffi::Error LayerForwardCall(std::string_view cell, Array xs,
   });
 }
 
-ffi::Error LayerBackwardCall(std::string_view cell, Array gates,
-                             Array wh, Array hs, Array memories, Array dhs,
-                             Result das) {
+ffi::Error LayerBackwardCall(std::string_view cell, Array gates, Array wh,
+                             Array hs, Array memories, Array dhs, Result das) {
   const Dims in = dhs.dimensions();
   const Sizes n = {Axis(in, 3), Axis(in, 2), 0, Axis(in, 1)};
   return WithCell(cell, [&]<class Cell>() {
@@ -36,9 +34,9 @@ ffi::Error LayerBackwardCall(std::string_view cell, Array gates,
   });
 }
 
-ffi::Error LayerWeightsCall(std::string_view cell, Array xs,
-                            Array hs, Array das, Result dwx, Result dwh,
-                            Result dbx, Result dbh) {
+ffi::Error LayerWeightsCall(std::string_view cell, Array xs, Array hs,
+                            Array das, Result dwx, Result dwh, Result dbx,
+                            Result dbh) {
   const Dims in = xs.dimensions(), out = dwx->dimensions();
   const Sizes n = {Axis(in, 3), Axis(in, 2), Axis(in, 1), Axis(out, 2)};
   return WithCell(cell, [&]<class Cell>() {
@@ -49,8 +47,8 @@ ffi::Error LayerWeightsCall(std::string_view cell, Array xs,
   });
 }
 
-ffi::Error LayerInputsCall(std::string_view cell, Array wx,
-                           Array das, Result dxs) {
+ffi::Error LayerInputsCall(std::string_view cell, Array wx, Array das,
+                           Result dxs) {
   const Dims in = wx.dimensions(), out = dxs->dimensions();
   const Sizes n = {Axis(out, 3), Axis(out, 2), Axis(out, 1), Axis(in, 2)};
   return WithCell(cell, [&]<class Cell>() {
@@ -60,22 +58,26 @@ ffi::Error LayerInputsCall(std::string_view cell, Array wx,
   });
 }
 
-ffi::Error LinearForwardCall(Array w, Array b, Array xs,
-                             Result ys) {
+// ys [rows, outputs] = xs [rows, inputs] w^T + b; w [outputs, inputs].
+ffi::Error LinearForwardCall(Array w, Array b, Array xs, Result ys) {
   const Dims in = xs.dimensions(), out = ys->dimensions();
   ForNetworks(out, 2, [&](auto at) {
-    ApplyLinear(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(b), at(xs),
-                at(*ys));
+    Product(Axis(in, 2), Axis(out, 1), Axis(in, 1), at(xs), Axis(in, 1), at(w),
+            /*turned=*/true, at(*ys), Axis(out, 1), at(b));
   });
   return ffi::Error::Success();
 }
 
-ffi::Error LinearBackwardCall(Array w, Array xs, Array dys,
-                              Result dw, Result db, Result dxs) {
+ffi::Error LinearBackwardCall(Array w, Array xs, Array dys, Result dw,
+                              Result db, Result dxs) {
   const Dims in = xs.dimensions(), out = dys.dimensions();
   ForNetworks(dw->dimensions(), 2, [&](auto at) {
-    LinearGradients(Axis(in, 2), Axis(in, 1), Axis(out, 1), at(w), at(xs),
-                    at(dys), at(*dw), at(*db), at(*dxs));
+    const int64_t rows = Axis(in, 2), inputs = Axis(in, 1);
+    const int64_t outputs = Axis(out, 1);
+    SumOuter(rows, outputs, inputs, at(dys), outputs, at(xs), at(*dw));
+    SumRows(rows, outputs, at(dys), outputs, at(*db));
+    Product(rows, inputs, outputs, at(dys), outputs, at(w), /*turned=*/false,
+            at(*dxs), inputs, nullptr);
   });
   return ffi::Error::Success();
 }
@@ -85,32 +87,28 @@ ffi::Error LinearBackwardCall(Array w, Array xs, Array dys,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerForward, LayerForwardCall,
     ffi::Ffi::Bind().Attr<std::string_view>("cell")
-        .Arg<Array>().Arg<Array>()
-        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Array>()
-        .Ret<Array>());
+        .Arg<Array>().Arg<Array>().Arg<Array>().Arg<Array>().Arg<Array>()
+        .Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerBackward, LayerBackwardCall,
     ffi::Ffi::Bind().Attr<std::string_view>("cell")
-        .Arg<Array>().Arg<Array>()
-        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
+        .Arg<Array>().Arg<Array>().Arg<Array>().Arg<Array>().Arg<Array>()
+        .Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerWeights, LayerWeightsCall,
     ffi::Ffi::Bind().Attr<std::string_view>("cell")
-        .Arg<Array>().Arg<Array>()
-        .Arg<Array>().Ret<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
+        .Arg<Array>().Arg<Array>().Arg<Array>()
+        .Ret<Array>().Ret<Array>().Ret<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LayerInputs, LayerInputsCall,
     ffi::Ffi::Bind().Attr<std::string_view>("cell")
-        .Arg<Array>().Arg<Array>()
-        .Ret<Array>());
+        .Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearForward, LinearForwardCall,
-    ffi::Ffi::Bind()
-        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
+    ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     LinearBackward, LinearBackwardCall,
-    ffi::Ffi::Bind()
-        .Arg<Array>().Arg<Array>().Arg<Array>().Ret<Array>()
-        .Ret<Array>().Ret<Array>());
+    ffi::Ffi::Bind().Arg<Array>().Arg<Array>().Arg<Array>()
+        .Ret<Array>().Ret<Array>().Ret<Array>());
 
 }  // namespace weightspace

@@ -294,24 +294,16 @@ inline void SumOuter(int64_t rows, int64_t outputs, int64_t inputs,
   }
 }
 
-// db [outputs] += rows of das, which lie `da_row` apart.
-inline void AddRows(int64_t rows, int64_t outputs, const float* das,
+// db [outputs] = rows of das, which lie `da_row` apart, summed.
+inline void SumRows(int64_t rows, int64_t outputs, const float* das,
                     int64_t da_row, float* db) {
   for (int64_t j = 0; j < outputs; j += kWidth) {
     Vec sums[4] = {};  // an addition waits for the one before
     for (int64_t r = 0; r < rows; ++r) {
       sums[r % 4] += Load(das + r * da_row + j, outputs - j);
     }
-    const Vec sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    Store(db + j, Load(db + j, outputs - j) + sum, outputs - j);
+    Store(db + j, (sums[0] + sums[1]) + (sums[2] + sums[3]), outputs - j);
   }
-}
-
-// db [outputs] = rows of das, summed.
-inline void SumRows(int64_t rows, int64_t outputs, const float* das,
-                    int64_t da_row, float* db) {
-  std::fill_n(db, outputs, 0.0f);
-  AddRows(rows, outputs, das, da_row, db);
 }
 
 // Rows of a product whose sums stay in the second cache.
