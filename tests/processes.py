@@ -37,7 +37,7 @@ def finish(*started):
       stack.enter_context(process)  # waits for it, closes its pipes
     for process in started:
       stack.callback(process.kill)
-    found = [process.communicate(timeout=SECONDS) for process in started]
+    outputs = [process.communicate(timeout=SECONDS) for process in started]
   return [
-      (process.returncode, *texts) for process, texts in zip(started, found)
+      (process.returncode, *texts) for process, texts in zip(started, outputs)
   ]

@@ -36,9 +36,9 @@ def zoos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folders(zoos, tmp_path_factory):
   path = tmp_path_factory.mktemp("folders")
-  for family, source in zoos.items():
-    found = npy_export.export_zoo(source, path / family)
-    assert found == (2 * NETWORKS, NETWORKS, 0)
+  for family, path_of_zoo in zoos.items():
+    summary = npy_export.export_zoo(path_of_zoo, path / family)
+    assert summary == (2 * NETWORKS, NETWORKS, 0)
   return {family: path / family for family in FAMILIES}
 
 
@@ -170,8 +170,8 @@ def test_an_imported_zoo_can_be_emulated(family, imported, tmp_path):
   config.emulator.update({"hidden": 8, "layers": 1})
   config.emulation.update({"steps": 2, "batch": 4, "validate_every": 2})
   config.emulation.checkpoint_every = 2
-  source = zoo.open(imported[family])
-  pretrain(source, config.to_dict(), tmp_path, progress=Progress.silent())
+  opened = zoo.open(imported[family])
+  pretrain(opened, config.to_dict(), tmp_path, progress=Progress.silent())
   lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
   losses = [v for line in lines for k, v in json.loads(line).items()
             if "loss" in k or "divergence" in k]  # fmt: skip
@@ -196,7 +196,7 @@ def changed(folder, path, changes):
 
 def test_what_the_release_does_is_understood(folders, tmp_path):
   """Rows in another order, gaps between runs, no args.json, BOS overwritten."""
-  source = folders[FORMAL]
+  original = folders[FORMAL]
   order = np.random.default_rng(0).permutation(2 * NETWORKS)
   names = npy_layout.names(npy_layout.LAYOUTS[0])
   changes = {name: lambda array: array[order] for name in names}
@@ -212,34 +212,35 @@ def test_what_the_release_does_is_understood(folders, tmp_path):
     return sequences[order]
 
   changes |= {"num_step_correct.npy": number, "sequences.npy": overwrite}
-  folder = changed(source, tmp_path / "folder", changes)
+  folder = changed(original, tmp_path / "folder", changes)
   (folder / "args.json").unlink()
   npy_import.import_zoo(folder, tmp_path / "zoo")
-  found = zoo.open(tmp_path / "zoo")
+  opened = zoo.open(tmp_path / "zoo")
   np.testing.assert_array_equal(
-      found.columns["run"], np.repeat(10 * np.arange(NETWORKS) + 3, 2)
+      opened.columns["run"], np.repeat(10 * np.arange(NETWORKS) + 3, 2)
   )
-  rows = np.arange(len(found))
+  rows = np.arange(len(opened))
   np.testing.assert_array_equal(
-      found.vectors(rows), np.load(source / "parameters.npy")
+      opened.vectors(rows), np.load(original / "parameters.npy")
   )
-  tokens = np.load(source / "sequences.npy")
-  np.testing.assert_array_equal(found.rollouts(rows).sequences, tokens)
-  config = found.spec.family_config
+  tokens = np.load(original / "sequences.npy")
+  np.testing.assert_array_equal(opened.rollouts(rows).sequences, tokens)
+  config = opened.spec.family_config
   assert (config["length"], config["max_n"]) == (12, 10)
   assert (config["shift_min"], config["shift_max"]) == (-3, 2)
   assert not config["always_fit"]
 
 
 def test_what_the_read_out_said_becomes_log_probabilities(folders, tmp_path):
-  source = folders[MNIST]
-  logits = np.load(source / "logits.npy")
+  original = folders[MNIST]
+  logits = np.load(original / "logits.npy")
   raw = {"logits.npy": lambda x: (x.astype(np.float32) + 3).astype(np.float16)}
-  folder = changed(source, tmp_path / "folder", raw)
+  folder = changed(original, tmp_path / "folder", raw)
   npy_import.import_zoo(folder, tmp_path / "zoo")
-  found = zoo.open(tmp_path / "zoo").rollouts(np.arange(len(logits))).log_probs
-  np.testing.assert_allclose(found, logits, atol=5e-3)
-  sums = np.exp(found.astype(np.float32)).sum(axis=-1)
+  opened = zoo.open(tmp_path / "zoo")
+  log_probs = opened.rollouts(np.arange(len(logits))).log_probs
+  np.testing.assert_allclose(log_probs, logits, atol=5e-3)
+  sums = np.exp(log_probs.astype(np.float32)).sum(axis=-1)
   np.testing.assert_allclose(sums, 1, atol=2e-3)
 
 
@@ -313,7 +314,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
 
 
 def test_networks_that_say_something_else_are_refused(folders, tmp_path):
-  """Wrong gates, or not what is said of them."""
+  """Wrong gates, or a wrong label."""
   def swap(weights):
     weights[9, :30] = weights[9, 30:60]
 
@@ -385,9 +386,9 @@ def test_pixels_were_rounded_after_networks_had_read_them(imported, tmp_path):
   untrained.rewrite(imported[MNIST], tmp_path / "few", few)
   assert inspection.inspect(tmp_path / "few").problems == []
   untrained.rewrite(imported[MNIST], tmp_path / "many", many)
-  (found,) = inspection.inspect(tmp_path / "many").problems
-  assert found.startswith("row 5 ")
-  assert "log_probs of rollouts 1 are not what" in found
+  (problem,) = inspection.inspect(tmp_path / "many").problems
+  assert problem.startswith("row 5 ")
+  assert "log_probs of rollouts 1 are not what" in problem
 
 
 def test_an_import_goes_on_where_it_was(
@@ -403,12 +404,12 @@ def test_an_import_goes_on_where_it_was(
   before = there.stat().st_mtime_ns
   npy_import.import_zoo(folder, path)
   assert there.stat().st_mtime_ns == before
-  found, whole = zoo.open(path), zoo.open(imported[MNIST])
-  assert zoo.num_shards(found.spec) > 2
+  part, whole = zoo.open(path), zoo.open(imported[MNIST])
+  assert zoo.num_shards(part.spec) > 2
   rows = np.arange(len(whole))
   jax.tree.map(
       np.testing.assert_array_equal,
-      (found.vectors(rows), found.rollouts(rows), found.columns),
+      (part.vectors(rows), part.rollouts(rows), part.columns),
       (whole.vectors(rows), whole.rollouts(rows), whole.columns),
   )
 
@@ -450,8 +451,8 @@ def test_networks_that_diverged_are_left_out(zoos, tmp_path):
     arrays["finite"][5] = False
 
   untrained.rewrite(zoos[FORMAL], tmp_path / "zoo", diverge)
-  found = npy_export.export_zoo(tmp_path / "zoo", tmp_path / "out")
-  assert found == (2 * NETWORKS - 2, NETWORKS - 1, 1)
+  summary = npy_export.export_zoo(tmp_path / "zoo", tmp_path / "out")
+  assert summary == (2 * NETWORKS - 2, NETWORKS - 1, 1)
   table = np.load(tmp_path / "out" / "num_step_correct.npy")
   assert sorted(set(table[:, 0])) == [0, 1, 3, 4, 5, 6, 7]
   folder = npy_layout.open_folder(tmp_path / "out")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # TFDS's own
 
 PAGE = Path(__file__).parents[2] / "docs/formats.md"
 SPLITS = ("train", "validation", "ood")
-# What a stranger's process lacks
+# What another user's process lacks
 ALONE = """
 import sys
 
@@ -72,7 +72,7 @@ def alone(program, cwd):
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
+def made_zoo(tmp_path_factory):
   """A zoo with all that is awkward: NaN, columns of its own, a lost network."""
   path = tmp_path_factory.mktemp("tfds")
 
@@ -91,18 +91,18 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folder(source):
-  out = source.parent / "out"
-  counts = exchange.export_zoo(source, out)
+def folder(made_zoo):
+  out = made_zoo.parent / "out"
+  counts = exchange.export_zoo(made_zoo, out)
   assert list(counts) == list(SPLITS)
   assert sum(counts.values()) == 2 * untrained.NETWORKS - 1
   return out
 
 
-def test_a_stranger_reads_every_bit(source, folder, tmp_path):
+def test_another_program_reads_every_bit(made_zoo, folder, tmp_path):
   alone(READ.replace("FOLDER", repr(str(folder))), tmp_path)
-  found = np.load(tmp_path / "found.npz")
-  original = zoo.open(source)
+  loaded = np.load(tmp_path / "found.npz")
+  original = zoo.open(made_zoo)
   family = tasks.make(original.spec.family, original.spec.family_config)
   expected = splits.of_zoo(original, family, seed=0)._asdict()
   seen = original.rollouts(np.arange(len(original)))
@@ -114,11 +114,11 @@ def test_a_stranger_reads_every_bit(source, folder, tmp_path):
       **original.columns,
   }
   names = {f"{split}/{name}" for split in SPLITS for name in arrays}
-  assert set(found.files) == names
+  assert set(loaded.files) == names
   assert {"extra", "big", "loss", "task", "net_id"} < set(arrays)
   for split, rows in expected.items():
     for name, array in arrays.items():
-      read = found[f"{split}/{name}"]
+      read = loaded[f"{split}/{name}"]
       assert read.dtype == array.dtype, name
       assert read.shape == array[rows].shape, name
       assert read.tobytes() == array[rows].tobytes(), name
@@ -131,8 +131,8 @@ def test_there_are_several_files(folder):
   assert not list(folder.parent.glob(".*"))
 
 
-def test_files_have_a_size(source, tmp_path):
-  exchange.export_zoo(source, tmp_path / "out", shard_bytes=1)
+def test_files_have_a_size(made_zoo, tmp_path):
+  exchange.export_zoo(made_zoo, tmp_path / "out", shard_bytes=1)
   files = list((tmp_path / "out").glob("*.array_record*"))
   assert len(files) == 2 * untrained.NETWORKS - 1
 
@@ -164,15 +164,15 @@ assert len(np.unique(np.concatenate([first["row"], second["row"]]))) == 8
   alone("import numpy as np\n" + program + check, tmp_path)
 
 
-def test_an_interrupted_export_leaves_nothing(source, tmp_path):
+def test_an_interrupted_export_leaves_nothing(made_zoo, tmp_path):
   with pytest.raises(Stop):
     exchange.export_zoo(
-        source, tmp_path / "out", progress=Stopping("export", 1)
+        made_zoo, tmp_path / "out", progress=Stopping("export", 1)
     )
   assert list(tmp_path.iterdir()) == []
   (tmp_path / "out").mkdir()
   with pytest.raises(FileExistsError, match="out is there already"):
-    exchange.export_zoo(source, tmp_path / "out")
+    exchange.export_zoo(made_zoo, tmp_path / "out")
   assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 
 

@@ -54,14 +54,14 @@ def write(path, family: str):
   net_id = np.repeat(np.arange(NETWORKS, dtype=np.int32), len(STEPS))
   step = np.tile(np.array(STEPS, np.int32), NETWORKS)
   normal = np.random.default_rng(0).standard_normal((len(step), rnn.size))
-  found = jax.jit(jax.vmap(row))(normal.astype(np.float32), net_id, step)
-  arrays = {name: np.asarray(array) for name, array in found.items()}
+  outputs = jax.jit(jax.vmap(row))(normal.astype(np.float32), net_id, step)
+  arrays = {name: np.asarray(array) for name, array in outputs.items()}
   return _write(path, spec, {**arrays, "step": step})
 
 
-def rewrite(source, path, change):
+def rewrite(zoo_path, path, change):
   """A copy of a zoo, its arrays changed in place before they are sealed."""
-  original = zoo.open(source)
+  original = zoo.open(zoo_path)
   arrays = tiny_zoo.arrays(original)
   change(arrays)
   return _write(path, original.spec, arrays)

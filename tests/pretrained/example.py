@@ -91,8 +91,8 @@ def weights(spec, seed=0):
 
 
 def batch(spec, size):
-  found = [weights(spec, seed) for seed in range(size)]
-  return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+  networks_of_size = [weights(spec, seed) for seed in range(size)]
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *networks_of_size)
 
 
 def _random(init, key=None):

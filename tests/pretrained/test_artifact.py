@@ -1,4 +1,4 @@
-"""What is written is read again; what strangers write does no harm."""
+"""Encoders are read as they were written; untrusted ones do no harm."""
 
 import contextlib
 import copy
@@ -42,8 +42,8 @@ def test_what_is_written_is_read(tmp_path, made):
       "README.md", "encoder.json", "tensors.safetensors"
   ]  # fmt: skip
   assert [file.name for file in path.parent.iterdir()] == ["encoder"]
-  found = weightspace.load_encoder(path)
-  example.assert_same(encoder, found)
+  loaded = weightspace.load_encoder(path)
+  example.assert_same(encoder, loaded)
 
 
 def test_what_is_there_is_not_overwritten(folder, tmp_path):
@@ -81,12 +81,12 @@ def test_a_flipped_bit_is_noticed(folder, tmp_path, name):
 
 
 def forge(folder, path, change, arrays=None):
-  """Writes an artefact of a stranger, with all checksums right."""
+  """Writes a malformed artefact with all checksums right."""
   path.mkdir(exist_ok=True)
   document = json.loads((folder / "encoder.json").read_text())
   del document["checksum"]
-  found = tensors.read(folder / "tensors.safetensors")
-  tensors.write(path / "tensors.safetensors", {**found, **(arrays or {})})
+  loaded = tensors.read(folder / "tensors.safetensors")
+  tensors.write(path / "tensors.safetensors", {**loaded, **(arrays or {})})
   document["tensors"] = {
       "bytes": (path / "tensors.safetensors").stat().st_size,
       "sha256": files.sha256(path / "tensors.safetensors"),
@@ -207,11 +207,11 @@ def test_no_document_gives_another_error(folder, tmp_path_factory, data):
   forge(folder, path, change)
   tracemalloc.start()
   try:
-    found = weightspace.load_encoder(path)
+    loaded = weightspace.load_encoder(path)
   except (ValueError, OSError):
     pass
   else:
-    assert found.tasks.inputs == 6
+    assert loaded.tasks.inputs == 6
   finally:
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()

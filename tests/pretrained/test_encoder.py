@@ -48,15 +48,15 @@ def test_codes_are_those_of_the_encoder(probing):
   shape = OTHERS[0]
   weights = example.weights(shape)
   encoder = probing.encoder_of(shape)
-  found = probing.examine(weights)
-  assert found.shape == shape
+  result = probing.examine(weights)
+  assert result.shape == shape
   np.testing.assert_allclose(
-      found.code, jax.jit(encoder.apply)(probing.params, weights), atol=1e-6
+      result.code, jax.jit(encoder.apply)(probing.params, weights), atol=1e-6
   )
-  talk = probing.transcript(weights)
-  assert talk.probes.shape == (3, 2, 6)
-  answers = make_rnn(shape).unroll(weights, talk.probes)
-  np.testing.assert_allclose(talk.answers, answers, atol=1e-5)
+  transcript = probing.transcript(weights)
+  assert transcript.probes.shape == (3, 2, 6)
+  answers = make_rnn(shape).unroll(weights, transcript.probes)
+  np.testing.assert_allclose(transcript.answers, answers, atol=1e-5)
 
 
 def test_an_encoder_that_reads_weights_takes_those_of_its_zoo_only():
@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_refused(probing, weights, message):
     probing.embed(weights)
 
 
-def test_the_cell_is_told_where_it_can_be(probing, plant):
+def test_the_cell_is_inferred_where_it_can_be(probing, plant):
   """One of the zoo's, or else the only one with so many gates."""
   plant("weightspace.cells", "rival", inspect.getsource(elman))
   plant("weightspace.cells", "opponent", inspect.getsource(gru))
@@ -155,5 +155,5 @@ def test_the_nearest_networks(probing):
 def test_without_heads_and_table():
   constant = {"name": "constant", "code": 4}
   encoder = example.make(constant, example.SHAPES[:1], with_heads=False)
-  found = encoder.examine(example.weights(example.SHAPES[0]))
-  assert found[-5:] == (None, (), (), None, None)
+  result = encoder.examine(example.weights(example.SHAPES[0]))
+  assert result[-5:] == (None, (), (), None, None)

@@ -72,15 +72,15 @@ def exported(tiny_zoo, run, tmp_path_factory):
 
 
 def test_what_is_exported_is_the_run(tiny_zoo, run, exported):
-  source = zoo.open(tiny_zoo)
-  trained, config = pretrain.load(source, run)
+  opened = zoo.open(tiny_zoo)
+  trained, config = pretrain.load(opened, run)
   encoder = pretrained.load_encoder(exported)
-  assert encoder.zoo == source.spec
-  assert {"zoo": source.spec.to_json(), **encoder.config} == config
-  expected = codes.of_zoo(source, trained)
+  assert encoder.zoo == opened.spec
+  assert {"zoo": opened.spec.to_json(), **encoder.config} == config
+  expected = codes.of_zoo(opened, trained)
   table = encoder.reference
   assert len(table.codes) == 20
-  columns = source.columns
+  columns = opened.columns
   for i in range(20):
     (row,) = np.flatnonzero(
         (columns["net_id"] == table.net_id[i])
@@ -91,7 +91,7 @@ def test_what_is_exported_is_the_run(tiny_zoo, run, exported):
     np.testing.assert_array_equal(
         table.tasks[table.task[i]], columns["task"][row]
     )
-  weights = jax.tree.map(lambda leaf: leaf[0], source.weights([7]))
+  weights = jax.tree.map(lambda leaf: leaf[0], opened.weights([7]))
   np.testing.assert_allclose(encoder.embed(weights), expected[7], atol=1e-6)
   assert {e.property for e in encoder.ensembles} == {"task", "accuracy"}
 
@@ -103,12 +103,12 @@ def test_the_card_says_what_was_measured(exported):
       encoder, "encoder", dataclasses.asdict(prediction.Config())
   )
   assert 'load_encoder("encoder")' in card
-  for found in (
+  for estimate in (
       encoder.about["emulation"]["validation"],
       encoder.about["emulation"]["ood"],
       encoder.ensembles[1].metrics["test"]["mse"],
   ):
-    assert "| {value:.3g} ({low:.3g}, {high:.3g}) |".format(**found) in card
+    assert "| {value:.3g} ({low:.3g}, {high:.3g}) |".format(**estimate) in card
   assert "--members=2 --rows=20" in card
   assert "--config.steps=20" in card and "--config.seed" not in card
   assert str(exported.parent) not in card + (
@@ -126,14 +126,14 @@ def test_a_network_from_elsewhere(exported, tmp_path):
       "--neighbours=3", "--prefix=a.lstm", "--json",
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
-  found = json.loads(done.stdout)
+  printed = json.loads(done.stdout)
   examined = pretrained.load_encoder(exported).examine(weights, neighbours=3)
-  np.testing.assert_allclose(found["code"], examined.code, atol=1e-6)
-  assert len(found["nearest"]) == 3
-  assert set(found["properties"]["task"]) == {"m_b", "m_c", "m_d"}
-  probabilities = found["properties"]["task"]["m_b"]["probabilities"]
+  np.testing.assert_allclose(printed["code"], examined.code, atol=1e-6)
+  assert len(printed["nearest"]) == 3
+  assert set(printed["properties"]["task"]) == {"m_b", "m_c", "m_d"}
+  probabilities = printed["properties"]["task"]["m_b"]["probabilities"]
   assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
-  assert found["properties"]["accuracy"]["accuracy"]["spread"] >= 0
+  assert printed["properties"]["accuracy"]["accuracy"]["spread"] >= 0
   text = examination.to_text(examined)
   for line in (
       r"network: lstm of 5, 5 units, 6 inputs, 6 outputs",

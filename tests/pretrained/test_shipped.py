@@ -26,13 +26,13 @@ def test_each_embeds_a_network():
     for shape in shapes:
       rnn = make_rnn(shape)
       weights = rnn.init(jax.random.key(0))
-      found = encoder.examine(weights)
-      np.testing.assert_allclose(np.linalg.norm(found.code), 1, atol=1e-4)
-      assert found.predictions and found.nearest
-      for prediction in found.predictions:
+      result = encoder.examine(weights)
+      np.testing.assert_allclose(np.linalg.norm(result.code), 1, atol=1e-4)
+      assert result.predictions and result.nearest
+      for prediction in result.predictions:
         assert np.isfinite(prediction.value).all()
       if encoder.encoder_of(shape).invariant:
-        twin = symmetry.augment(jax.random.key(1), rnn, weights)
+        augmented = symmetry.augment(jax.random.key(1), rnn, weights)
         np.testing.assert_allclose(
-            encoder.embed(twin), found.code, atol=1e-3
+            encoder.embed(augmented), result.code, atol=1e-3
         )

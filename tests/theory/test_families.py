@@ -19,11 +19,11 @@ CASES = [
 )
 def test_closed_forms(make, cost, size):
   table = make(size).outputs
-  found = families.Cost(
+  costs = families.Cost(
       trees.interactive(table).queries,
       separating_sets.noninteractive(table).queries,
   )
-  assert found == cost(size)
+  assert costs == cost(size)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_what_is_no_family_is_refused(table, names, message):
 )
 def test_every_family(functions, answers, queries):
   """As many queries as ways to divide the functions; families are distinct."""
-  found = list(families.every_family(functions, answers))
-  assert max(table.shape[1] for table in found) == queries
-  assert len({table.tobytes() for table in found if table.size}) <= len(found)
-  for table in found[:200]:
+  tables = list(families.every_family(functions, answers))
+  assert max(table.shape[1] for table in tables) == queries
+  assert len({table.tobytes() for table in tables if table.size}) <= len(tables)
+  for table in tables[:200]:
     assert len(np.unique(table, axis=0)) == functions
     assert table.size == 0 or table.max() < answers
 

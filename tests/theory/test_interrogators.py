@@ -54,20 +54,20 @@ def separates(table, chosen):
 @hypothesis.settings(max_examples=150)
 @hypothesis.given(tables())
 def test_trees(table):
-  found = trees.interactive(table)
-  assert found.queries == exhaustive.interactive(table)
-  assert trees.depth(found.tree) == found.queries
+  best = trees.interactive(table)
+  assert best.queries == exhaustive.interactive(table)
+  assert trees.depth(best.tree) == best.queries
   for i, row in enumerate(table):
-    assert trees.identify(found.tree, row.__getitem__) == i
+    assert trees.identify(best.tree, row.__getitem__) == i
 
 
 @hypothesis.settings(max_examples=150)
 @hypothesis.given(tables())
 def test_separating_sets(table):
-  found = separating_sets.noninteractive(table)
-  assert found.queries == exhaustive.noninteractive(table)
-  assert len(set(found.chosen)) == found.queries
-  assert separates(table, found.chosen)
+  best = separating_sets.noninteractive(table)
+  assert best.queries == exhaustive.noninteractive(table)
+  assert len(set(best.chosen)) == best.queries
+  assert separates(table, best.chosen)
 
 
 @hypothesis.given(tables(functions=5, queries=4))

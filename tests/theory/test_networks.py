@@ -24,7 +24,7 @@ def built(cell, depth=DEPTH, **options):
   return rnn, build(jnp.asarray(rollouts.words(depth)))
 
 
-def asked(rnn, weights, strings):
+def answers_of(rnn, weights, strings):
   ask = jax.jit(jax.vmap(lambda w: rollouts.ask(rnn, w, strings)))
   return np.asarray(ask(weights))
 
@@ -44,13 +44,13 @@ def wrong(answers):
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_network_computes_its_function(cell):
   rnn, weights = built(cell)
-  assert wrong(asked(rnn, weights, STRINGS)) == 0
+  assert wrong(answers_of(rnn, weights, STRINGS)) == 0
 
 
 def test_a_wrong_network_is_noticed():
   rnn, weights = built("elman")
   others = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), weights)
-  assert wrong(asked(rnn, others, STRINGS)) > len(WORDS)
+  assert wrong(answers_of(rnn, others, STRINGS)) > len(WORDS)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -63,9 +63,9 @@ def test_units_saturate(cell):
   best, second = np.sort(logits, axis=-1)[..., :-3:-1].transpose(3, 0, 1, 2)
   assert np.min(best - second) > 14.9
   half = jnp.full((DEPTH, networks.TOKENS), 0.5)
-  said = jnp.argmax(unroll(weights, half), axis=-1)
-  np.testing.assert_array_equal(said[:, 0], WORDS[:, 0])
-  assert np.all(said[:, 1:] == networks.OFF)
+  answers = jnp.argmax(unroll(weights, half), axis=-1)
+  np.testing.assert_array_equal(answers[:, 0], WORDS[:, 0])
+  assert np.all(answers[:, 1:] == networks.OFF)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -75,8 +75,8 @@ def test_any_first_token_starts_the_walk(cell):
   unroll = jax.jit(jax.vmap(rnn.unroll))
   for first in range(networks.TOKENS):
     xs = jnp.pad(rest, ((0, 0), (1, 0), (0, 0))).at[:, 0, first].set(1.0)
-    said = jnp.argmax(unroll(weights, xs), axis=-1)
-    np.testing.assert_array_equal(said, WORDS)
+    answers = jnp.argmax(unroll(weights, xs), axis=-1)
+    np.testing.assert_array_equal(answers, WORDS)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -92,13 +92,13 @@ def test_perfect_in_the_eyes_of_the_task_family():
       secret_path.BOS, secret_path.OFF, secret_path.TOKENS,
   )  # fmt: skip
   rnn, weights = built("lstm")
-  found = jax.jit(
+  metrics = jax.jit(
       jax.vmap(
           lambda task, w: family.performance(jax.random.key(0), task, rnn, w)
       )
   )(jnp.asarray(WORDS), weights)
-  assert np.all(found["accuracy"] == 1)
-  assert np.all(found["loss"] < 1e-5)
+  assert np.all(metrics["accuracy"] == 1)
+  assert np.all(metrics["loss"] < 1e-5)
 
 
 def test_their_symmetries_compute_the_same():
@@ -106,7 +106,7 @@ def test_their_symmetries_compute_the_same():
   keys = jax.random.split(jax.random.key(0), len(WORDS))
   move = jax.jit(jax.vmap(lambda k, w: symmetry.augment(k, rnn, w)))
   moved = move(keys, weights)
-  assert wrong(asked(rnn, moved, STRINGS)) == 0
+  assert wrong(answers_of(rnn, moved, STRINGS)) == 0
   assert np.any(moved.readout.w != weights.readout.w)
 
 
@@ -127,11 +127,11 @@ def test_a_single_bit():
   rnn, weights = built("elman", depth=1)
   nothing = jnp.zeros((1, 0), jnp.int32)
   np.testing.assert_array_equal(
-      asked(rnn, weights, nothing).ravel(), [0, 1]
+      answers_of(rnn, weights, nothing).ravel(), [0, 1]
   )
 
 
 def test_random_weights_compute_no_path():
   rnn = make_rnn(RNNSpec("lstm", (8,), networks.TOKENS, networks.TOKENS))
   keys = jax.random.split(jax.random.key(1), len(WORDS))
-  assert wrong(asked(rnn, jax.vmap(rnn.init)(keys), STRINGS)) > 100
+  assert wrong(answers_of(rnn, jax.vmap(rnn.init)(keys), STRINGS)) > 100

@@ -57,7 +57,7 @@ def test_a_wrong_network_would_be_counted(monkeypatch):
 
 
 def test_what_was_learned(ran):
-  """Every encoder hears the first bit; none can know more than there is."""
+  """Every encoder reads the first bit; none can know more than there is."""
   results, _, _ = ran
   learned = results["learning"]
   echoing, fixed = learned["arms"]

@@ -17,16 +17,16 @@ ROWS = 54
 PER_SHARD = 24
 
 
-def rewritten(source, path, change, spec=None):
+def rewritten(original_path, path, change, spec=None):
   """A copy of a zoo whose arrays were changed before they were sealed.
 
   Args:
-    source: of the zoo to copy.
+    original_path: of the zoo to copy.
     path: of the copy.
     change: (arrays of all rows), in place.
     spec: another one for the copy.
   """
-  original = zoo.open(source)
+  original = zoo.open(original_path)
   arrays = tiny.arrays(original)
   change(arrays)
   zoo.create(path, spec or original.spec)
@@ -102,7 +102,7 @@ def _other_sequence(arrays):
 
 
 def _sure_of_eos(arrays):
-  # A network that only ever says EOS (5), and an "a" that it is said to say
+  # A network that only ever writes EOS (5), and a recorded "a"
   vector = np.zeros_like(arrays["weights"][0])
   vector[-6:] = [-50, -50, -50, -50, -50, 50]
   arrays["weights"][46] = vector
@@ -175,8 +175,8 @@ def test_altered_bytes_are_found_by_their_checksum(tiny_zoo, tmp_path):
   content = bytearray(file.read_bytes())
   content[-1] ^= 1
   file.write_bytes(content)
-  found = problems(copy)
-  assert any("loss.npy" in line and "altered" in line for line in found)
+  lines = problems(copy)
+  assert any("loss.npy" in line and "altered" in line for line in lines)
 
 
 def test_several_missing_files_are_all_named(tiny_zoo, tmp_path):
@@ -184,9 +184,9 @@ def test_several_missing_files_are_all_named(tiny_zoo, tmp_path):
   shutil.copytree(tiny_zoo, copy)
   for name in ("loss", "step"):
     (copy / "shards" / "00001" / f"{name}.npy").unlink()
-  found = problems(copy)
-  assert any("loss.npy is missing" in line for line in found)
-  assert any("step.npy is missing" in line for line in found)
+  lines = problems(copy)
+  assert any("loss.npy is missing" in line for line in lines)
+  assert any("step.npy is missing" in line for line in lines)
 
 
 def test_no_zoo(tmp_path):
@@ -210,14 +210,14 @@ def diverged(tmp_path_factory):
 
 
 def test_a_zoo_of_diverged_networks_opens_and_splits(diverged):
-  source = zoo.open(diverged)
-  finite, step = source.columns["finite"], source.columns["step"]
-  vectors = source.vectors(np.arange(len(source)))
+  opened = zoo.open(diverged)
+  finite, step = opened.columns["finite"], opened.columns["step"]
+  vectors = opened.vectors(np.arange(len(opened)))
   np.testing.assert_array_equal(finite, np.isfinite(vectors).all(axis=1))
   assert np.all(finite[step == 0])
   assert np.sum(~finite) > 10
 
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  novelty = jax.vmap(family.novelty)(source.columns["task"])
-  found = splits.by_task(source.columns["task"], novelty, seed=0)
-  assert sum(map(len, found[:3])) == len(source)
+  family = tasks.make(opened.spec.family, opened.spec.family_config)
+  novelty = jax.vmap(family.novelty)(opened.columns["task"])
+  parts = splits.by_task(opened.columns["task"], novelty, seed=0)
+  assert sum(map(len, parts[:3])) == len(opened)

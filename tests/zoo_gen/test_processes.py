@@ -39,7 +39,7 @@ def test_the_zoo_is_the_same_however_many_make_it(tmp_path):
   ((status, _, err),) = processes.finish(generation(tmp_path / "alone"))
   assert status == 0, err
 
-  # Two tasks of an array, both told by mistake that they are the second one
+  # Two tasks of an array, both configured by mistake as the second one
   task = {
       "SLURM_ARRAY_TASK_ID": "4", "SLURM_ARRAY_TASK_COUNT": "2",
       "SLURM_ARRAY_TASK_MIN": "3", "SLURM_ARRAY_TASK_MAX": "4",

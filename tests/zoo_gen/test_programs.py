@@ -181,15 +181,15 @@ def needs(monkeypatch):
   limits = {"compiler": 10**9}
 
   def compile_group(trainer, size):
-    asked.append(trainer.group)
+    tried.append(trainer.group)
     needed = FIXED + EACH * trainer.group
     if needed > limits["compiler"]:
       raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of hbm")
     return Programs(size, trainer.group, *[None] * 3, 0.0, needed)
 
-  asked = []
+  tried = []
   monkeypatch.setattr(programs_module, "compile_programs", compile_group)
-  return asked, limits
+  return tried, limits
 
 
 class Fake:

@@ -38,12 +38,12 @@ def folder(tmp_path_factory):
 
 
 def test_a_zoo_keeps_indices_not_pixels(folder):
-  source = zoo.open(folder)
-  seen = source.rollouts(np.arange(len(source)))
+  opened = zoo.open(folder)
+  seen = opened.rollouts(np.arange(len(opened)))
   assert seen.sequences.shape == (32, 3)
   assert seen.sequences.dtype == np.int32
   assert seen.log_probs.shape == (32, 3, 50, 10)
-  columns = source.columns
+  columns = opened.columns
   assert columns["task"].shape == (32, 1)
   assert len(np.unique(columns["task"])) == 16
   assert set(columns["weight_decay"]) == set(np.float32([0, 0.1]))
@@ -54,8 +54,8 @@ def test_a_zoo_keeps_indices_not_pixels(folder):
   np.testing.assert_allclose(columns["eval_loss"][start], np.log(10), atol=0.6)
 
 
-def copy(source, path, change):
-  original = zoo.open(source)
+def copy(zoo_path, path, change):
+  original = zoo.open(zoo_path)
   arrays = tiny_zoo.arrays(original)
   change(arrays)
   zoo.create(path, original.spec)
@@ -74,7 +74,7 @@ def test_an_audit_replays_images(folder, tmp_path):
     arrays["weight_decay"][13] = 0.5
 
   assert copy(folder, tmp_path / "same", lambda arrays: None) == []
-  found = copy(folder, tmp_path / "zoo", falsify)
+  problems = copy(folder, tmp_path / "zoo", falsify)
   for row, message in (
       (5, "log_probs of rollouts 1 are not what"),
       (7, "log_probs of rollouts 2 are not what"),
@@ -84,19 +84,19 @@ def test_an_audit_replays_images(folder, tmp_path):
       (13, "weight_decay is 0.5 there"),
   ):
     assert any(
-        line.startswith(f"row {row} ") and message in line for line in found
-    ), found
-  assert {int(line.split()[1]) for line in found} == {5, 7, 9, 11, 13}
+        line.startswith(f"row {row} ") and message in line for line in problems
+    ), problems
+  assert {int(line.split()[1]) for line in problems} == {5, 7, 9, 11, 13}
 
 
 def test_other_digits_are_refused(folder, tmp_path):
   spec = zoo.open(folder).spec
   other = f"idx:{digits.write(tmp_path, seed=1)}"
-  with pytest.raises(ValueError, match="with which the zoo was made"):
+  with pytest.raises(ValueError, match="that the zoo was made with"):
     tasks.make(spec.family, {**spec.family_config, "digits": other})
-  asked = shards.plan({**CONFIG, "task": {"digits": other}})
+  spec_of_other = shards.plan({**CONFIG, "task": {"digits": other}})
   with pytest.raises(FileExistsError, match="digits_sha256 is"):
-    zoo.create(folder, asked)
+    zoo.create(folder, spec_of_other)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Networks in company train as they do alone, and devices never speak."""
+"""Networks train together as they do alone; devices do not communicate."""
 
 import functools
 
@@ -108,7 +108,7 @@ def compiled(f, *args):
   return jax.jit(f).lower(*args).compile().as_text()
 
 
-def test_no_device_ever_speaks_to_another():
+def test_devices_do_not_communicate():
   made, sharding = trainer(4, 2)
   net_ids = jax.device_put(np.array(COMPANY, np.int32), sharding)
   state = made.init(net_ids)
