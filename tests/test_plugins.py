@@ -4,17 +4,17 @@ import pytest
 
 from weightspace import cells, plugins
 
-SOURCE = "NAME = __name__"
+MODULE = "NAME = __name__"
 
 
 def test_names_are_those_of_the_files():
-  found = plugins.names("weightspace.cells")
-  assert {"elman", "gru", "lstm"} <= set(found)
-  assert list(found) == sorted(found)
+  names = plugins.names("weightspace.cells")
+  assert {"elman", "gru", "lstm"} <= set(names)
+  assert list(names) == sorted(names)
 
 
 def test_a_new_file_is_a_plugin(plant):
-  plant("weightspace.cells", "minimal", SOURCE)
+  plant("weightspace.cells", "minimal", MODULE)
   assert "minimal" in cells.names()
   module = plugins.load("weightspace.cells", "minimal")
   assert module.NAME == "weightspace.cells.minimal"
@@ -25,7 +25,7 @@ def test_a_planted_plugin_is_gone_afterwards():
 
 
 def test_modules_with_an_underscore_are_no_plugins(plant):
-  plant("weightspace.cells", "_shared", SOURCE)
+  plant("weightspace.cells", "_shared", MODULE)
   assert "_shared" not in plugins.names("weightspace.cells")
   with pytest.raises(ValueError, match="no plug-in '_shared'"):
     plugins.load("weightspace.cells", "_shared")

@@ -1,7 +1,7 @@
 """Plug-ins: a plug-in is a module, its file name is its name.
 
 `encoders/statistics.py` is the encoder "statistics": flags, contract tests and
-help find it by listing the package. Modules whose names start with an
+help list the package to find it. Modules whose names start with an
 underscore are shared parts, not plug-ins.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 def names(package: str) -> tuple[str, ...]:
   """Names of the plug-ins of a package, sorted, without importing them."""
   path = importlib.import_module(package).__path__
-  found = (module.name for module in pkgutil.iter_modules(path))
-  return tuple(sorted(name for name in found if not name.startswith("_")))
+  modules = (module.name for module in pkgutil.iter_modules(path))
+  return tuple(sorted(name for name in modules if not name.startswith("_")))
 
 
 def load(package: str, name: str) -> ModuleType:

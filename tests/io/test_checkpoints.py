@@ -44,9 +44,9 @@ def folder(tmp_path):
 
 def restored(folder, expected):
   with Checkpoints(folder) as checkpoints:
-    step, found = checkpoints.restore(jax.eval_shape(lambda: state(0)))
+    step, tree = checkpoints.restore(jax.eval_shape(lambda: state(0)))
   assert step == expected
-  jax.tree.map(np.testing.assert_array_equal, found, state(expected))
+  jax.tree.map(np.testing.assert_array_equal, tree, state(expected))
 
 
 def data_file(folder, step):
@@ -89,11 +89,11 @@ def test_leaves_come_back_as_the_template_has_them(folder):
       "params": template["params"] | {"w": second},
   }
   with Checkpoints(folder) as checkpoints:
-    _, found = checkpoints.restore(template)
-  assert found["step"].sharding == spread.sharding
-  assert found["params"]["w"].devices() == {jax.devices()[1]}
-  assert not found["params"]["half"].committed
-  assert isinstance(found["good"], np.ndarray)
+    _, tree = checkpoints.restore(template)
+  assert tree["step"].sharding == spread.sharding
+  assert tree["params"]["w"].devices() == {jax.devices()[1]}
+  assert not tree["params"]["half"].committed
+  assert isinstance(tree["good"], np.ndarray)
 
 
 def test_a_flipped_bit_is_seen_said_and_got_round(folder, caplog):
@@ -256,6 +256,6 @@ def test_a_kill_at_any_moment_leaves_a_good_step(tmp_path):
       saved = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
   with Checkpoints(tmp_path) as checkpoints:
-    step, found = checkpoints.restore({"x": np.ones((256, 256), np.float32)})
+    step, tree = checkpoints.restore({"x": np.ones((256, 256), np.float32)})
   assert step >= saved
-  np.testing.assert_array_equal(found["x"], step)
+  np.testing.assert_array_equal(tree["x"], step)

@@ -55,8 +55,8 @@ def main(port, index, path, fresh, chained):
   from weightspace.launch import joined
 
   def signalled(number):
-    victim = index == "1"
-    return lambda: victim and os.kill(os.getpid(), number)
+    last = index == "1"
+    return lambda: last and os.kill(os.getpid(), number)
 
   def run(folder, progress, **kwargs):
     return pretrain(
@@ -70,8 +70,8 @@ def main(port, index, path, fresh, chained):
       parallel.check_same(f"config {index}", "config")
     except ValueError as error:
       print("refused:", error)
-    told = parallel.any_process(index == "1"), parallel.any_process(False)
-    print("anywhere:", *told)
+    flags = parallel.any_process(index == "1"), parallel.any_process(False)
+    print("anywhere:", *flags)
     # Only process 0 may touch the folder: here the other one does not know it
     if index != "0":
       fresh, chained = (pathlib.Path(f) / "not/mine" for f in (fresh, chained))

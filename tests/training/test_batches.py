@@ -21,11 +21,11 @@ CONFIG = {
 
 def run(path, folder, **kwargs):
   mesh = parallel.mesh(parallel.DATA)
-  found = pretrain(
+  result = pretrain(
       zoo.open(path), CONFIG, folder, progress=Progress.silent(), mesh=mesh,
       **kwargs,
   )  # fmt: skip
-  return found.params, (folder / "metrics.jsonl").read_bytes()
+  return result.params, (folder / "metrics.jsonl").read_bytes()
 
 
 @pytest.mark.slow
@@ -45,12 +45,12 @@ def test_streamed_it_ends_in_the_same_bits(
 def test_a_stream_begins_anywhere_and_holds_what_is_in_the_zoo(
     tiny_zoo, monkeypatch
 ):
-  source = zoo.open(tiny_zoo)
+  zoo_ = zoo.open(tiny_zoo)
   rows = np.arange(3, 40, 2)
-  row = loader.row_bytes(source, 0, rollouts=2)
+  row = loader.row_bytes(zoo_, 0, rollouts=2)
   monkeypatch.setattr(batches, "_WINDOW", 3 * 5 * row)
   stream = batches.Stream(
-      source,
+      zoo_,
       rows,
       jax.random.key(1),
       batches.Size(batch=5, sequences=2),
@@ -60,7 +60,7 @@ def test_a_stream_begins_anywhere_and_holds_what_is_in_the_zoo(
   assert window is again  # one for all of its steps
   assert (int(window.first), end) == (6, 9)
   (of_shape,) = window.batches
-  everything = source.vectors(rows)
+  everything = zoo_.vectors(rows)
   for vector in of_shape.vectors.reshape(-1, of_shape.vectors.shape[-1]):
     assert (everything == np.asarray(vector)).all(axis=1).any()
   stream.close()
@@ -69,9 +69,9 @@ def test_a_stream_begins_anywhere_and_holds_what_is_in_the_zoo(
 def test_what_fails_in_the_reader_is_raised_where_it_is_used(
     tiny_zoo, monkeypatch
 ):
-  source = zoo.open(tiny_zoo)
+  zoo_ = zoo.open(tiny_zoo)
   stream = batches.Stream(
-      source,
+      zoo_,
       np.arange(9),
       jax.random.key(0),
       batches.Size(4, 1),
@@ -81,17 +81,17 @@ def test_what_fails_in_the_reader_is_raised_where_it_is_used(
   def gone(*_):
     raise zoo.ZooError("weights.npy cannot be read any more")
 
-  monkeypatch.setattr(source, "vectors", gone)
+  monkeypatch.setattr(zoo_, "vectors", gone)
   with pytest.raises(zoo.ZooError, match="any more"):
     stream(0)
   stream.close()
 
 
 def test_a_view_reads_what_load_loads(tiny_zoo):
-  source = zoo.open(tiny_zoo)
+  zoo_ = zoo.open(tiny_zoo)
   rows = np.array([5, 3, 50, 3])
-  (view,) = loader.view_by_shape(source, rows, rollouts=2)
-  loaded = loader.load(source, rows)
+  (view,) = loader.view_by_shape(zoo_, rows, rollouts=2)
+  loaded = loader.load(zoo_, rows)
   places = np.array([2, 0])
   assert len(view.vectors) == 4
   for name in ("vectors", "task"):

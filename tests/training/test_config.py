@@ -49,34 +49,34 @@ def test_what_does_not_exist_is_refused_with_the_nearest_name(part, message):
 
 
 def test_a_run_from_before_a_field_existed_is_resumed(tiny_zoo, tmp_path):
-  source, folder = zoo.open(tiny_zoo), tmp_path / "run"
+  zoo_, folder = zoo.open(tiny_zoo), tmp_path / "run"
   with pytest.raises(Killed):
-    pretrain(source, CONFIG, folder, progress=KillAt(3))
+    pretrain(zoo_, CONFIG, folder, progress=KillAt(3))
   file = folder / workdir.CONFIG
   stored = json.loads(file.read_text())
   del stored["emulation"]["split_seed"], stored["optimizer"]["clip"]
   del stored["encoder"]["code"]  # it is not at its default here
   file.write_text(json.dumps(stored))
   with pytest.raises(FileExistsError, match=r"encoder\.code is 16 there, 4"):
-    pretrain(source, CONFIG, folder, progress=Progress.silent())
+    pretrain(zoo_, CONFIG, folder, progress=Progress.silent())
   stored["encoder"]["code"] = 4
   file.write_text(json.dumps(stored))
   before = file.read_bytes()
-  resumed = pretrain(source, CONFIG, folder, progress=Progress.silent())
+  resumed = pretrain(zoo_, CONFIG, folder, progress=Progress.silent())
   assert [line["step"] for line in resumed.history] == [0, 2, 4]
   # Done: neither another step nor another config, by members too
-  again = members.pretrain(source, {folder: CONFIG}, progress=KillAt(1))
+  again = members.pretrain(zoo_, {folder: CONFIG}, progress=KillAt(1))
   assert again[0].step == resumed.step
   assert file.read_bytes() == before
 
 
 def test_a_field_that_this_release_lacks_is_named(tiny_zoo, tmp_path):
-  source = zoo.open(tiny_zoo)
+  zoo_ = zoo.open(tiny_zoo)
   config = config_lib.parse(CONFIG)
-  config_lib.claim(tmp_path / "run", source, config)
+  config_lib.claim(tmp_path / "run", zoo_, config)
   file = tmp_path / "run" / workdir.CONFIG
   stored = json.loads(file.read_text())
   stored["emulation"]["temperature"] = 1.0
   file.write_text(json.dumps(stored))
   with pytest.raises(FileExistsError, match=r"cannot continue.*'temperature'"):
-    config_lib.claim(tmp_path / "run", source, config)
+    config_lib.claim(tmp_path / "run", zoo_, config)

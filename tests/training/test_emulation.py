@@ -25,17 +25,17 @@ class Setup:
   """A model for the tiny zoo, its functions compiled."""
 
   def __init__(self, path, sizes, **config):
-    self.source = zoo.open(path)
+    self.zoo_ = zoo.open(path)
     self.family = tasks.make(
-        self.source.spec.family, self.source.spec.family_config
+        self.zoo_.spec.family, self.zoo_.spec.family_config
     )
     self.config = emulation.Config(batch=4, sequences=2, **config)
     sizes = parse(sizes)
     self.model = emulation.make_model(
-        self.source.rnns, self.family, sizes.encoder, sizes.emulator
+        self.zoo_.rnns, self.family, sizes.encoder, sizes.emulator
     )
     self.params = jax.jit(self.model.init)(jax.random.key(0))
-    data = loader.load(self.source, np.arange(ROWS))
+    data = loader.load(self.zoo_, np.arange(ROWS))
     self.data = data._replace(columns={})
     loss = emulation.make_loss(self.model, self.family, self.config)
     self.loss = jax.jit(
@@ -99,33 +99,33 @@ def test_measured_row_by_row_it_is_what_a_plain_loop_finds(setup):
   one = setup("statistics")
   rows = jax.tree.map(lambda leaf: leaf[: ROWS - 1], one.data)  # fill a batch
   names = ("total_variation", "kl")
-  found, spread = (
+  means, spread = (
       emulation.make_measure(
           one.model, one.family, one.config, mesh, names
       )(one.params, (rows,))
       for mesh in (None, parallel.mesh(parallel.DATA))
   )
   for name in names:
-    assert found[name].shape == (ROWS - 1,)
-    np.testing.assert_allclose(spread[name], found[name], rtol=1e-4)
+    assert means[name].shape == (ROWS - 1,)
+    np.testing.assert_allclose(spread[name], means[name], rtol=1e-4)
   apply = jax.jit(one.model.emulator.apply)
   encode = jax.jit(one.model.encoders[0].apply)
   count = min(one.config.validation_sequences, one.data.sequences.shape[1])
   for row in (0, 5, ROWS - 2):
-    weights = one.source.rnn.unflatten(jnp.asarray(one.data.vectors[row]))
+    weights = one.zoo_.rnn.unflatten(jnp.asarray(one.data.vectors[row]))
     code = encode(one.params["encoder"], weights)
     losses = {name: [] for name in names}
     for k in range(count):
       sequence = one.data.sequences[row, k]
       inputs = one.family.encode(one.data.task[row], sequence[None])
-      said = apply(one.params["emulator"], code[None], inputs)[:, 0]
+      emulated = apply(one.params["emulator"], code[None], inputs)[:, 0]
       steps = ~after_eos(one.data)[row, k]
       original = one.data.log_probs[row, k].astype(np.float32)
       for name, values in losses.items():
-        each = divergences.load(name)(original, said)
+        each = divergences.load(name)(original, emulated)
         values.append(np.mean(np.asarray(each)[steps]))
     for name, values in losses.items():
-      np.testing.assert_allclose(found[name][row], np.mean(values), rtol=1e-4)
+      np.testing.assert_allclose(means[name][row], np.mean(values), rtol=1e-4)
 
 
 def test_a_constant_code_knows_nothing_of_the_weights(setup):

@@ -51,11 +51,11 @@ def alone(tiny_zoo, tmp_path_factory):
 
   def run(axis, place):
     folder = tmp_path_factory.mktemp("alone") / f"{axis}{place}"
-    found = pretrain.pretrain(
+    results = pretrain.pretrain(
         zoo.open(tiny_zoo), AXES[axis][place], folder,
         progress=Progress.silent(),
     )  # fmt: skip
-    return folder, found
+    return folder, results
 
   return {axis: [run(axis, place) for place in range(2)] for axis in AXES}
 
@@ -95,16 +95,16 @@ def states(folder):
 
 @pytest.mark.parametrize("axis", AXES)
 def test_a_member_is_what_it_is_alone(tiny_zoo, alone, vmapped, axis):
-  folder, found = vmapped[axis]
-  source = zoo.open(tiny_zoo)
+  folder, results = vmapped[axis]
+  zoo_ = zoo.open(tiny_zoo)
   for place, (its_folder, its) in enumerate(alone[axis]):
-    assert furthest(found[place].params, its.params) < 1e-5
-    assert furthest(found[1 - place].params, its.params) > 1e-2
-    assert found[place].step == its.step
+    assert furthest(results[place].params, its.params) < 1e-5
+    assert furthest(results[1 - place].params, its.params) > 1e-2
+    assert results[place].step == its.step
     # An ordinary run: all of its files, and `load` takes it
     run = folder / f"run{place}"
-    loaded, _ = pretrain.load(source, run)
-    same(loaded.params, found[place].params)
+    loaded, _ = pretrain.load(zoo_, run)
+    same(loaded.params, results[place].params)
     assert (run / "config.json").read_text() == (
         its_folder / "config.json"
     ).read_text()
@@ -123,12 +123,12 @@ def test_a_member_is_what_it_is_alone(tiny_zoo, alone, vmapped, axis):
 def test_a_member_that_is_not_finite_touches_no_other(
     tiny_zoo, tmp_path, vmapped
 ):
-  _, found = vmapped["rate"]
-  skipped = [[line.get("skipped", 0) for line in f.history] for f in found]
+  _, results = vmapped["rate"]
+  skipped = [[line.get("skipped", 0) for line in f.history] for f in results]
   assert sum(skipped[2]) > 10
   assert sum(skipped[0]) == sum(skipped[1]) == 0
   good = [*AXES["rate"][:2], configured(rate=1e-3)]
-  for a, b in zip(found[:2], train(tiny_zoo, tmp_path, good)):
+  for a, b in zip(results[:2], train(tiny_zoo, tmp_path, good)):
     same(a.params, b.params)
     assert a.history == b.history
 
@@ -144,9 +144,9 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(
   with pytest.raises(raised):
     train(tiny_zoo, tmp_path, AXES[axis], end)
   assert (tmp_path / f"run0.members/checkpoints/{saved}").is_dir()
-  source = zoo.open(tiny_zoo)
+  zoo_ = zoo.open(tiny_zoo)
   with pytest.raises(FileNotFoundError, match="no finished run"):
-    pretrain.load(source, tmp_path / "run0")
+    pretrain.load(zoo_, tmp_path / "run0")
   with pytest.raises(FileExistsError, match="pretrain them all, or remove"):
     train(tiny_zoo, tmp_path, AXES[axis][:1])
   train(tiny_zoo, tmp_path, AXES[axis])
@@ -175,8 +175,8 @@ def test_killed_while_shared_out_it_is_shared_out_again(
   with pytest.raises(Killed):
     train(tiny_zoo, tmp_path, AXES["seed"])
   monkeypatch.undo()
-  found = train(tiny_zoo, tmp_path, AXES["seed"], KillAt(1))  # not one step
-  for a, b in zip(found, vmapped["seed"][1]):
+  results = train(tiny_zoo, tmp_path, AXES["seed"], KillAt(1))  # not one step
+  for a, b in zip(results, vmapped["seed"][1]):
     same(a.params, b.params)
     assert a.history == b.history
 
@@ -185,9 +185,9 @@ def test_killed_while_shared_out_it_is_shared_out_again(
 def test_cut_short_together_they_go_on_in_turn(tiny_zoo, tmp_path, alone):
   with pytest.raises(Killed):
     train(tiny_zoo, tmp_path, AXES["seed"], KillAt(14))
-  found = train(tiny_zoo, tmp_path, AXES["seed"], vmapped=False)
+  results = train(tiny_zoo, tmp_path, AXES["seed"], vmapped=False)
   assert not (tmp_path / "run0.members").exists()
-  for one, (_, its) in zip(found, alone["seed"]):
+  for one, (_, its) in zip(results, alone["seed"]):
     assert furthest(one.params, its.params) < 1e-5
     steps = [[line["step"] for line in f.history] for f in (one, its)]
     assert steps[0] == steps[1]
@@ -204,24 +204,24 @@ def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
     return lambda *args: traces.append(1) or loss(*args)
 
   monkeypatch.setattr(emulation, "make_loss", counted)
-  found = train(tiny_zoo, tmp_path, AXES["seed"][:1], vmapped=None)
+  results = train(tiny_zoo, tmp_path, AXES["seed"][:1], vmapped=None)
   once = len(traces)
   assert once
   traces.clear()
   # The first is done; a program for all of the others, whatever their number
-  found += train(
+  results += train(
       tiny_zoo, tmp_path, [*AXES["seed"], configured(seed=11)], vmapped=None
   )[1:]
   assert len(traces) == once
   for place, (folder, its) in enumerate(alone["seed"]):
     run = tmp_path / f"run{place}"
-    same(found[place].params, its.params)
+    same(results[place].params, its.params)
     same(states(run), states(folder))
-    assert found[place].history == its.history
+    assert results[place].history == its.history
     assert (run / "metrics.jsonl").read_bytes() == (
         folder / "metrics.jsonl"
     ).read_bytes()
-  assert all(one.model is found[1].model for one in found[1:])
+  assert all(one.model is results[1].model for one in results[1:])
 
 
 @pytest.mark.slow
@@ -267,15 +267,15 @@ def test_configs_that_differ_in_more_are_refused(
 
 
 def test_folders_are_of_one_run_each(tiny_zoo, tmp_path, vmapped):
-  source = zoo.open(tiny_zoo)
+  zoo_ = zoo.open(tiny_zoo)
   with pytest.raises(ValueError, match="a folder of its own"):
     members.pretrain(
-        source,
+        zoo_,
         {tmp_path / "a": configured(), f"{tmp_path}/b/../a": configured(1)},
         progress=Progress.silent(),
     )
   with pytest.raises(ValueError, match="no runs"):
-    members.pretrain(source, {}, progress=Progress.silent())
+    members.pretrain(zoo_, {}, progress=Progress.silent())
   folder, _ = vmapped["seed"]
   with pytest.raises(FileExistsError, match=r"emulation\.seed is 0 there, 3"):
     train(tiny_zoo, folder, [configured(3)])

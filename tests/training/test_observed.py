@@ -20,58 +20,58 @@ WATCHING = {**CONFIG, "encoder": {"name": "watching", "parallel": 3, "code": 4}}
 
 
 @pytest.fixture(scope="module")
-def source(tiny_zoo):
+def zoo_(tiny_zoo):
   return zoo.open(tiny_zoo)
 
 
-def train(source, config, folder):
+def train(zoo_, config, folder):
   return pretrain.pretrain(
-      source, config, folder, progress=Progress.silent()
+      zoo_, config, folder, progress=Progress.silent()
   )
 
 
-def test_the_truth_is_all_that_the_zoo_knows(source):
-  known = encoding.known_properties(source)
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  scope = properties.Scope(family.spec, source.spec.snapshot_steps)
+def test_the_truth_is_all_that_the_zoo_knows(zoo_):
+  known = encoding.known_properties(zoo_)
+  family = tasks.make(zoo_.spec.family, zoo_.spec.family_config)
+  scope = properties.Scope(family.spec, zoo_.spec.snapshot_steps)
   low, high = family.spec.classes
-  assert known.shape == (len(source), 1 + 3 + 3 * (high - low + 1))
-  np.testing.assert_array_equal(known[:, 0], source.columns["accuracy"])
-  steps = properties.load("step").target(source.columns, scope)[:, 0]
+  assert known.shape == (len(zoo_), 1 + 3 + 3 * (high - low + 1))
+  np.testing.assert_array_equal(known[:, 0], zoo_.columns["accuracy"])
+  steps = properties.load("step").target(zoo_.columns, scope)[:, 0]
   np.testing.assert_array_equal(known[:, 1:4].argmax(axis=1), steps)
-  counts = known[:, 4:].reshape(len(source), 3, -1).argmax(axis=-1) + low
-  np.testing.assert_array_equal(counts, source.columns["task"])
+  counts = known[:, 4:].reshape(len(zoo_), 3, -1).argmax(axis=-1) + low
+  np.testing.assert_array_equal(counts, zoo_.columns["task"])
 
 
-def test_an_emulator_of_the_truth_is_trained_and_measured(source, tmp_path):
+def test_an_emulator_of_the_truth_is_trained_and_measured(zoo_, tmp_path):
   config = {**CONFIG, "encoder": {"name": "truth"}}
-  run = train(source, config, tmp_path)
-  again, _ = pretrain.load(source, tmp_path)
+  run = train(zoo_, config, tmp_path)
+  again, _ = pretrain.load(zoo_, tmp_path)
   assert jax.tree.structure(again.params) == jax.tree.structure(run.params)
   rows = np.arange(6)
-  found = evaluation.row_losses(
-      source, again, config, {"some": rows}, names=("total_variation",)
+  losses = evaluation.row_losses(
+      zoo_, again, config, {"some": rows}, names=("total_variation",)
   )
-  assert found["some"]["total_variation"].shape == (6,)
+  assert losses["some"]["total_variation"].shape == (6,)
   truth = encoding.parse(config["encoder"])
-  view = encoding.view(source, truth)
+  view = encoding.view(zoo_, truth)
   assert encoding.view(view, truth) is view
   constant = encoding.parse({"name": "constant"})
-  assert encoding.view(source, constant) is source
+  assert encoding.view(zoo_, constant) is zoo_
 
 
 def test_observed_once_or_at_each_step_the_same_is_learned(
-    source, tmp_path, monkeypatch
+    zoo_, tmp_path, monkeypatch
 ):
-  once = train(source, WATCHING, tmp_path / "once")
+  once = train(zoo_, WATCHING, tmp_path / "once")
   monkeypatch.setattr(encoding, "observe", lambda rnns, made, params, x: x)
-  each = train(source, WATCHING, tmp_path / "each")
+  each = train(zoo_, WATCHING, tmp_path / "each")
   for a, b in zip(*map(jax.tree.leaves, (once.params, each.params))):
     np.testing.assert_allclose(a, b, atol=1e-3)
 
 
-def test_it_watches_real_inputs_that_training_leaves_alone(source, tmp_path):
-  run = train(source, WATCHING, tmp_path)
+def test_it_watches_real_inputs_that_training_leaves_alone(zoo_, tmp_path):
+  run = train(zoo_, WATCHING, tmp_path)
   fixed = run.params["encoder"]["fixed"]
   assert fixed.shape == (11, 3, 6)
   assert set(np.unique(fixed)) == {0, 1}
@@ -79,9 +79,9 @@ def test_it_watches_real_inputs_that_training_leaves_alone(source, tmp_path):
   np.testing.assert_array_equal(fixed.sum(axis=-1), 1)
 
 
-def test_on_several_devices_too(source, tmp_path):
+def test_on_several_devices_too(zoo_, tmp_path):
   mesh = parallel.mesh(parallel.DATA)
   run = pretrain.pretrain(
-      source, WATCHING, tmp_path, progress=Progress.silent(), mesh=mesh
+      zoo_, WATCHING, tmp_path, progress=Progress.silent(), mesh=mesh
   )
   assert np.isfinite(run.history[-1]["loss"])

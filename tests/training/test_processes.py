@@ -75,9 +75,9 @@ def test_four_devices_train_as_one(tiny_zoo, tmp_path, alone):
   steps, losses = curve(alone / "run")
   assert steps == list(range(0, 61, 2))
   assert losses[-1][1] < 0.9 * losses[0][1]
-  found = curve(tmp_path / "run")
-  assert found[0] == steps
-  np.testing.assert_allclose(found[1], losses, **SPAN)
+  curve_ = curve(tmp_path / "run")
+  assert curve_[0] == steps
+  np.testing.assert_allclose(curve_[1], losses, **SPAN)
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_two_processes_train_as_one_device(together, alone):
 
 
 @pytest.mark.slow
-def test_processes_that_differ_are_told(together):
+def test_processes_that_differ_are_refused(together):
   for _, out, err in together[1]:
     assert "refused: process 1 has another config than process 0" in out, err
     assert "anywhere: True False" in out
@@ -143,12 +143,12 @@ COLLECTIVES = (
 
 def exchanged(program):
   """{collective: multiset of the shapes that it moves}."""
-  found = collections.defaultdict(collections.Counter)
+  moved = collections.defaultdict(collections.Counter)
   for types, name in re.findall(
       rf"= (.*?) ({COLLECTIVES})(?:-start)?\(", program
   ):
-    found[name].update(re.findall(r"\w+\[[\d,]*\]", types))
-  return found
+    moved[name].update(re.findall(r"\w+\[[\d,]*\]", types))
+  return moved
 
 
 @pytest.mark.slow
@@ -156,11 +156,11 @@ def exchanged(program):
     "sharded, streamed", [(False, False), (True, False), (False, True)]
 )
 def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
-  source = zoo.open(tiny_zoo)
-  family = tasks.make(source.spec.family, source.spec.family_config)
+  zoo_ = zoo.open(tiny_zoo)
+  family = tasks.make(zoo_.spec.family, zoo_.spec.family_config)
   config = parse(pair.CONFIG)
   model = emulation.make_model(
-      source.rnns, family, config.encoder, config.emulator
+      zoo_.rnns, family, config.encoder, config.emulator
   )
   mesh = parallel.mesh(parallel.DATA)
   optimizer = optimizer_lib.make_optimizer(optimizer_lib.OptimizerConfig())
@@ -178,13 +178,13 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   key = jax.random.key(1)
   if streamed:
     stream = batches.Stream(
-        source, np.arange(len(source)), key, config.emulation.size,
+        zoo_, np.arange(len(zoo_)), key, config.emulation.size,
         functools.partial(optimizer_lib.step_key, key), mesh=mesh,
     )  # fmt: skip
     with contextlib.closing(stream):
       data, _ = stream(0)
   else:
-    data = batches.load(source, np.arange(len(source)), key)
+    data = batches.load(zoo_, np.arange(len(zoo_)), key)
   program = fit._steps.lower(
       fit.Program(loss, optimizer, mesh, sharded), start,
       optimizer_lib.zero_sums(loss, optimizer, start, key, data),
@@ -198,20 +198,20 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
     )
 
   params = jax.tree.leaves(start.params)
-  cut = [leaf for leaf in params if not leaf.sharding.is_fully_replicated]
-  assert bool(cut) == sharded
-  found = exchanged(program)
-  scalars = found["all-reduce"].pop("f32[]")  # losses and norms
+  shards = [leaf for leaf in params if not leaf.sharding.is_fully_replicated]
+  assert bool(shards) == sharded
+  moved = exchanged(program)
+  scalars = moved["all-reduce"].pop("f32[]")  # losses and norms
   assert scalars <= 4
   # XLA may sum gradients that are equal, those of a layer's two biases, once
-  assert found["all-reduce"] <= shapes(params)
-  assert found["all-reduce"].keys() == shapes(params).keys()
+  assert moved["all-reduce"] <= shapes(params)
+  assert moved["all-reduce"].keys() == shapes(params).keys()
   if not sharded:
-    assert found.keys() == {"all-reduce"}
+    assert moved.keys() == {"all-reduce"}
   else:
     # Params are gathered, once a step; XLA may scatter sums on a GPU or TPU
-    assert found.keys() == {"all-reduce", "all-gather"}
-    assert found["all-gather"] == shapes(cut)
+    assert moved.keys() == {"all-reduce", "all-gather"}
+    assert moved["all-gather"] == shapes(shards)
 
 
 def test_collectives_are_found():

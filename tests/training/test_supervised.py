@@ -30,15 +30,15 @@ def config(encoder=STATISTICS, learning_rate=0.01, **fields):
   }
 
 
-def with_columns(source, **changed):
+def with_columns(zoo_, **changed):
   """The zoo with other columns; those of the tiny one are all alike."""
-  found = copy.copy(source)
-  found.__dict__["columns"] = {**source.columns, **changed}
-  return found
+  trained = copy.copy(zoo_)
+  trained.__dict__["columns"] = {**zoo_.columns, **changed}
+  return trained
 
 
 @pytest.fixture(scope="module")
-def source(tiny_zoo):
+def zoo_(tiny_zoo):
   plain = zoo.open(tiny_zoo)
   size = np.std(plain.vectors(np.arange(len(plain))), axis=1)
   size = (size - size.mean()) / size.std()
@@ -48,89 +48,89 @@ def source(tiny_zoo):
 
 
 @pytest.fixture(scope="module")
-def split(source):
-  family = tasks.make(source.spec.family, source.spec.family_config)
-  return splits.of_zoo(source, family, seed=0)
+def split(zoo_):
+  family = tasks.make(zoo_.spec.family, zoo_.spec.family_config)
+  return splits.of_zoo(zoo_, family, seed=0)
 
 
-def train(source, split, config, **kwargs):
+def train(zoo_, split, config, **kwargs):
   kwargs.setdefault("progress", Progress.silent())
   return supervised.train(
-      source, config, split.train, split.validation, **kwargs
+      zoo_, config, split.train, split.validation, **kwargs
   )
 
 
 @pytest.fixture(scope="module")
-def found(source, split):
-  return train(source, split, config())
+def trained(zoo_, split):
+  return train(zoo_, split, config())
 
 
-def accuracy(source, outputs, rows):
+def accuracy(zoo_, outputs, rows):
   targets = np.searchsorted(
-      source.spec.snapshot_steps, source.columns["step"][rows]
+      zoo_.spec.snapshot_steps, zoo_.columns["step"][rows]
   )
   return np.mean(np.argmax(outputs["step"][rows, 0], axis=-1) == targets)
 
 
-def test_it_learns_what_weights_tell(source, split, found):
-  rows = len(source)
-  assert found.outputs["step"].shape == (rows, 1, 3)
-  assert found.outputs["accuracy"].shape == (rows, 1)
-  assert accuracy(source, found.outputs, split.train) > 0.5
-  error = found.outputs["accuracy"][:, 0] - source.columns["accuracy"]
-  spread = source.columns["accuracy"].var()
+def test_it_learns_what_weights_tell(zoo_, split, trained):
+  rows = len(zoo_)
+  assert trained.outputs["step"].shape == (rows, 1, 3)
+  assert trained.outputs["accuracy"].shape == (rows, 1)
+  assert accuracy(zoo_, trained.outputs, split.train) > 0.5
+  error = trained.outputs["accuracy"][:, 0] - zoo_.columns["accuracy"]
+  spread = zoo_.columns["accuracy"].var()
   assert np.mean(error[split.train] ** 2) < 0.5 * spread
-  assert set(found.params) == {"encoder", "heads"}
+  assert set(trained.params) == {"encoder", "heads"}
 
 
 def test_a_code_that_tells_nothing_gives_the_mean_of_the_training_rows(
-    source, split
+    zoo_, split
 ):
   blank = train(
-      source, split,
+      zoo_, split,
       config({"name": "constant"}, steps=200, validate_every=200, layers=0),
   )  # fmt: skip
   for outputs in blank.outputs.values():
-    np.testing.assert_allclose(outputs, outputs[:1].repeat(len(source), 0))
-  columns = source.columns["accuracy"][split.train]
+    np.testing.assert_allclose(outputs, outputs[:1].repeat(len(zoo_), 0))
+  columns = zoo_.columns["accuracy"][split.train]
   assert abs(blank.outputs["accuracy"][0, 0] - columns.mean()) < 0.1
   logits = blank.outputs["step"][0, 0]
   np.testing.assert_allclose(jax.nn.softmax(logits), 1 / 3, atol=0.1)
 
 
-def test_validation_selects_the_step(found):
+def test_validation_selects_the_step(trained):
   scores = {
       line["step"]: line["validation/loss"]
-      for line in found.history
+      for line in trained.history
       if "validation/loss" in line
   }
   assert list(scores) == list(range(0, 121, 20))
-  assert found.step == min(scores, key=scores.get)
-  for line in found.history:
+  assert trained.step == min(scores, key=scores.get)
+  for line in trained.history:
     if "validation/loss" in line:
       parts = line["validation/step"] + line["validation/accuracy"]
       assert line["validation/loss"] == pytest.approx(parts, rel=1e-5)
 
 
-def test_without_validation_the_last_params_are_kept(source, split, found):
-  unvalidated = train(source, split._replace(validation=None), config())
+def test_without_validation_the_last_params_are_kept(zoo_, split, trained):
+  unvalidated = train(zoo_, split._replace(validation=None), config())
   assert unvalidated.step == FIELDS["steps"]
   assert not any("validation/loss" in line for line in unvalidated.history)
-  trained = [line["loss"] for line in unvalidated.history if "loss" in line]
-  validated = [line["loss"] for line in found.history if "loss" in line]
-  assert trained[-1] == validated[-1]  # and it has no part in training
+  losses = [line["loss"] for line in unvalidated.history if "loss" in line]
+  validated = [line["loss"] for line in trained.history if "loss" in line]
+  assert losses[-1] == validated[-1]  # and it has no part in training
 
 
-def test_other_rows_are_encoded_but_never_learnt_from(source, split, found):
+def test_other_rows_are_encoded_but_never_learnt_from(zoo_, split, trained):
   accuracy, step = (
-      source.columns[name].copy() for name in ("accuracy", "step")
+      zoo_.columns[name].copy() for name in ("accuracy", "step")
   )
   accuracy[split.ood], step[split.ood] = np.nan, 10
-  hidden = with_columns(source, accuracy=accuracy, step=step)
+  hidden = with_columns(zoo_, accuracy=accuracy, step=step)
   again = train(hidden, split, config())
-  for name, outputs in found.outputs.items():
+  for name, outputs in trained.outputs.items():
     np.testing.assert_array_equal(again.outputs[name], outputs)
-  assert np.ptp(found.outputs["accuracy"][split.ood]) > 0
+  assert np.ptp(trained.outputs["accuracy"][split.ood]) > 0
 
 
 class Killed(Exception):
@@ -155,65 +155,65 @@ class KillAt:
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_goes_on(source, split, found, tmp_path):
+def test_a_run_that_was_killed_goes_on(zoo_, split, trained, tmp_path):
   with pytest.raises(Killed):
     train(
-        source, split, config(), folder=tmp_path / "run", progress=KillAt(60)
+        zoo_, split, config(), folder=tmp_path / "run", progress=KillAt(60)
     )
-  again = train(source, split, config(), folder=tmp_path / "run")
-  assert again.history == found.history
-  assert again.step == found.step
-  jax.tree.map(np.testing.assert_array_equal, again.outputs, found.outputs)
+  again = train(zoo_, split, config(), folder=tmp_path / "run")
+  assert again.history == trained.history
+  assert again.step == trained.step
+  jax.tree.map(np.testing.assert_array_equal, again.outputs, trained.outputs)
   # Nor is it done again once it is done
   done = train(
-      source, split, config(), folder=tmp_path / "run", progress=KillAt(1)
+      zoo_, split, config(), folder=tmp_path / "run", progress=KillAt(1)
   )
-  jax.tree.map(np.testing.assert_array_equal, done.outputs, found.outputs)
+  jax.tree.map(np.testing.assert_array_equal, done.outputs, trained.outputs)
   recorded = json.loads((tmp_path / "run" / "config.json").read_text())
   assert recorded["supervised"]["properties"] == ["step", "accuracy"]
   other = split._replace(train=split.train[3:])
   with pytest.raises(FileExistsError, match=r"rows\.train"):
-    train(source, other, config(), folder=tmp_path / "run")
+    train(zoo_, other, config(), folder=tmp_path / "run")
 
 
 @pytest.mark.slow
 def test_other_rows_and_seeds_compile_nothing(
-    source, split, found, monkeypatch, caplog
+    zoo_, split, trained, monkeypatch, caplog
 ):
-  del found  # which has compiled what there is
+  del trained  # which has compiled what there is
   fewer = split._replace(
       train=split.train[6:], validation=split.validation[:-3]
   )
   with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
-    train(source, fewer, config(seed=3, steps=20))
+    train(zoo_, fewer, config(seed=3, steps=20))
   compiled = [r.message for r in caplog.records if "ompiling" in r.message]
   assert not [m for m in compiled if "_steps" in m or "measure" in m]
   with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
-    train(source, fewer, config(batch=15, steps=1))
+    train(zoo_, fewer, config(batch=15, steps=1))
   compiled = [r.message for r in caplog.records if "ompiling" in r.message]
   assert [m for m in compiled if "_steps" in m]  # so it would be seen
   assert [m for m in compiled if "measure" in m]
 
 
 @pytest.mark.slow
-def test_devices_share_a_batch(source, split, found):
+def test_devices_share_a_batch(zoo_, split, trained):
   mesh = parallel.mesh(parallel.DATA, jax.local_devices()[:2])
-  spread = train(source, split, config(steps=20), mesh=mesh)
-  alone = train(source, split, config(steps=20))
+  spread = train(zoo_, split, config(steps=20), mesh=mesh)
+  alone = train(zoo_, split, config(steps=20))
   for name, outputs in alone.outputs.items():
     np.testing.assert_allclose(
         spread.outputs[name], outputs, rtol=1e-3, atol=1e-4
     )
-  assert not np.allclose(alone.outputs["step"], found.outputs["step"])
+  assert not np.allclose(alone.outputs["step"], trained.outputs["step"])
 
 
-def test_augmentation_is_for_those_who_need_it(source):
-  rnn, *_ = source.rnns
+def test_augmentation_is_for_those_who_need_it(zoo_):
+  rnn, *_ = zoo_.rnns
   encoder = encoders.make(
       "flat", {"hidden": 4, "layers": 1}, rnn, encoders.Inputs("token")
   )
   params = encoder.init(jax.random.key(0))
-  vectors = source.vectors(np.arange(3))
+  vectors = zoo_.vectors(np.arange(3))
   keys = jax.random.split(jax.random.key(1), 3)
 
   def codes(encoder, augment):
@@ -237,23 +237,23 @@ def test_augmentation_is_for_those_who_need_it(source):
         ({"stepz": 1}, "did you mean 'steps'"),
     ],
 )
-def test_configs_that_cannot_be_are_refused(source, split, change, message):
+def test_configs_that_cannot_be_are_refused(zoo_, split, change, message):
   with pytest.raises(ValueError, match=message):
-    train(source, split, config(**change))
+    train(zoo_, split, config(**change))
 
 
-def test_rows_that_cannot_be_are_refused(source, split):
+def test_rows_that_cannot_be_are_refused(zoo_, split):
   for rows, message in (
       ([], "no train rows"), ([0, 54], "train rows must be from 0 to 53"),
   ):  # fmt: skip
     with pytest.raises(ValueError, match=message):
-      train(source, split._replace(train=np.array(rows, int)), config())
+      train(zoo_, split._replace(train=np.array(rows, int)), config())
   finite, accuracy = (
-      source.columns[name].copy() for name in ("finite", "accuracy")
+      zoo_.columns[name].copy() for name in ("finite", "accuracy")
   )
   finite[split.validation[:2]] = False
   with pytest.raises(ValueError, match="2 of the validation rows"):
-    train(with_columns(source, finite=finite), split, config())
+    train(with_columns(zoo_, finite=finite), split, config())
   accuracy[split.validation[0]] = np.nan
   with pytest.raises(ValueError, match="'accuracy' is not known of all val"):
-    train(with_columns(source, accuracy=accuracy), split, config())
+    train(with_columns(zoo_, accuracy=accuracy), split, config())

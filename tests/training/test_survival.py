@@ -54,8 +54,8 @@ def names(folder):
 
 def restored(folder):
   with Checkpoints(folder) as checkpoints:
-    step, found = checkpoints.restore(state(0))
-  jax.tree.map(np.testing.assert_array_equal, found, state(step))
+    step, tree = checkpoints.restore(state(0))
+  jax.tree.map(np.testing.assert_array_equal, tree, state(step))
   return step
 
 

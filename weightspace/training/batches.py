@@ -27,15 +27,10 @@ _WINDOW = 2**26  # bytes of batches that go to the device at a time
 
 
 class Size(NamedTuple):
-  """What a batch is made of.
+  """What a batch is made of."""
 
-  Attributes:
-    batch: networks.
-    sequences: rollouts of each network.
-  """
-
-  batch: int
-  sequences: int
+  batch: int  # networks
+  sequences: int  # rollouts of each network
 
 
 class Split(NamedTuple):
