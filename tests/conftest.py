@@ -35,17 +35,17 @@ hypothesis.settings.load_profile("weightspace")
 
 @pytest.fixture
 def plant(monkeypatch, tmp_path):
-  """`plant(package, name, source)` adds a plug-in for one test.
+  """`plant(package, name, text)` adds a plug-in for one test.
 
-  It is found as if its file lay in the package: `plant("weightspace.cells",
+  It is loaded as if its file lay in the package: `plant("weightspace.cells",
   "relu", "...")` makes `cells.load("relu")` work.
   """
   planted = []
 
-  def add(package: str, name: str, source: str) -> None:
+  def add(package: str, name: str, text: str) -> None:
     folder = tmp_path / "planted" / package
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.py").write_text(source)
+    (folder / f"{name}.py").write_text(text)
     module = importlib.import_module(package)
     if str(folder) not in module.__path__:
       path = [*module.__path__, str(folder)]

@@ -24,8 +24,8 @@ def fields(dataclass):
 
 def test_prediction():
   config = prediction_config.get_config().to_dict()
-  found = plugins.configure(prediction.Config, config, "prediction")
-  assert found == prediction.Config()
+  actual = plugins.configure(prediction.Config, config, "prediction")
+  assert actual == prediction.Config()
   assert set(config) == fields(prediction.Config)
 
 

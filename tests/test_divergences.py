@@ -49,11 +49,11 @@ def test_all_divergences_are_tested():
 
 @pytest.mark.parametrize("name", DIRECT)
 def test_direct_formula(name):
-  found = jax.jit(divergences.load(name))(P, Q)
-  assert found.dtype == jnp.float32
-  assert found.shape == P.shape[:-1]
+  actual = jax.jit(divergences.load(name))(P, Q)
+  assert actual.dtype == jnp.float32
+  assert actual.shape == P.shape[:-1]
   np.testing.assert_allclose(
-      found, directly(name, P, Q), rtol=1e-4, atol=1e-6
+      actual, directly(name, P, Q), rtol=1e-4, atol=1e-6
   )
 
 
@@ -146,9 +146,9 @@ def test_several_are_added():
   draws = np.random.default_rng(0).standard_normal((2, 5, 4), np.float32)
   p, q = jax.nn.log_softmax(draws)
   names = ("kl", "total_variation")
-  found = divergences.load("+".join(names))(p, q)
+  actual = divergences.load("+".join(names))(p, q)
   each = [divergences.load(name)(p, q) for name in names]
-  np.testing.assert_allclose(found, each[0] + each[1], rtol=1e-6)
+  np.testing.assert_allclose(actual, each[0] + each[1], rtol=1e-6)
   with pytest.raises(ValueError, match="did you mean 'kl'"):
     divergences.load("kll+total_variation")
 

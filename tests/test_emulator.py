@@ -1,4 +1,4 @@
-"""The emulator: a loop over steps, told the code once."""
+"""The emulator: a loop over steps, given the code once."""
 
 import functools
 
@@ -28,9 +28,9 @@ def example(cell="lstm", conditioning="first"):
 @pytest.mark.parametrize("cell", cells.names())
 def test_it_is_a_loop_over_steps_that_is_given_the_code(cell, conditioning):
   model, params, codes, inputs = example(cell, conditioning)
-  found = model.apply(params, codes, inputs)
-  assert found.shape == (T, B, V)
-  assert found.dtype == jnp.float32
+  actual = model.apply(params, codes, inputs)
+  assert actual.shape == (T, B, V)
+  assert actual.dtype == jnp.float32
 
   rnn = make_rnn(RNNSpec(cell, (8, 8), 8, V))
   step = jax.jit(rnn.step)
@@ -42,7 +42,7 @@ def test_it_is_a_loop_over_steps_that_is_given_the_code(cell, conditioning):
         x = x + codes[b] @ np.asarray(params["code"])
       state, logits = step(params["rnn"], state, x)
       np.testing.assert_allclose(
-          found[t, b], jax.nn.log_softmax(logits), rtol=1e-4, atol=1e-5
+          actual[t, b], jax.nn.log_softmax(logits), rtol=1e-4, atol=1e-5
       )
 
 
@@ -51,8 +51,8 @@ def test_step_by_step_it_is_the_same(conditioning):
   model, params, codes, inputs = example("gru", conditioning)
   state = model.initial_state((B,))
   for x, expected in zip(inputs, model.apply(params, codes, inputs)):
-    state, found = model.step(params, codes, state, x)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    state, actual = model.step(params, codes, state, x)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_an_unknown_conditioning_is_refused():
@@ -62,8 +62,8 @@ def test_an_unknown_conditioning_is_refused():
 
 def test_answers_are_log_probabilities():
   model, params, codes, inputs = example()
-  found = model.apply(params, codes, inputs)
-  np.testing.assert_allclose(np.exp(found).sum(axis=-1), 1, rtol=1e-5)
+  actual = model.apply(params, codes, inputs)
+  np.testing.assert_allclose(np.exp(actual).sum(axis=-1), 1, rtol=1e-5)
 
 
 def test_no_answer_depends_on_what_comes_later_or_on_other_examples():
@@ -90,10 +90,10 @@ def test_one_code_serves_many_sequences():
   model, params, codes, inputs = example()
   code = codes[0]
   several = np.broadcast_to(code, (2, B, Z))
-  found = model.apply(params, several, np.stack([inputs] * 2, axis=1))
+  actual = model.apply(params, several, np.stack([inputs] * 2, axis=1))
   alone = model.apply(params, code, inputs[:, 1])
-  assert found.shape == (T, 2, B, V)
-  np.testing.assert_allclose(found[:, 0, 1], alone, rtol=1e-4, atol=1e-5)
+  assert actual.shape == (T, 2, B, V)
+  np.testing.assert_allclose(actual[:, 0, 1], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_the_spec_of_the_core_is_the_configs():

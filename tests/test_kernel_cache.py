@@ -41,7 +41,7 @@ def real_library():
 
 @pytest.mark.slow
 @needs_kernels
-def test_they_are_built_once_and_anew_where_a_source_changes(
+def test_they_are_built_once_and_anew_where_a_file_changes(
     real_library, compiler, tmp_path, monkeypatch, capfd
 ):
   calls = compiler(f'cp {real_library} "$2"')
@@ -50,17 +50,17 @@ def test_they_are_built_once_and_anew_where_a_source_changes(
     return calls.read_text().count("-shared")
 
   build.load()
-  said = capfd.readouterr().err.splitlines()
-  assert len(said) == 2  # before and after
-  assert "happens once" in said[0]
+  lines = capfd.readouterr().err.splitlines()
+  assert len(lines) == 2  # before and after
+  assert "happens once" in lines[0]
   build.load()
   assert times_built() == 1
   assert capfd.readouterr().err == ""
 
   sources = tmp_path / "sources"
   sources.mkdir()
-  for source in build._FOLDER.glob("*.[ch]*"):
-    (sources / source.name).write_bytes(source.read_bytes())
+  for path in build._FOLDER.glob("*.[ch]*"):
+    (sources / path.name).write_bytes(path.read_bytes())
   with open(sources / "vector.h", "a") as file:
     file.write("// changed\n")
   monkeypatch.setattr(build, "_FOLDER", sources)

@@ -52,8 +52,8 @@ def test_what_is_imported_is_declared():
   library = {_normal(r.name) for group in groups.values() for r in group}
   for package in OURS:
     for path in (ROOT / package).rglob("*.py"):
-      found = {_normal(DISTRIBUTION.get(n, n)) for n in _imports(path)}
-      assert found <= library, path
+      actual = {_normal(DISTRIBUTION.get(n, n)) for n in _imports(path)}
+      assert actual <= library, path
 
 
 def test_bounds_are_lower_bounds():
@@ -91,8 +91,8 @@ def test_files_that_are_not_python_are_packaged():
   config.read(ROOT / "setup.cfg")
   patterns = [
       pattern if package == "*" else f"{package.replace('.', '/')}/{pattern}"
-      for package, found in config["options.package_data"].items()
-      for pattern in found.split(", ")
+      for package, actual in config["options.package_data"].items()
+      for pattern in actual.split(", ")
   ]
   for package in OURS:
     for path in (ROOT / package).rglob("*.*"):

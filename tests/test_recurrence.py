@@ -213,9 +213,9 @@ def _writers(name, steps, strings, inputs, hidden, outputs):
   return rnn, weights, draws
 
 
-def _assert_written(rnn, weights, first, draws, found):
+def _assert_written(rnn, weights, first, draws, actual):
   """Tokens are those of the draws, by distributions as of `rnn.unroll`."""
-  tokens, log_probs = found
+  tokens, log_probs = actual
   outputs = rnn.spec.outputs
   assert tokens.dtype == jnp.int32
   assert tokens.shape == draws.shape
@@ -246,10 +246,10 @@ def test_what_is_written_is_drawn_and_read_again(name, sizes, kernels):
   run = jax.jit(functools.partial(
       recurrence.generate, cells.load(name), kernels=kernels
   ), static_argnums=1)  # fmt: skip
-  found = run(weights, first, draws)
-  _assert_written(rnn, weights, first, draws, found)
+  actual = run(weights, first, draws)
+  _assert_written(rnn, weights, first, draws, actual)
   if sizes[4] > 1 and sizes[1] > 1:
-    assert len(np.unique(found[0])) > 1
+    assert len(np.unique(actual[0])) > 1
 
 
 @pytest.mark.slow
@@ -383,19 +383,19 @@ def test_a_network_that_cannot_read_what_it_writes_is_refused(first, outputs):
 def functions(tmp_path_factory):
   """Functions of vector.h as such of arrays: `functions(name, xs)`."""
   folder = tmp_path_factory.mktemp("functions")
-  source, library = folder / "functions.cc", folder / "functions.so"
+  code_file, library = folder / "functions.cc", folder / "functions.so"
   one = (
       'extern "C" void {0}(const float* x, float* y, long n) {{ for (long i ='
       " 0; i < n; i += kWidth) Store(y + i, weightspace::{0}(Load(x + i, n -"
       " i)), n - i); }}\n"
   )
-  source.write_text(
+  code_file.write_text(
       '#include "vector.h"\nusing namespace weightspace;\n'
       + "".join(map(one.format, ("Exp", "Log")))
   )
   subprocess.run(
       [
-          *COMPILER, *build._FLAGS, "-shared", f"-I{build._FOLDER}", source,
+          *COMPILER, *build._FLAGS, "-shared", f"-I{build._FOLDER}", code_file,
           "-o", library,
       ],
       check=True,
@@ -417,16 +417,16 @@ def functions(tmp_path_factory):
 @pytest.mark.slow
 @needs_kernels
 def test_exponentials_and_logarithms_are_right_everywhere(functions):
-  xs, found = functions("Exp", np.linspace(-87.3, 88, 100_001))
-  np.testing.assert_allclose(found, np.exp(xs), rtol=2e-7)
-  _, found = functions("Exp", [0, -0.0, -100, -1e30, -np.inf, np.nan])
-  np.testing.assert_array_equal(found, [1, 1, 0, 0, 0, np.nan])
+  xs, actual = functions("Exp", np.linspace(-87.3, 88, 100_001))
+  np.testing.assert_allclose(actual, np.exp(xs), rtol=2e-7)
+  _, actual = functions("Exp", [0, -0.0, -100, -1e30, -np.inf, np.nan])
+  np.testing.assert_array_equal(actual, [1, 1, 0, 0, 0, np.nan])
   near = 1 + np.linspace(-0.5, 2, 100_001)
   far = np.exp(np.linspace(-87, 88, 100_001))
-  xs, found = functions("Log", np.concatenate([near, far]))
-  np.testing.assert_allclose(found, np.log(xs), rtol=2e-7)
-  _, found = functions("Log", [1, np.nan])
-  np.testing.assert_array_equal(found, [0, np.nan])
+  xs, actual = functions("Log", np.concatenate([near, far]))
+  np.testing.assert_allclose(actual, np.log(xs), rtol=2e-7)
+  _, actual = functions("Log", [1, np.nan])
+  np.testing.assert_array_equal(actual, [0, np.nan])
 
 
 def _lowered_layer(cell, kernels, dtype, platform):

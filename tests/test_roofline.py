@@ -84,11 +84,11 @@ def test_the_benchmark_of_accelerators_runs_here():
       check=False,
   )  # fmt: skip
   assert done.returncode == 0, done.stderr
-  found = json.loads(done.stdout.splitlines()[-1])
-  assert found["peak_source"] == "measured"
-  assert len(found["sweep"]) == 1
-  for entry in found["sweep"]:
-    assert entry["networks"] % found["devices"] == 0
+  actual = json.loads(done.stdout.splitlines()[-1])
+  assert actual["peak_source"] == "measured"
+  assert len(actual["sweep"]) == 1
+  for entry in actual["sweep"]:
+    assert entry["networks"] % actual["devices"] == 0
     assert entry["rnn_steps_per_second"] > 0
     assert entry["share_of_roofline"] == pytest.approx(
         max(entry["share_of_flops"], entry["share_of_bandwidth"]), abs=2e-4

@@ -19,8 +19,8 @@ def test_it_sorts_rows_of_any_length(n, seed, ties):
 def test_gradients_go_where_the_values_came_from():
   x = jnp.array([3.0, 1.0, 2.0, -1.0, 7.0])
   weights = jnp.arange(5.0)
-  found = jax.grad(lambda x: jnp.sum(weights * _sorting.sort(x)))(x)
-  np.testing.assert_array_equal(found, [3, 1, 2, 0, 4])
+  actual = jax.grad(lambda x: jnp.sum(weights * _sorting.sort(x)))(x)
+  np.testing.assert_array_equal(actual, [3, 1, 2, 0, 4])
   flat = jax.grad(lambda x: jnp.sum(weights * _sorting.sort(x)))(jnp.ones(5))
   assert np.all(np.isfinite(flat))
   np.testing.assert_allclose(np.sum(flat), np.sum(weights))

@@ -33,9 +33,9 @@ def check_equals(spec, weights, inputs, outputs, gradients):
     ys = rnn.unroll(rnn.unflatten(vector), inputs)
     return jnp.mean(jnp.square(ys)), ys
 
-  found, ys = jax.jit(jax.grad(loss, has_aux=True))(weights)
+  actual, ys = jax.jit(jax.grad(loss, has_aux=True))(weights)
   np.testing.assert_allclose(ys, outputs, rtol=0, atol=1e-5)
-  np.testing.assert_allclose(found, gradients, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(actual, gradients, rtol=1e-4, atol=1e-5)
 
 
 def _golden(case):

@@ -42,13 +42,13 @@ def generate(path, **changes):
   return path
 
 
-def arrays(source):
+def arrays(zoo_):
   """All arrays of a zoo by name, copies that may be changed."""
-  rows = np.arange(len(source))
-  seen = source.rollouts(rows)
+  rows = np.arange(len(zoo_))
+  seen = zoo_.rollouts(rows)
   return {
-      "weights": source.vectors(rows),
+      "weights": zoo_.vectors(rows),
       "sequences": seen.sequences,
       "log_probs": seen.log_probs,
-      **{name: column.copy() for name, column in source.columns.items()},
+      **{name: column.copy() for name, column in zoo_.columns.items()},
   }

@@ -25,7 +25,7 @@ def ms_per_step(
       subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
       for _ in range(processes)
   ]
-  found = []
+  times = []
   for process in running:
     out, _ = process.communicate(timeout=900)
     if process.returncode:
@@ -34,5 +34,5 @@ def ms_per_step(
           " 'weightspace[torch]', or name an interpreter that has it with"
           " --torch_python"
       )
-    found.append(json.loads(out.splitlines()[-1])["ms_per_step"])
-  return statistics.mean(found)
+    times.append(json.loads(out.splitlines()[-1])["ms_per_step"])
+  return statistics.mean(times)

@@ -32,18 +32,18 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 def random_networks(count: int) -> list[torch.Tensor]:
   """Weights of LSTMs with a read-out, gates apart, a batch of each tensor."""
-  found, read = [], VOCABULARY
+  outputs, read = [], VOCABULARY
   for _ in range(LAYERS):
-    found += [
+    outputs += [
         torch.randn(count, GATES, HIDDEN, read) / 5,
         torch.randn(count, GATES, HIDDEN, HIDDEN) / 5,
         torch.randn(count, GATES, HIDDEN) / 5,
         torch.randn(count, GATES, HIDDEN) / 5,
     ]
     read = HIDDEN
-  found.append(torch.randn(count, 1, VOCABULARY, HIDDEN) / 5)
-  found.append(torch.randn(count, 1, VOCABULARY) / 5)
-  return found
+  outputs.append(torch.randn(count, 1, VOCABULARY, HIDDEN) / 5)
+  outputs.append(torch.randn(count, 1, VOCABULARY) / 5)
+  return outputs
 
 
 class Statistics(nn.Module):
@@ -57,12 +57,12 @@ class Statistics(nn.Module):
     self.register_buffer("levels", torch.tensor([0, 0.25, 0.5, 0.75, 1.0]))
 
   def forward(self, networks):
-    found = []
+    outputs = []
     for leaf in networks:
       rows = leaf.flatten(2)
       quantiles = torch.quantile(rows, self.levels, dim=2)
-      found += [rows.mean(2), rows.std(2), quantiles.movedim(0, 2).flatten(1)]
-    return self.mlp(torch.cat(found, dim=1))
+      outputs += [rows.mean(2), rows.std(2), quantiles.movedim(0, 2).flatten(1)]
+    return self.mlp(torch.cat(outputs, dim=1))
 
 
 def augment(networks: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -133,14 +133,14 @@ class Transformer(nn.Module):
 
   @staticmethod
   def rows(networks):
-    found = []
+    outputs = []
     for start in range(0, 4 * LAYERS, 4):
       wx, wh, bx, bh = networks[start : start + 4]
       joined = torch.cat([wx, wh, bx[..., None], bh[..., None]], dim=-1)
-      found.append(joined.flatten(1, 2))
+      outputs.append(joined.flatten(1, 2))
     w, b = networks[-2:]
-    found.append(torch.cat([w, b[..., None]], dim=-1).flatten(1, 2))
-    return found
+    outputs.append(torch.cat([w, b[..., None]], dim=-1).flatten(1, 2))
+    return outputs
 
   def forward(self, networks):
     rows = self.rows(augment(networks))
@@ -160,10 +160,10 @@ class EquivariantLayer(nn.Module):
     self.maps = nn.ModuleDict()
     for i, to in enumerate(axes):
       self.maps[f"{i}"] = nn.Linear(channels, channels)
-      for j, source in enumerate(axes):
+      for j, axis_pair in enumerate(axes):
         self.maps[f"{i} {j} all"] = nn.Linear(channels, channels, bias=False)
         for p, axis in enumerate(to):
-          for q, other in enumerate(source):
+          for q, other in enumerate(axis_pair):
             if axis == other and (i, len(to)) != (j, 1):
               name = f"{i} {j} {p} {q}"
               self.maps[name] = nn.Linear(channels, channels, bias=False)
@@ -176,11 +176,11 @@ class EquivariantLayer(nn.Module):
     out = []
     for i, to in enumerate(self.axes):
       y = self.maps[f"{i}"](fields[i])
-      for j, source in enumerate(self.axes):
+      for j, axis_pair in enumerate(self.axes):
         z = self.maps[f"{i} {j} all"](means[j])
         y = y + z.reshape(len(z), *[1] * len(to), -1)
         for p in range(len(to)):
-          for q in range(len(source)):
+          for q in range(len(axis_pair)):
             name = f"{i} {j} {p} {q}"
             if name in self.maps:
               z = self.maps[name](pools[j][q])
@@ -254,11 +254,11 @@ class Probing(nn.Module):
     if config["name"] == "noninteractive":
       self.codes = nn.Parameter(torch.randn(config["length"], hidden))
     self.decoder = mlp([hidden, config["decoder"], m * VOCABULARY])
-    self.listener = nn.Linear(m * VOCABULARY, hidden)
+    self.answer_embed = nn.Linear(m * VOCABULARY, hidden)
     self.core = nn.ModuleList([
         nn.LSTMCell(hidden, hidden) for _ in range(config["layers"])
     ])
-    self.writer = nn.Linear(hidden, config["code"])
+    self.code_head = nn.Linear(hidden, config["code"])
 
   def forward(self, networks):
     config, count = self.config, len(networks[0])
@@ -268,22 +268,22 @@ class Probing(nn.Module):
     zeros = networks[0].new_zeros(count, m, HIDDEN)
     subject = [(zeros, zeros)] * LAYERS
     blank = networks[0].new_zeros(count, config["hidden"])
-    core, heard = [(blank, blank)] * config["layers"], blank
+    core, hidden_out = [(blank, blank)] * config["layers"], blank
     for t in range(config["length"]):
-      source = heard
+      query = hidden_out
       if config["name"] == "noninteractive":
-        source = self.codes[t].expand(count, -1)
-      x = self.decoder(source).reshape(count, m, VOCABULARY)
+        query = self.codes[t].expand(count, -1)
+      x = self.decoder(query).reshape(count, m, VOCABULARY)
       x = (config["probe_scale"] * x).softmax(dim=-1)
       for k, layer in enumerate(layers):
         subject[k] = lstm_step(layer, subject[k], x)
         x = subject[k][0]
       answer = x @ w[:, 0].mT + b
-      heard = self.listener(answer.flatten(1))
+      hidden_out = self.answer_embed(answer.flatten(1))
       for k, cell in enumerate(self.core):
-        core[k] = cell(heard, core[k])
-        heard = heard + core[k][0]
-    return self.writer(heard)
+        core[k] = cell(hidden_out, core[k])
+        hidden_out = hidden_out + core[k][0]
+    return self.code_head(hidden_out)
 
 
 class Emulator(nn.Module):
