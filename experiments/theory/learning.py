@@ -99,7 +99,7 @@ def learn(
   @jax.jit
   def measure(params, vectors, words):
     outputs = jax.vmap(logits, (0, None))(params, vectors)
-    right = jnp.all(jnp.argmax(outputs, axis=-1) == words, axis=-1)
+    right = jnp.all(jnp.argmax(outputs, axis=-1) == words[None], axis=-1)
     return right, head.loss(outputs, jnp.broadcast_to(words, outputs.shape[:3]))
 
   key = jax.random.key(config.seed)
