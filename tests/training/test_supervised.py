@@ -231,7 +231,7 @@ def test_augmentation_is_for_those_who_need_it(zoo_):
     [
         ({"augment": "rotation"}, "'permutation', 'signed' or 'none'"),
         ({"properties": ()}, "properties must name at least one"),
-        ({"properties": ("angle",)}, "have no angle"),
+        ({"properties": ("angle",)}, "needs tasks with an angle"),
         ({"properties": ("acuracy",)}, "did you mean 'accuracy'"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"stepz": 1}, "did you mean 'steps'"),
