@@ -60,4 +60,4 @@ def test_interrogations_are_checked(tmp_path):
   (tmp_path / "interrogations.json").write_text('{"tiled_mnist": {}, "x": 1}')
   again = _report(f"--workdir={tmp_path}", f"--out={tmp_path / 'again'}")
   assert again.returncode == 1 and again.stderr.count("\n") == 1
-  assert "interrogations['x'] must be a mapping" in again.stderr
+  assert "interrogations are damaged" in again.stderr

@@ -45,7 +45,7 @@ def write(
   """Writes FOLDER/index.html, FOLDER/figures/ and FOLDER/tables/.
 
   Args:
-    results: of a study, see `schema.REQUIRED`; each part may be missing.
+    results: of a study, see docs/formats.md; each part may be missing.
     folder: made if it is missing; files of an earlier report are replaced.
     interrogations: by family, those of the networks shown (probes and answers
       as base64 of uint8), for the interactive scatter plot.
@@ -54,13 +54,17 @@ def write(
     The path of the page.
 
   Raises:
-    ValueError: a part is not what it must be, and which.
+    ValueError: these are no results of a study, or damaged ones.
     ImportError: matplotlib, pandas or jinja2 is missing.
   """
   results = schema.present(results)
   interrogations = schema.present(interrogations) or {}
   schema.check(results, interrogations)
-  document = page.Document(folder)
+  with schema.explained("results"):
+    return _write(results, interrogations, page.Document(folder))
+
+
+def _write(results, interrogations, document):
   frame = frame_lib.tidy(results)
   context = {
       "results": results,
@@ -88,7 +92,7 @@ def write(
           "summary.html", facts=statements.facts(results, frame), **context
       ),
       content,
-      folder,
+      document.folder,
       scripts=SCRIPTS if "codes" in results else (),
   )
 
