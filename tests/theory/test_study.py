@@ -23,6 +23,7 @@ def ran(tmp_path_factory):
   return (*run.run(folder, config, Progress.silent()), folder)
 
 
+@pytest.mark.slow
 def test_what_was_solved(ran):
   results, _, _ = ran
   for name, solved in results["exact"]["families"].items():
@@ -35,6 +36,7 @@ def test_what_was_solved(ran):
   assert max(cost["noninteractive"] for cost in every["costs"]) == 2
 
 
+@pytest.mark.slow
 def test_what_was_built(ran):
   results, _, _ = ran
   assert {row["cell"] for row in results["built"]} == set(queries.CELLS)
@@ -56,6 +58,7 @@ def test_a_wrong_network_would_be_counted(monkeypatch):
   assert row["echoed"] == 0
 
 
+@pytest.mark.slow
 def test_what_was_learned(ran):
   """Every encoder reads the first bit; none can know more than there is."""
   results, _, _ = ran
@@ -102,6 +105,7 @@ def test_tuned_networks_still_compute_their_functions():
   assert networks.accuracy["built"] > 0.9
 
 
+@pytest.mark.slow
 def test_the_page_is_whole(ran):
   results, index, folder = ran
   written = json.loads((folder / "results.json").read_text())

@@ -70,6 +70,7 @@ def together(tiny_zoo, alone, tmp_path_factory):
   return folder, ends
 
 
+@pytest.mark.slow
 def test_four_devices_train_as_one(tiny_zoo, tmp_path, alone):
   run(tiny_zoo, tmp_path / "run", 4)
   steps, losses = curve(alone / "run")

@@ -147,6 +147,7 @@ def compiled(group):
   return compile_programs(make(group, devices=2), 4)
 
 
+@pytest.mark.slow
 def test_programs_do_what_the_trainer_does():
   trainer, programs = make(2, devices=2), compiled(2)
   assert programs.size == 4
