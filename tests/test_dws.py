@@ -43,7 +43,8 @@ def moved(element, fields):
         x = jnp.take(x, element.permutations[layer], axis=place)
         if parity == _fields.ODD:
           sign = element.signs[layer]
-          x = x * sign.reshape(-1, *(1,) * (x.ndim - place - 1))
+          others = [axis for axis in range(x.ndim) if axis != place]
+          x = x * jnp.expand_dims(sign, others)
     return x
 
   return {key: move(key, x) for key, x in fields.items()}

@@ -37,7 +37,8 @@ def _plain_unroll(spec, weights, xs):
   cell = cells.load(spec.cell)
 
   def affine(w, b, x):
-    return jnp.einsum("ghi,...i->...gh", w, x) + b
+    y = jnp.einsum("ghi,...i->...gh", w, x)
+    return y + jax.lax.broadcast_to_rank(b, y.ndim)
 
   def step(states, x):
     new = []
@@ -46,8 +47,8 @@ def _plain_unroll(spec, weights, xs):
       u, v = affine(layer.wx, layer.bx, x), affine(layer.wh, layer.bh, h)
       new.append(cell.step(state, u, v))
       x = cell.output(new[-1])
-    y = jnp.einsum("vh,...h->...v", weights.readout.w, x) + weights.readout.b
-    return tuple(new), y
+    y = jnp.einsum("vh,...h->...v", weights.readout.w, x)
+    return tuple(new), y + jax.lax.broadcast_to_rank(weights.readout.b, y.ndim)
 
   batch = xs.shape[1:-1]
   states = tuple(
