@@ -71,7 +71,10 @@ def test_the_group_moves_fields_by_their_keys(cell, signed):
   assert difference(a, read(weights)) > 0.1
 
 
-@pytest.mark.parametrize("cell, variant, basis", VARIANTS)
+@pytest.mark.parametrize("cell, variant, basis", [
+    pytest.param(*case, marks=[] if case[0] == "elman" else pytest.mark.slow)
+    for case in VARIANTS
+])
 def test_layers_are_equivariant(cell, variant, basis):
   rnn, signed = rnn_of(cell), variant == "signed"
   g = element_of(rnn, signed)
@@ -90,6 +93,7 @@ def test_layers_are_equivariant(cell, variant, basis):
     assert difference(x, y) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", _equivariant.SYMMETRIES)
 @pytest.mark.parametrize("cell", cells.names())
 def test_codes_are_invariant(cell, variant):
