@@ -184,18 +184,18 @@ def fold_standardisation(
 
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Mean and deviation [n] of rows [R, n], the latter never 0."""
+  """Mean and standard deviation, plus a small constant, of values [R, n]."""
   return values.mean(axis=0), values.std(axis=0) + np.float32(1e-6)
 
 
 def scaling(
     property_: Property, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What `standardise` needs of the training rows' targets, [R, n].
+  """Parameters of `standardise`, from training targets [R, n].
 
   Returns:
-    centre and scale [n]: of a regression, moments; else 0 and 1, or empty for
-    classifications.
+    centre and scale [n]: `moments` for a regression, 0 and 1 for proportions
+    and directions, empty for classifications.
   """
   if property_.kind == "regression":
     return moments(targets)
@@ -207,7 +207,7 @@ def standardise(
     property_: Property, targets: np.ndarray, centre: np.ndarray,
     scale: np.ndarray,
 ) -> np.ndarray:
-  """Targets [R, n] as heads are trained on them; see `scaling`, `in_units`."""
+  """Standardises targets [R, n] of a regression; see `scaling`, `in_units`."""
   if property_.kind == "regression":
     return (targets - centre) / scale
   return targets

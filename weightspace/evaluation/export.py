@@ -10,7 +10,7 @@ from weightspace import plugins, properties, tasks
 from weightspace.evaluation import bootstrap, codes, emulation, ensembles
 from weightspace.evaluation import prediction as prediction_lib
 from weightspace.pretrained import PretrainedEncoder, Reference
-from weightspace.training.emulation import Config
+from weightspace.training import config as config_lib
 from weightspace.training.pretrain import Pretrained
 from weightspace.training.progress import Progress
 from weightspace.zoo import Zoo, splits
@@ -43,10 +43,13 @@ def export(
   settings = plugins.configure(
       prediction_lib.Config, prediction, "prediction"
   )
-  split_seed = _training(config).split_seed
-  split = splits.of_zoo(zoo, family, seed=split_seed)
+  training = config_lib.parse(config).emulation
+  split = splits.of_zoo(zoo, family, seed=training.split_seed)
   all_codes = codes.of_zoo(zoo, pretrained)
-  emulation_metrics = _emulation(zoo, pretrained, config, split, settings)
+  parts = {"validation": split.validation, "ood": split.ood}
+  losses = emulation.row_losses(
+      zoo, pretrained, config, parts, names=(training.score,)
+  )
   trained = ensembles.train(
       all_codes,
       zoo.columns,
@@ -70,10 +73,18 @@ def export(
           "prediction": dataclasses.asdict(settings),
           "members": members,
           "trained": {
-              "steps": _training(config).steps,
+              "steps": training.steps,
               "best_step": pretrained.step,
           },
-          **emulation_metrics,
+          "divergence": training.score,
+          "emulation": {
+              part: bootstrap.mean(
+                  losses[part][training.score],
+                  zoo.columns["task"][part_rows],
+                  resamples=settings.resamples,
+              )._asdict()
+              for part, part_rows in parts.items()
+          },
           "splits": {
               name: {
                   "tasks": len(np.unique(zoo.columns["task"][part], axis=0)),
@@ -84,30 +95,6 @@ def export(
           "final_accuracy": _final_accuracy(zoo),
       }),
   )
-
-
-def _training(config):
-  return plugins.configure(Config, config["emulation"], "emulation")
-
-
-def _emulation(zoo, pretrained, config, split, settings):
-  """The divergence of the emulator on each part, with intervals over tasks."""
-  name = _training(config).score
-  parts = {"validation": split.validation, "ood": split.ood}
-  losses = emulation.row_losses(
-      zoo, pretrained, config, parts, names=(name,)
-  )
-  return {
-      "divergence": name,
-      "emulation": {
-          part: bootstrap.mean(
-              losses[part][name],
-              zoo.columns["task"][rows],
-              resamples=settings.resamples,
-          )._asdict()
-          for part, rows in parts.items()
-      },
-  }
 
 
 def _plain(value):
