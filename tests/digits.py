@@ -35,7 +35,7 @@ def write(folder: Path, seed: int = 0, prefixes=("train",)) -> Path:
 
 
 @functools.cache
-def source() -> str:
+def dataset() -> str:
   """What `digits` must be to get the data set, in a folder of this process."""
   folder = _keep(tempfile.TemporaryDirectory(prefix="weightspace-digits-"))
   return f"idx:{write(folder)}"

@@ -31,7 +31,7 @@ def test_prediction():
 
 @pytest.mark.parametrize("family", prediction_config.PROPERTIES)
 def test_every_family_has_its_properties(family):
-  fields = {"digits": digits.source()} if family == "tiled_mnist" else {}
+  fields = {"digits": digits.dataset()} if family == "tiled_mnist" else {}
   scope = properties.Scope(tasks.make(family, fields).spec, (0, 10))
   for name in prediction_config.get_config(family).properties:
     assert properties.load(name).shape(scope)
@@ -44,7 +44,7 @@ def test_tiled_mnist(size):
   config = tiled_mnist_config.get_config(size).to_dict()
   assert set(config["task"]) == fields(tiled_mnist.Config)
   assert set(config["recipe"]) == fields(trainer.Recipe)
-  config["task"]["digits"] = digits.source()
+  config["task"]["digits"] = digits.dataset()
   shards.plan(config)
 
 

@@ -124,21 +124,21 @@ def _encoder(rnn, basis, variant="permutation"):
 def test_the_maximal_basis_sees_what_the_papers_cannot():
   """Units that excite one another in one cycle of four, or in two of two.
 
-  In both every unit hears one other and is heard by one, so that all means
-  agree; but only in cycles of two does a unit hear the one it speaks to.
+  In both every unit has one input and one output, so that all means agree; but
+  only in cycles of two is a unit's input also its output.
   """
   rnn = rnn_of("elman", (4,))
   blank = rnn.unflatten(jnp.zeros(rnn.size))
 
-  def cycle(heard):
-    layer = blank.layers[0]._replace(wh=jnp.eye(4)[jnp.array(heard)][None])
+  def cycle(inputs):
+    layer = blank.layers[0]._replace(wh=jnp.eye(4)[jnp.array(inputs)][None])
     return blank._replace(layers=(layer,))
 
   def apart(basis):
     encoder = _encoder(rnn, basis)
     params = jax.jit(encoder.init)(jax.random.key(0))
     apply = jax.jit(encoder.apply)
-    one, two = (apply(params, cycle(heard)) for heard in CYCLES)
+    one, two = (apply(params, cycle(inputs)) for inputs in CYCLES)
     return float(jnp.max(jnp.abs(one - two)))
 
   assert apart("paper") < 1e-6

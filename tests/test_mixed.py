@@ -73,23 +73,23 @@ def test_shards_take_turns(mixed):
 
 
 def test_a_mixed_zoo_is_audited(mixed):
-  found = inspection.inspect(mixed.path, sample=12)
-  assert found.problems == []
-  summary = dict(found.summary)
+  report = inspection.inspect(mixed.path, sample=12)
+  assert report.problems == []
+  summary = dict(report.summary)
   assert summary["networks"] == "24 of gru (4,) and lstm (3, 5) and elman (6,)"
 
 
 @pytest.mark.slow
 def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
-  found = codes.of_zoo(mixed, pretrained)
-  assert found.shape == (len(mixed), 4)
+  encoded = codes.of_zoo(mixed, pretrained)
+  assert encoded.shape == (len(mixed), 4)
   params = pretrained.params["encoder"]
   for row in (0, 20, 40, 60):
     shape = mixed.shapes[row]
     weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))
     alone = jax.jit(pretrained.model.encoders[shape].apply)(params, weights)
-    np.testing.assert_allclose(found[row], alone, rtol=1e-4, atol=1e-5)
-  assert len(np.unique(np.round(found, 5), axis=0)) > len(mixed) // 2
+    np.testing.assert_allclose(encoded[row], alone, rtol=1e-4, atol=1e-5)
+  assert len(np.unique(np.round(encoded, 5), axis=0)) > len(mixed) // 2
   with pytest.raises(ValueError, match="networks of several shapes"):
     pretrained.encoder  # noqa: B018
 
@@ -98,11 +98,11 @@ def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
 def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
   rows = np.array([60, 3, 41, 20, 4])
   parts = {"all": rows, **{row: rows[rows == row] for row in rows.tolist()}}
-  found = emulation.row_losses(
+  losses = emulation.row_losses(
       mixed, pretrained, CONFIG, parts, names=("kl",)
   )
-  alone = np.concatenate([found[row]["kl"] for row in rows.tolist()])
-  np.testing.assert_allclose(found["all"]["kl"], alone, rtol=1e-4)
+  alone = np.concatenate([losses[row]["kl"] for row in rows.tolist()])
+  np.testing.assert_allclose(losses["all"]["kl"], alone, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_supervised_training_takes_all_shapes(mixed):
         progress=Progress.silent(),
     )  # fmt: skip
 
-  found = train(config)
+  trained_once = train(config)
   scope = properties.Scope(
       tasks.make(mixed.spec.family, mixed.spec.family_config).spec,
       mixed.spec.snapshot_steps,
@@ -148,11 +148,11 @@ def test_supervised_training_takes_all_shapes(mixed):
   for row in (20, 40):
     weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([row]))
     code = jax.jit(made[mixed.shapes[row]].apply)(
-        found.params["encoder"], weights
+        trained_once.params["encoder"], weights
     )
-    alone = head.apply(found.params["heads"]["step"], code)
+    alone = head.apply(trained_once.params["heads"]["step"], code)
     np.testing.assert_allclose(
-        found.outputs["step"][row], alone, rtol=1e-4, atol=1e-5
+        trained_once.outputs["step"][row], alone, rtol=1e-4, atol=1e-5
     )
   with pytest.raises(ValueError, match=r"'flat'.*of several shapes"):
     train({**config, "encoder": {"name": "flat"}})

@@ -20,7 +20,7 @@ SMALL = {
         "length": 12, "max_n": 3, "shift_min": -1, "shift_max": 1,
         "eval_strings": 8, "eval_batch": 4,
     },
-    "tiled_mnist": {"digits": digits.source(), "eval_images": 6},
+    "tiled_mnist": {"digits": digits.dataset(), "eval_images": 6},
     "secret_path": {"depth": 5, "eval_strings": 8},
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ FAMILIES = {
         "length": 10, "max_n": 2, "shift_min": -1, "shift_max": 1,
         "eval_strings": 400, "eval_batch": 4,
     },
-    "tiled_mnist": {"digits": digits.source(), "eval_images": 12},
+    "tiled_mnist": {"digits": digits.dataset(), "eval_images": 12},
 }  # fmt: skip
 HIDDEN, NETWORKS, Z = 3, 4, 5
 

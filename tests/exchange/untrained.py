@@ -21,7 +21,7 @@ TASKS = {
         "eval_batch": 4,
     },
     "tiled_mnist": {
-        "digits": digits.source(),
+        "digits": digits.dataset(),
         "eval_images": 12,
         "eval_batch": 12,
     },

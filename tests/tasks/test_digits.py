@@ -78,7 +78,7 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_the_checksum_is_that_of_the_data_not_of_the_files(tmp_path):
   (tmp_path / "a").mkdir()
   (tmp_path / "b").mkdir()
-  first = _digits.load(example.source())
+  first = _digits.load(example.dataset())
   same = _digits.load(f"idx:{example.write(tmp_path / 'a')}")
   other = _digits.load(f"idx:{example.write(tmp_path / 'b', seed=1)}")
   assert first.sha256 == same.sha256 != other.sha256

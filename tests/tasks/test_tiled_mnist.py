@@ -18,7 +18,7 @@ KEY = jax.random.key(0)
 
 @functools.cache
 def family(**fields):
-  return tasks.make("tiled_mnist", {"digits": example.source(), **fields})
+  return tasks.make("tiled_mnist", {"digits": example.dataset(), **fields})
 
 
 @functools.cache
@@ -135,7 +135,7 @@ def test_the_largest_angles_are_the_most_novel():
 
 def test_a_zoo_records_the_checksum_of_its_digits(tmp_path):
   recorded = family().recorded
-  assert recorded == {"digits_sha256": _digits.load(example.source()).sha256}
+  assert recorded == {"digits_sha256": _digits.load(example.dataset()).sha256}
   family(**recorded)
   other = f"idx:{example.write(tmp_path, seed=1)}"
   with pytest.raises(ValueError, match="but the zoo was made with images of"):

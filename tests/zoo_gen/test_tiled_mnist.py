@@ -13,7 +13,7 @@ from zoo_gen import inspection, shards
 
 CONFIG = {
     "family": "tiled_mnist",
-    "task": {"digits": digits.source(), "eval_images": 12, "eval_batch": 8},
+    "task": {"digits": digits.dataset(), "eval_images": 12, "eval_batch": 8},
     "rnn": {"cell": "elman", "hidden": (4,)},
     "recipe": {
         "snapshot_steps": (0, 3),

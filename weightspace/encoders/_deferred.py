@@ -78,13 +78,13 @@ def scan(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
         jax.eval_shape(over_time, params, inputs),
     )
-    found, push, inputs = jax.linearize(
+    outputs, push, inputs = jax.linearize(
         lambda rest, slack: with_slack(params, rest, slack),
         rest,
         slack,
         has_aux=True,
     )
-    return found, push(drest, over_time(dparams, inputs))
+    return outputs, push(drest, over_time(dparams, inputs))
 
   return loop(params, rest)
 

@@ -76,7 +76,7 @@ def _summary(rows):
 
 def _quantiles(tensors):
   """Quantiles of the rows of each tensor; rows of one length at once."""
-  found = [None] * len(tensors)
+  by_tensor = [None] * len(tensors)
   lengths = [rows.shape[1] for rows in tensors]
   for length in set(lengths):
     places = [i for i, other in enumerate(lengths) if other == length]
@@ -87,8 +87,8 @@ def _quantiles(tensors):
     )
     ends = np.cumsum([len(part) for part in parts])[:-1]
     for i, part in zip(places, jnp.split(quantiles, ends)):
-      found[i] = part
-  return found
+      by_tensor[i] = part
+  return by_tensor
 
 
 def _quantile(ordered, length, q):

@@ -55,13 +55,13 @@ def rows(weights: Weights) -> list[jnp.ndarray]:
   Returns:
     For each layer `[G * H, I + H + 2]`, and for the read-out `[V, H + 1]`.
   """
-  found = []
+  rows = []
   for layer in weights.layers:
     biases = jnp.stack([layer.bx, layer.bh], axis=-1)
     joined = jnp.concatenate([layer.wx, layer.wh, biases], axis=-1)
-    found.append(joined.reshape(-1, joined.shape[-1]))
+    rows.append(joined.reshape(-1, joined.shape[-1]))
   readout = weights.readout
-  return [*found, jnp.concatenate([readout.w, readout.b[:, None]], axis=-1)]
+  return [*rows, jnp.concatenate([readout.w, readout.b[:, None]], axis=-1)]
 
 
 def _attend(query, key, value, *args, **kwargs):

@@ -67,8 +67,8 @@ def backward(cell, time_unroll: int, layer: Layer, gates, states, dhs):
     )
     new, update_vjp = jax.vjp(cell.update, before, gates)
     _, output_vjp = jax.vjp(cell.output, new)
-    (heard,) = output_vjp(dh + _read(dhs, t))
-    dstate, dgates = update_vjp(jax.tree.map(jnp.add, dstate, heard))
+    (dfeedback,) = output_vjp(dh + _read(dhs, t))
+    dstate, dgates = update_vjp(jax.tree.map(jnp.add, dstate, dfeedback))
     # Behind a barrier, or it is computed once for each of its two users
     da = jax.lax.optimization_barrier(merge(dgates * cell.slope(gates)))
     _, dv = uncombine(split(da))

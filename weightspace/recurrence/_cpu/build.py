@@ -10,19 +10,20 @@ import ctypes
 import fcntl
 import hashlib
 import importlib.metadata
+import logging
 import os
 import pathlib
 import platform
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent import futures
 
 import jax
 
+_LOG = logging.getLogger("weightspace")
 _FOLDER = pathlib.Path(__file__).parent
 _FLAGS = "-std=c++20", "-O3", "-march=native", "-fPIC", "-w"
 
@@ -134,11 +135,11 @@ def _defect(path):
 
 
 def _build(compiler, path, reason):
-  """Compiles to `path`, and says so on stderr before and after."""
-  _say(
-      f"building the CPU kernels with {shlex.join(compiler)} ({reason}); this"
-      " happens once and takes a minute or two"
-  )
+  """Compiles to `path`, and logs it before and after."""
+  _LOG.warning(
+      "building the CPU kernels with %s (%s); this happens once and takes a"
+      " minute or two", shlex.join(compiler), reason,
+  )  # fmt: skip
   start = time.perf_counter()
   with tempfile.TemporaryDirectory(dir=path.parent) as folder:
     library = pathlib.Path(folder) / path.name
@@ -150,7 +151,8 @@ def _build(compiler, path, reason):
     os.replace(library, path)
     # Killed before this, the library counts as damaged and is built again
     os.replace(hash_file, _hash_file(path))
-  _say(f"built {path} in {time.perf_counter() - start:.0f} s")
+  seconds = time.perf_counter() - start
+  _LOG.warning("built %s in %.0f s", path, seconds)
 
 
 def _compile(compiler, library):
@@ -165,16 +167,13 @@ def _compile(compiler, library):
         timeout=600,
     )
 
-  def compile_source(source):
-    made = library.parent / f"{source.stem}.o"
+  def compile_file(path):
+    made = library.parent / f"{path.stem}.o"
     include = f"-I{jax.ffi.include_dir()}"
-    run(*_FLAGS, include, "-c", str(source), "-o", str(made))
+    run(*_FLAGS, include, "-c", str(path), "-o", str(made))
     return str(made)
 
   with futures.ThreadPoolExecutor() as pool:
-    objects = list(pool.map(compile_source, sorted(_FOLDER.glob("*.cc"))))
+    objects = list(pool.map(compile_file, sorted(_FOLDER.glob("*.cc"))))
   run("-shared", *objects, "-o", str(library))
 
-
-def _say(message):
-  print(f"weightspace: {message}", file=sys.stderr, flush=True)

@@ -116,7 +116,7 @@ class Level {
     const bool first = !tokens_ && !kTogether;
     float* us = first ? Project(block, xs) : nullptr;
     for (int64_t unit = 0; unit < hidden_; unit += kWidth) {
-      // What gates are told beside the outputs before
+      // What gates get beside the outputs before
       const auto given = [&](int64_t i) -> const float* {
         if (tokens_) {
           return x_panels_ + (unit * inputs_ + block.tokens[i] * kWidth) * kG;

@@ -57,8 +57,7 @@ INLINE void Store(float* p, Vec x, int64_t count) {
 
 INLINE Vec Broadcast(float x) { return x - Vec{}; }
 
-// The first halves of two vectors, or the second ones, one number of each in
-// turn.
+// Interleaves the lower parts of two vectors, or the upper ones.
 template <bool kSecond, size_t... I>
 INLINE Vec Interleave(Vec a, Vec b, std::index_sequence<I...>) {
   constexpr int kStart = kSecond ? kWidth / 2 : 0;
