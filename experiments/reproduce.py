@@ -57,23 +57,18 @@ def main() -> None:
   zoos = pipeline.parse_zoos(config, _ZOO.value)
   pipeline.select(config, _STAGES.value)
   workers = workers_lib.default() if _WORKERS.value is None else _WORKERS.value
-  timed = config["size"] == "paper" if _ESTIMATE.value is None else (
-      _ESTIMATE.value
-  )
+  timed = _ESTIMATE.value
+  timed = config["size"] == "paper" if timed is None else timed
   print(estimate.text(config, workers or 1, timed=timed), file=sys.stderr)
   if _DRY_RUN.value:
     return
   workers_lib.share_compiled(workdir)
   study = pipeline.run(
-      config,
-      workdir,
-      zoos=zoos,
-      stages=_STAGES.value,
-      workers=workers,
+      config, workdir, zoos=zoos, stages=_STAGES.value, workers=workers,
       command="python -m experiments.reproduce --config="
       f"experiments/configs/reproduce.py:{config['size']}",
       progress=Progress(),
-  )
+  )  # fmt: skip
   if _KEEP.value:
     results.write(_KEEP.value, gathering.numbers(study))
   if _REPORT.value:

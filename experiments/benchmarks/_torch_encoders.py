@@ -32,18 +32,12 @@ def mlp(sizes: list[int]) -> nn.Sequential:
 
 def random_networks(count: int) -> list[torch.Tensor]:
   """Weights of LSTMs with a read-out, gates apart, a batch of each tensor."""
-  outputs, read = [], VOCABULARY
-  for _ in range(LAYERS):
-    outputs += [
-        torch.randn(count, GATES, HIDDEN, read) / 5,
-        torch.randn(count, GATES, HIDDEN, HIDDEN) / 5,
-        torch.randn(count, GATES, HIDDEN) / 5,
-        torch.randn(count, GATES, HIDDEN) / 5,
-    ]
-    read = HIDDEN
-  outputs.append(torch.randn(count, 1, VOCABULARY, HIDDEN) / 5)
-  outputs.append(torch.randn(count, 1, VOCABULARY) / 5)
-  return outputs
+  shapes = []
+  for read in (VOCABULARY, *[HIDDEN] * (LAYERS - 1)):
+    shapes += [(GATES, HIDDEN, read), (GATES, HIDDEN, HIDDEN)]
+    shapes += [(GATES, HIDDEN)] * 2
+  shapes += [(1, VOCABULARY, HIDDEN), (1, VOCABULARY)]
+  return [torch.randn(count, *shape) / 5 for shape in shapes]
 
 
 class Statistics(nn.Module):
