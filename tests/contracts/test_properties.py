@@ -291,9 +291,9 @@ def test_the_classes_of_a_task_are_its_shifts():
 @pytest.mark.parametrize(
     "property_, scope, message",
     [
-        (TASK, DIGITS, "not integers"),
-        (ANGLE, SCOPE, "have no angle, only m_b, m_c, m_d"),
-        (GAP, SCOPE, "needs eval_loss and train_loss, which this family"),
+        (TASK, DIGITS, "needs integer tasks"),
+        (ANGLE, SCOPE, "needs tasks with an angle; this family has m_b"),
+        (GAP, SCOPE, "needs eval_loss and train_loss; this family"),
     ],
 )
 def test_what_a_zoo_does_not_have_is_refused(property_, scope, message):
