@@ -59,7 +59,7 @@ def test_equals_flax(cell, module, convert):
 
   params = {"cell": convert(weights.layers[0])}
   hs = nn.RNN(module(HIDDEN)).apply({"params": params}, xs)
-  expected = hs @ weights.readout.w.T + weights.readout.b
+  expected = hs @ weights.readout.w.T + weights.readout.b[None]
 
   ys = jax.jit(rnn.unroll)(weights, xs)
   np.testing.assert_allclose(ys, expected, rtol=0, atol=1e-5)
