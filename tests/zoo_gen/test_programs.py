@@ -91,9 +91,8 @@ def unroll_in_bfloat16(rnn):
   cell = cells.load(rnn.spec.cell)
 
   def project(w, b, x):
-    return rounded_product(x, w.reshape(-1, w.shape[-1]).T).reshape(
-        len(x), *b.shape
-    ) + b  # fmt: skip
+    product = rounded_product(x, w.reshape(-1, w.shape[-1]).T)
+    return product.reshape(len(x), *b.shape) + b[None]
 
   def unroll(weights, xs):
     def step(states, x):
