@@ -19,6 +19,7 @@ from weightspace.evaluation import codes as codes_lib
 from weightspace.keys import derive
 from weightspace.recurrence import generate_by
 from weightspace.tasks import TaskFamily
+from weightspace.training import batches
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import Zoo
 
@@ -122,23 +123,23 @@ def measure(
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
   performance = make_performance(pretrained.model.emulator, family)
   codes = codes_lib.of_zoo(zoo, pretrained, rows)
-  batch = min(batch, len(rows))
-  order = np.resize(np.arange(len(rows)), -(-len(rows) // batch) * batch)
   key = jax.random.key(seed)
   make_keys = jax.jit(jax.vmap(lambda row: derive(key, "clone", row)))
-  accuracies = []
-  for places in order.reshape(-1, batch):  # the last batch is padded
+
+  def accuracies(places):
     chosen = rows[places]
-    metrics = performance(
+    return performance(
         pretrained.params["emulator"],
         codes[places],
         zoo.columns["task"][chosen],
         make_keys(chosen.astype(np.int32)),
-    )
-    accuracies.append(np.asarray(metrics["accuracy"]))
+    )["accuracy"]
+
   return {
       "original": zoo.columns["accuracy"][rows],
-      "clone": np.concatenate(accuracies)[: len(rows)],
+      "clone": batches.map_batches(
+          accuracies, len(rows), min(batch, len(rows))
+      ),
   }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from weightspace.encoders import Encoder
 from weightspace.rnn import RNN
+from weightspace.training import batches
 from weightspace.training.pretrain import Pretrained
 from weightspace.types import Params
 from weightspace.zoo import Zoo, loader
@@ -33,21 +34,17 @@ def encode(
   Returns:
     [R, Z] float32.
   """
-  size = len(vectors)
-  batch = min(batch, size)
-  order = np.arange(-(-size // batch) * batch) % size  # padded
-
   @jax.jit
   def encode_batch(params, vectors):
     return jax.vmap(
         lambda v: encoder.apply(params, rnn.unflatten(v))
     )(vectors)
 
-  codes = [
-      np.asarray(encode_batch(params, jnp.asarray(vectors[rows])))
-      for rows in order.reshape(-1, batch)
-  ]
-  return np.concatenate(codes)[:size]
+  return batches.map_batches(
+      lambda rows: encode_batch(params, jnp.asarray(vectors[rows])),
+      len(vectors),
+      min(batch, len(vectors)),
+  )
 
 
 def of_zoo(

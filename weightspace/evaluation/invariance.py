@@ -14,6 +14,7 @@ import numpy as np
 from weightspace import symmetry
 from weightspace.keys import derive
 from weightspace.rnn import RNN
+from weightspace.training import batches
 from weightspace.zoo import loader
 
 _OTHERS = 16  # networks that each network is compared with
@@ -56,7 +57,6 @@ def drift(
   others = _others(
       np.arange(size) if net_ids is None else np.asarray(net_ids), seed
   )
-  batch = min(batch, size)
   key = jax.random.key(seed)
 
   @jax.jit
@@ -68,14 +68,14 @@ def drift(
     )
     return encode(weights), encode(equivalent)
 
-  codes, changes = [], []
-  order = np.resize(np.arange(size, dtype=np.int32), -(-size // batch) * batch)
-  for places in order.reshape(-1, batch):  # the last batch is padded
-    pair = encode_both(jnp.asarray(vectors[places]), places)
-    before, after = map(np.asarray, pair)
-    codes.append(before)
-    changes.append(_distance(before, after))
-  codes, changes = (np.concatenate(a)[:size] for a in (codes, changes))
+  def codes_and_changes(places):
+    pair = encode_both(jnp.asarray(vectors[places]), places.astype(np.int32))
+    before, after = jax.device_get(pair)
+    return before, _distance(before, after)
+
+  codes, changes = batches.map_batches(
+      codes_and_changes, size, min(batch, size)
+  )
   scale = np.mean([_distance(codes, codes[o]) for o in others.T])
   return changes / (scale if scale > 0 else np.nan)
 
