@@ -42,11 +42,9 @@ class Config:
   @property
   def schedule(self) -> Schedule:
     """How long to train, and what happens how often."""
-    every = self.emulation.validate_every
-    return Schedule(
+    return Schedule.of_run(
         self.emulation.steps,
-        min(100, every),
-        every,
+        self.emulation.validate_every,
         self.emulation.checkpoint_every,
     )
 

@@ -58,12 +58,12 @@ class Config:
     if not self.properties:
       raise ValueError("properties must name at least one, got none")
 
-
   @property
   def schedule(self) -> Schedule:
     """How long to train, and what happens how often."""
-    every = self.validate_every
-    return Schedule(self.steps, min(100, every), every, self.checkpoint_every)
+    return Schedule.of_run(
+        self.steps, self.validate_every, self.checkpoint_every
+    )
 
   @property
   def shared(self) -> "Config":

@@ -57,6 +57,12 @@ class Schedule(NamedTuple):
   validate_every: int | None = None
   checkpoint_every: int | None = None
 
+  @classmethod
+  def of_run(cls, steps: int, validate_every: int, checkpoint_every: int):
+    """The schedule of a run, which logs every 100 steps or more often."""
+    log_every = min(100, validate_every)
+    return cls(steps, log_every, validate_every, checkpoint_every)
+
   def chunks(self, start: int):
     """(last step, number of steps) of what is run at once, after `start`."""
     periods = [period for period in self[1:] if period]
