@@ -42,14 +42,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 builder = tfds.builder_from_directory(FOLDER)
-found = {}
+by_split = {}
 for split in builder.info.splits:
   examples = list(builder.as_data_source(split))
   for name in examples[0]:
     arrays = [example[name] for example in examples]
     assert all(isinstance(array, np.ndarray) for array in arrays), name
-    found[f"{split}/{name}"] = np.stack(arrays)
-np.savez("found.npz", **found)
+    by_split[f"{split}/{name}"] = np.stack(arrays)
+np.savez("examples.npz", **by_split)
 for name, feature in builder.info.features.items():
   assert len(feature.doc.desc) > 10, name
 assert "herrmann2024learning" in builder.info.citation
@@ -101,7 +101,7 @@ def folder(made_zoo):
 
 def test_another_program_reads_every_bit(made_zoo, folder, tmp_path):
   alone(READ.replace("FOLDER", repr(str(folder))), tmp_path)
-  loaded = np.load(tmp_path / "found.npz")
+  loaded = np.load(tmp_path / "examples.npz")
   original = zoo.open(made_zoo)
   family = tasks.make(original.spec.family, original.spec.family_config)
   expected = splits.of_zoo(original, family, seed=0)._asdict()
