@@ -112,11 +112,15 @@ def make_rnn(
   def init(key):
     bounds = [h**-0.5 for h in spec.hidden for _ in Layer._fields]
     bounds += [spec.hidden[-1] ** -0.5] * len(Linear._fields)
-    return treedef.unflatten(
-        jax.random.uniform(k, shape, jnp.float32, -bound, bound)
-        for k, shape, bound in zip(
-            jax.random.split(key, len(leaf_shapes)), leaf_shapes, bounds
+    # One draw for all leaves, cut to size: XLA takes seconds to compile many
+    draws = jax.vmap(
+        lambda k, bound: jax.random.uniform(
+            k, (max(sizes),), jnp.float32, -bound, bound
         )
+    )(jax.random.split(key, len(sizes)), jnp.asarray(bounds, jnp.float32))
+    return treedef.unflatten(
+        draw[:size].reshape(shape)
+        for draw, size, shape in zip(draws, sizes, leaf_shapes)
     )
 
   def initial_state(batch=(), dtype=jnp.float32):

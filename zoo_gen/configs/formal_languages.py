@@ -36,7 +36,7 @@ def get_config(size: str = "small") -> ConfigDict:
     # Steeper than the paper's: a small network has 500 steps to learn in
     config.recipe.learning_rates = (0.05, 0.03, 0.001)
     config.networks = 320
-    config.shard_size = 128
+    config.shard_size = 160
     config.rollouts = 32
   if size == "tiny":
     _zoo.shrink(config)
