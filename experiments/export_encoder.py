@@ -35,8 +35,8 @@ def main() -> None:
   from weightspace.evaluation import prediction
   from weightspace.evaluation.export import export
   from weightspace.pretrained import card
+  from weightspace.progress import Progress
   from weightspace.training import pretrain
-  from weightspace.training.progress import Progress
 
   opened = zoo.open(_ZOO.value)
   run, trained_with = pretrain.load(opened, _ENCODER.value)

@@ -24,7 +24,7 @@ def main() -> None:
   """A study of variants alone."""
   from experiments.configs import ingredients
   from experiments.study import pipeline
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
 
   family = _CONFIG.value.family
   results = pipeline.run(

@@ -26,7 +26,7 @@ def main() -> None:
   import json
 
   from experiments.study import headline, trained
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
 
   results = trained.study(
       _ZOO.value,

@@ -41,8 +41,8 @@ def main() -> None:
   import jax
 
   from weightspace import parallel, zoo
+  from weightspace.progress import Progress
   from weightspace.training.pretrain import pretrain
-  from weightspace.training.progress import Progress
 
   first = jax.process_index() == 0
   pretrained = pretrain(

@@ -30,7 +30,7 @@ def run(folder, size: str, seed: int, progress):
     folder: for all of it.
     size: "full" or "tiny".
     seed: of everything that is random.
-    progress: a `weightspace.training.progress.Progress`.
+    progress: a `weightspace.progress.Progress`.
 
   Returns:
     The results and the path of the page.
@@ -39,8 +39,8 @@ def run(folder, size: str, seed: int, progress):
 
   from experiments.configs import quickstart
   from experiments.study import pipeline
+  from weightspace.io import workdir
   from weightspace.report import study_page, style
-  from weightspace.training import workdir
 
   style.require_matplotlib()  # rather now than at the end
   config = quickstart.get_config(size, seed).to_dict()
@@ -60,7 +60,7 @@ def run(folder, size: str, seed: int, progress):
 def main() -> None:
   """Runs it and prints the headline numbers."""
   from experiments.study import headline
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
 
   results, index = run(_WORKDIR.value, _SIZE.value, _SEED.value, Progress())
   (family,) = results["zoos"]

@@ -49,8 +49,8 @@ def main() -> None:
   from experiments import results
   from experiments.study import estimate, gathering, pipeline
   from experiments.study import workers as workers_lib
+  from weightspace.progress import Progress
   from weightspace.report import study_page, style
-  from weightspace.training.progress import Progress
 
   style.require_matplotlib()  # rather now than at the end
   config, workdir = _CONFIG.value.to_dict(), _WORKDIR.value

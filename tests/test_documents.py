@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from zoo_gen import shards
 from zoo_gen.configs import formal_languages
 
@@ -62,6 +62,7 @@ def test_the_picture_names_packages_that_exist():
     assert importlib.util.find_spec(name), name
 
 
+@pytest.mark.slow
 def test_the_library_example_of_the_readme_runs(tmp_path):
   config = formal_languages.get_config("tiny").to_dict()
   shards.generate(

@@ -8,11 +8,11 @@ from experiments.study import trained
 from tests import tiny_zoo
 from weightspace import heads, parallel, properties, tasks, zoo
 from weightspace.evaluation import codes, emulation
+from weightspace.progress import Progress
 from weightspace.report import study_page
 from weightspace.rnn import RNNSpec
 from weightspace.training import encoding, pretrain, supervised
 from weightspace.training.batches import shares
-from weightspace.training.progress import Progress
 from zoo_gen import inspection, shards
 
 SHAPES = ("gru", (4,)), ("lstm", (3, 5)), ("elman", (6,))
@@ -72,6 +72,7 @@ def test_shards_take_turns(mixed):
     mixed.rnn  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_mixed_zoo_is_audited(mixed):
   report = inspection.inspect(mixed.path, sample=12)
   assert report.problems == []

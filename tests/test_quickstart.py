@@ -6,7 +6,7 @@ import json
 import pytest
 
 from experiments import quickstart
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from zoo_gen import shards
 
 CONFIG = {

@@ -31,7 +31,7 @@ _SHOWN = 40  # problems printed, at most
 
 def main() -> int:
   """Launches `zoo_gen.inspection.inspect`."""
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
   from zoo_gen import inspection, repair
 
   if _REPAIR.value:

@@ -17,7 +17,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder to write; must not be there.")
 def main() -> None:
   """Launches `weightspace.exchange.npy_export.export_zoo`."""
   from weightspace.exchange import npy_export
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
 
   summary = npy_export.export_zoo(_ZOO.value, _OUT.value, progress=Progress())
   print(f"{_OUT.value}: {summary.rows} rows of {summary.networks} networks")

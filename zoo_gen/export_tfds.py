@@ -20,7 +20,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the splits.", lower_bound=0)
 def main() -> None:
   """Launches `weightspace.exchange.tfds.export_zoo`."""
   from weightspace.exchange import tfds
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
 
   counts = tfds.export_zoo(
       _ZOO.value, _OUT.value, seed=_SEED.value, progress=Progress()

@@ -51,7 +51,7 @@ _DISTRIBUTED = launch.define_distributed()
 
 def main() -> None:
   """Launches `zoo_gen.shards.generate`."""
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
   from zoo_gen import shards
 
   left = shards.generate(

@@ -22,7 +22,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of their choice.", lower_bound=0)
 def main() -> None:
   """Launches `weightspace.exchange.npy_import.import_zoo`."""
   from weightspace.exchange import imported, npy_import
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
 
   spec = npy_import.import_zoo(
       _FOLDER.value,

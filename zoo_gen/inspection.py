@@ -16,7 +16,7 @@ import numpy as np
 
 from weightspace import plugins, precision, tasks, zoo
 from weightspace.exchange import imported
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from weightspace.zoo import loader, manifest, replay
 from zoo_gen.trainer import Recipe, make_row
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from weightspace import zoo
 from weightspace.io import files
+from weightspace.progress import Progress
 from weightspace.recurrence import NO_KERNELS, kernels_name
-from weightspace.training.progress import Progress
 from weightspace.zoo import integrity, manifest, store
 from zoo_gen import shards
 from zoo_gen.trainer import Recipe

@@ -22,7 +22,7 @@ from weightspace import zoo
 from weightspace.io import files, npy, npz
 from weightspace.io.checkpoints import CheckpointError, Checkpoints
 from weightspace.io.records import TemplateError
-from weightspace.training.progress import Stage
+from weightspace.progress import Stage
 from weightspace.zoo.spec import ZooSpec
 from zoo_gen.programs import Programs
 from zoo_gen.trainer import Recipe

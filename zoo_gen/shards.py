@@ -19,9 +19,9 @@ from weightspace.io import files
 from weightspace.io.checkpoints import watch_sigterm
 from weightspace.parallel import NETWORKS, mesh, sharded
 from weightspace.processes import Share
+from weightspace.progress import Progress
 from weightspace.recurrence import kernels_name, kernels_requested
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.training.progress import Progress
 from weightspace.zoo import manifest
 from weightspace.zoo.spec import ZooSpec
 from zoo_gen import claims

@@ -17,8 +17,8 @@ import numpy as np
 import weightspace
 from weightspace import tasks
 from weightspace.evaluation import codes
+from weightspace.progress import Progress
 from weightspace.report import style
-from weightspace.training.progress import Progress
 from zoo_gen import shards
 from zoo_gen.configs import formal_languages
 

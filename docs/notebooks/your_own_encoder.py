@@ -17,9 +17,9 @@ import weightspace
 from experiments.configs import emulation
 from weightspace import encoders, symmetry
 from weightspace.evaluation import codes
+from weightspace.progress import Progress
 from weightspace.report import style
 from weightspace.training.pretrain import pretrain
-from weightspace.training.progress import Progress
 from zoo_gen import shards
 from zoo_gen.configs import formal_languages
 

@@ -17,9 +17,9 @@ from experiments.configs import emulation, prediction
 from weightspace.evaluation.export import export
 from weightspace.interop import torch as from_torch
 from weightspace.pretrained import examination
+from weightspace.progress import Progress
 from weightspace.report import figures
 from weightspace.training.pretrain import pretrain
-from weightspace.training.progress import Progress
 from zoo_gen import shards
 from zoo_gen.configs import formal_languages
 

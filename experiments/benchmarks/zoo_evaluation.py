@@ -29,7 +29,7 @@ def main() -> None:
   """Measures and prints."""
   import jax
 
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
   from zoo_gen import shards
   from zoo_gen.configs import formal_languages
 

@@ -172,8 +172,8 @@ def _read(path):
 
 
 def _train(path):
+  from weightspace.progress import Progress
   from weightspace.training.pretrain import pretrain
-  from weightspace.training.progress import Progress
 
   config = {
       "encoder": {"name": "statistics", "hidden": 32, "layers": 1},

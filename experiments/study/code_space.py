@@ -12,7 +12,7 @@ from experiments.study import emulation
 from experiments.study import study as study_lib
 from experiments.study.study import Study, learned
 from weightspace.evaluation import codes, invariance, neighbours
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 WEIGHTS = "weights"
 INTERROGATIONS = "interrogations.json"

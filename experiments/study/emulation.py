@@ -11,9 +11,9 @@ from experiments.study import study as study_lib
 from experiments.study.study import BASELINE, PAPER, Study
 from weightspace import parallel, plugins
 from weightspace.evaluation import bootstrap, emulation
+from weightspace.progress import Progress
 from weightspace.training import emulation as training
 from weightspace.training import members, pretrain
-from weightspace.training.progress import Progress
 
 
 def jobs(config, family: str) -> list[str]:

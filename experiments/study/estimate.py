@@ -11,15 +11,15 @@ from experiments.configs import emulation as emulation_config
 from weightspace import tasks
 from weightspace.evaluation import prediction
 from weightspace.keys import derive
+from weightspace.progress import seconds
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, emulation
 from weightspace.training import config as config_lib
 from weightspace.training.optimizer import (
-    init_state,
-    make_optimizer,
-    make_step,
+  init_state,
+  make_optimizer,
+  make_step,
 )
-from weightspace.training.progress import seconds
 from weightspace.zoo.loader import Data
 
 # Milliseconds of training one network of a zoo for one step, on a core with a

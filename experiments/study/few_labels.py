@@ -17,8 +17,8 @@ from experiments.study import study as study_lib
 from experiments.study import supervised as supervised_stage
 from experiments.study.study import Study
 from weightspace.evaluation import few_labels, prediction
+from weightspace.progress import Progress
 from weightspace.training import supervised
-from weightspace.training.progress import Progress
 
 PRETRAINED, SCRATCH = "pretrained", "scratch"
 

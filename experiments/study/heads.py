@@ -12,7 +12,7 @@ from experiments.study import study as study_lib
 from experiments.study.study import Study
 from weightspace import plugins
 from weightspace.evaluation import codes, prediction
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 KIND = "head on"  # of a search, before the property
 

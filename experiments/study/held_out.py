@@ -16,7 +16,7 @@ from experiments.study.study import Study, learned, with_codes
 from weightspace import properties
 from weightspace.evaluation import clones, prediction
 from weightspace.evaluation import few_labels as few_labels_lib
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 FEW = "few labels"
 COUNTING = "counting"  # symbols of networks' own samples, nothing learned

@@ -15,7 +15,7 @@ from experiments.study import workers as workers_lib
 from experiments.study.gathering import PART, STAGES
 from experiments.study.study import Study
 from weightspace.io import files
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from zoo_gen import shards
 
 ZOOS = "zoos"

@@ -13,8 +13,8 @@ from experiments import results
 from experiments.study import supervised as supervised_stage
 from experiments.study.emulation import lowest_loss
 from experiments.study.study import Study, learned
+from weightspace.progress import Progress
 from weightspace.training import members
-from weightspace.training.progress import Progress
 
 KINDS = ("emulation", "supervised")
 

@@ -12,8 +12,8 @@ from experiments.study import measures
 from experiments.study import study as study_lib
 from experiments.study.study import Study, learned
 from weightspace.evaluation import prediction
+from weightspace.progress import Progress
 from weightspace.training import supervised
-from weightspace.training.progress import Progress
 
 
 def jobs(config, family: str) -> list[str]:

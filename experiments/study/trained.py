@@ -6,8 +6,8 @@ from typing import Any
 
 from experiments.configs import quickstart
 from experiments.study import pipeline
+from weightspace.progress import Progress
 from weightspace.training import pretrain
-from weightspace.training.progress import Progress
 from weightspace.zoo import open as open_zoo
 
 

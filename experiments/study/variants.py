@@ -14,7 +14,7 @@ from experiments.study.study import Study
 from weightspace import properties
 from weightspace.evaluation import codes, fitting
 from weightspace.evaluation.prediction import estimates
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 
 def jobs(config, family: str) -> list[str]:

@@ -41,7 +41,7 @@ def main() -> None:
   if not _WORKDIR.value:
     raise ValueError("give --workdir=DIR, or --family=FILE.csv")
   from experiments.theory import run
-  from weightspace.training.progress import Progress
+  from weightspace.progress import Progress
 
   results, index = run.run(
       _WORKDIR.value, _CONFIG.value.to_dict(), Progress()

@@ -17,10 +17,10 @@ from experiments.theory.noisy_networks import Networks, make_networks
 from weightspace import encoders, heads, properties
 from weightspace.evaluation import bootstrap
 from weightspace.keys import derive
+from weightspace.progress import Progress
 from weightspace.theory import rollouts
 from weightspace.training.fit import Program, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
-from weightspace.training.progress import Progress
 
 
 class Reading(NamedTuple):

@@ -10,9 +10,9 @@ from experiments import results
 from experiments.theory import learning, page, queries
 from experiments.theory.config import Config
 from weightspace import plugins
+from weightspace.io import workdir
+from weightspace.progress import Progress
 from weightspace.report import style
-from weightspace.training import workdir
-from weightspace.training.progress import Progress
 
 
 def run(

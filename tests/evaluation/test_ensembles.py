@@ -9,7 +9,7 @@ import pytest
 from tests.evaluation import test_prediction as example
 from weightspace import properties
 from weightspace.evaluation import ensembles
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 MEMBERS = 2
 CONFIG = dataclasses.replace(example.CONFIG, steps=100, resamples=10)
@@ -54,6 +54,7 @@ def test_the_metrics_are_of_the_ensemble(trained):
   assert ensemble["accuracy"].metrics["test"]["r2"]["value"] > 0.8
 
 
+@pytest.mark.slow
 def test_heads_are_more_certain_with_informative_codes(trained):
   sure, unsure = (
       {

@@ -7,7 +7,7 @@ import pytest
 
 from weightspace import properties, tasks
 from weightspace.evaluation import prediction
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from weightspace.zoo import splits
 
 SCOPE = properties.Scope(

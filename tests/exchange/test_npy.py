@@ -14,9 +14,9 @@ from experiments.configs import emulation
 from tests.exchange import untrained
 from weightspace import zoo
 from weightspace.exchange import npy_export, npy_import, npy_layout, npy_shapes
+from weightspace.progress import Progress
 from weightspace.rnn import RNNSpec
 from weightspace.training.pretrain import pretrain
-from weightspace.training.progress import Progress
 from zoo_gen import inspection
 
 NETWORKS, ROLLOUTS = untrained.NETWORKS, untrained.ROLLOUTS

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 _ZOO = {
     "family": "formal_language",

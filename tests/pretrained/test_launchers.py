@@ -17,9 +17,9 @@ from weightspace.evaluation import codes, prediction
 from weightspace.interop import torch as interop
 from weightspace.pretrained import card as model_card
 from weightspace.pretrained import examination
+from weightspace.progress import Progress
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import pretrain
-from weightspace.training.progress import Progress
 
 pytestmark = pytest.mark.slow
 

@@ -102,6 +102,7 @@ def test_figures_are_files_and_all_are_on_the_page(written, page_text):
   assert files == {f"{n}.{ending}" for n in names for ending in ("png", "svg")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     ["zoos", "search", "emulation", "prediction", "clones", "codes",

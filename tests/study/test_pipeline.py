@@ -9,8 +9,8 @@ from experiments.configs import reproduce
 from experiments.study import gathering, pipeline
 from experiments.study import study as study_lib
 from tests.study import example
+from weightspace.progress import Progress
 from weightspace.report import frame
-from weightspace.training.progress import Progress
 
 FAMILY = example.FAMILY
 # The study that they share takes long

@@ -10,8 +10,8 @@ from experiments.theory import learning, queries, run
 from experiments.theory.config import ARMS, Config
 from experiments.theory.noisy_networks import make_networks
 from tests.report.test_page import Reader
+from weightspace.progress import Progress
 from weightspace.theory import families
-from weightspace.training.progress import Progress
 
 pytest.importorskip("matplotlib")
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from weightspace import parallel, zoo
+from weightspace.progress import Progress
 from weightspace.training import batches
 from weightspace.training.pretrain import pretrain
-from weightspace.training.progress import Progress
 from weightspace.zoo import loader
 
 CONFIG = {

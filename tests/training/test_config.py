@@ -6,10 +6,11 @@ import pytest
 
 from tests.training.test_fit import KillAt, Killed
 from weightspace import zoo
+from weightspace.io import workdir
+from weightspace.progress import Progress
 from weightspace.training import config as config_lib
-from weightspace.training import members, supervised, workdir
+from weightspace.training import members, supervised
 from weightspace.training.pretrain import pretrain
-from weightspace.training.progress import Progress
 
 CONFIG = {
     "encoder": {"name": "statistics", "hidden": 8, "layers": 1, "code": 4},
@@ -48,6 +49,7 @@ def test_what_does_not_exist_is_refused_with_the_nearest_name(part, message):
     config_lib.parse({**CONFIG, **part})
 
 
+@pytest.mark.slow
 def test_a_run_from_before_a_field_existed_is_resumed(tiny_zoo, tmp_path):
   zoo_, folder = zoo.open(tiny_zoo), tmp_path / "run"
   with pytest.raises(Killed):

@@ -12,10 +12,10 @@ import optax
 import pytest
 
 from weightspace import keys, parallel
+from weightspace.io import workdir
 from weightspace.io.checkpoints import Checkpoints
 from weightspace.training import fit as fit_lib
 from weightspace.training import optimizer as optimizer_lib
-from weightspace.training import workdir
 
 KEY = jax.random.key(3)
 OPTIMIZER = optimizer_lib.make_optimizer(

@@ -10,8 +10,8 @@ import pytest
 
 from tests.training.test_fit import KillAt, Killed
 from weightspace import parallel, zoo
+from weightspace.progress import Progress
 from weightspace.training import emulation, members, pretrain
-from weightspace.training.progress import Progress
 
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
@@ -93,6 +93,7 @@ def states(folder):
     return dict(arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", AXES)
 def test_a_member_is_what_it_is_alone(tiny_zoo, alone, vmapped, axis):
   folder, results = vmapped[axis]
@@ -120,6 +121,7 @@ def test_a_member_is_what_it_is_alone(tiny_zoo, alone, vmapped, axis):
   ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_member_that_is_not_finite_touches_no_other(
     tiny_zoo, tmp_path, vmapped
 ):
@@ -266,6 +268,7 @@ def test_configs_that_differ_in_more_are_refused(
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_folders_are_of_one_run_each(tiny_zoo, tmp_path, vmapped):
   zoo_ = zoo.open(tiny_zoo)
   with pytest.raises(ValueError, match="a folder of its own"):

@@ -6,8 +6,8 @@ import pytest
 
 from weightspace import parallel, properties, tasks, zoo
 from weightspace.evaluation import emulation as evaluation
+from weightspace.progress import Progress
 from weightspace.training import encoding, pretrain
-from weightspace.training.progress import Progress
 
 pytestmark = pytest.mark.slow
 

@@ -14,11 +14,11 @@ import pytest
 from tests import processes
 from tests.training import pair
 from weightspace import parallel, tasks, zoo
+from weightspace.io.workdir import read_metrics
+from weightspace.progress import Progress
 from weightspace.training import batches, emulation, fit, pretrain
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training.config import parse
-from weightspace.training.progress import Progress
-from weightspace.training.workdir import read_metrics
 
 pytestmark = pytest.mark.timeout(600)  # processes that compile
 SPAN = {"rtol": 0, "atol": 1e-5}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from weightspace import encoders, parallel, tasks, zoo
+from weightspace.progress import Progress
 from weightspace.training import encoding, supervised
-from weightspace.training.progress import Progress
 from weightspace.zoo import splits
 
 FIELDS = {

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.faults import damage
-from weightspace.io import files
+from weightspace.io import files, workdir
 from weightspace.io.checkpoints import CheckpointError, Checkpoints
-from weightspace.training import workdir
 
 pytestmark = pytest.mark.slow
 

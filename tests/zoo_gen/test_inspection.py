@@ -9,7 +9,7 @@ import pytest
 
 from tests import tiny_zoo as tiny
 from weightspace import tasks, zoo
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from weightspace.zoo import splits
 from zoo_gen import inspection, shards
 

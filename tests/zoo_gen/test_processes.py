@@ -12,7 +12,7 @@ from tests.zoo_gen.test_generate import checksums
 from weightspace import zoo
 from weightspace.io import files
 from weightspace.processes import Share
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from zoo_gen import shards
 from zoo_gen.claims import claim
 

@@ -14,7 +14,7 @@ from tests.test_recurrence import needs_kernels
 from tests.zoo import example
 from weightspace import zoo
 from weightspace.io import files
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from weightspace.zoo import manifest
 from zoo_gen import claims, repair, shards
 

@@ -7,8 +7,8 @@ from experiments.configs import emulation, prediction
 from experiments.study import trained
 from tests import digits, tiny_zoo
 from weightspace import tasks, zoo
+from weightspace.progress import Progress
 from weightspace.training.pretrain import pretrain
-from weightspace.training.progress import Progress
 from zoo_gen import inspection, shards
 
 CONFIG = {

@@ -10,7 +10,7 @@ from weightspace import properties
 from weightspace.evaluation import bootstrap, prediction
 from weightspace.evaluation.fitting import Trained
 from weightspace.pretrained import Ensemble
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 
 
 def train(

@@ -10,9 +10,9 @@ from weightspace import plugins, properties, tasks
 from weightspace.evaluation import bootstrap, codes, emulation, ensembles
 from weightspace.evaluation import prediction as prediction_lib
 from weightspace.pretrained import PretrainedEncoder, Reference
+from weightspace.progress import Progress
 from weightspace.training import config as config_lib
 from weightspace.training.pretrain import Pretrained
-from weightspace.training.progress import Progress
 from weightspace.zoo import Zoo, splits
 
 

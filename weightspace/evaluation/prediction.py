@@ -11,7 +11,7 @@ import numpy as np
 from weightspace import properties
 from weightspace.evaluation import bootstrap
 from weightspace.evaluation.fitting import Config, Trained, make_trainer
-from weightspace.training.progress import Progress
+from weightspace.progress import Progress
 from weightspace.zoo import splits
 
 PROTOCOLS = ("strict", "paper")

@@ -14,8 +14,8 @@ from weightspace import tasks, zoo
 from weightspace.exchange import npy_layout
 from weightspace.exchange.npy_layout import COUNTED, FORMAL
 from weightspace.io import files
+from weightspace.progress import Progress
 from weightspace.tasks import formal_language, tiled_mnist
-from weightspace.training.progress import Progress
 
 _ROWS_AT_ONCE = 32
 

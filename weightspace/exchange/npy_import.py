@@ -18,9 +18,9 @@ from weightspace import plugins, tasks, zoo
 from weightspace.exchange import imported, npy_layout, npy_rows
 from weightspace.exchange.npy_layout import FORMAL
 from weightspace.io import files
+from weightspace.progress import Progress
 from weightspace.rnn import make_rnn
 from weightspace.tasks import formal_language, tiled_mnist
-from weightspace.training.progress import Progress
 from weightspace.zoo import replay
 from weightspace.zoo.integrity import IMPORTED
 from weightspace.zoo.spec import ZooSpec

@@ -17,8 +17,8 @@ import numpy as np
 
 from weightspace import tasks, zoo
 from weightspace.io import files
+from weightspace.progress import Progress
 from weightspace.rnn import RNN
-from weightspace.training.progress import Progress
 from weightspace.zoo import loader, splits
 from weightspace.zoo.reader import Zoo
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from weightspace import emulator, plugins
-from weightspace.training import emulation, encoding, workdir
+from weightspace.io import workdir
+from weightspace.training import emulation, encoding
 from weightspace.training.fit import Schedule
 from weightspace.training.optimizer import OptimizerConfig
 from weightspace.zoo import Zoo, ZooSpec

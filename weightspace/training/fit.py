@@ -12,10 +12,10 @@ from jax.sharding import Mesh
 
 from weightspace import parallel
 from weightspace.io.checkpoints import Checkpoints, watch_sigterm
+from weightspace.io.workdir import MetricsLog
+from weightspace.progress import Progress
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training.optimizer import TrainState
-from weightspace.training.progress import Progress
-from weightspace.training.workdir import MetricsLog
 from weightspace.types import Key, Params
 
 VALIDATION = "validation/"  # begins the names of what `validate` returns

@@ -27,9 +27,12 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
+from weightspace.io import workdir
 from weightspace.io.checkpoints import Checkpoints
+from weightspace.io.workdir import MetricsLog
 from weightspace.keys import derive
-from weightspace.training import batches, workdir
+from weightspace.progress import Progress
+from weightspace.training import batches
 from weightspace.training import config as config_lib
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training import pretrain as pretrain_lib
@@ -37,8 +40,6 @@ from weightspace.training.config import Config
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.optimizer import TrainState
 from weightspace.training.pretrain import Pretrained, Setup, make_setup
-from weightspace.training.progress import Progress
-from weightspace.training.workdir import MetricsLog
 from weightspace.zoo import Zoo
 
 _FREE = ("emulation.seed", "optimizer.learning_rate")

@@ -14,17 +14,18 @@ from jax.sharding import Mesh
 
 from weightspace import parallel, tasks
 from weightspace.encoders import Encoder
+from weightspace.io import workdir
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive
-from weightspace.training import batches, emulation, encoding, workdir
+from weightspace.progress import Progress
+from weightspace.training import batches, emulation, encoding
 from weightspace.training.config import Config, claim, identity, parse
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.optimizer import (
-    init_state,
-    make_optimizer,
-    step_key,
+  init_state,
+  make_optimizer,
+  step_key,
 )
-from weightspace.training.progress import Progress
 from weightspace.types import Key, Params
 from weightspace.zoo import Zoo, ZooSpec, loader, splits
 from weightspace.zoo.loader import Data

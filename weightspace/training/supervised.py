@@ -21,14 +21,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from weightspace import heads, parallel, plugins, properties, tasks
+from weightspace.io import workdir
 from weightspace.io.checkpoints import PrimaryCheckpoints
 from weightspace.keys import derive
-from weightspace.training import batches, encoding, workdir
+from weightspace.progress import Progress
+from weightspace.training import batches, encoding
 from weightspace.training.config import complete
 from weightspace.training.end_to_end import Config, Shape, make_program
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
-from weightspace.training.progress import Progress
 from weightspace.types import Params
 from weightspace.zoo import Zoo, loader
 

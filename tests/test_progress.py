@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from weightspace.training import progress
+from weightspace import progress
 
 
 class Clock:

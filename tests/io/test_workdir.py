@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace.training import workdir
+from weightspace.io import workdir
 
 
 @pytest.fixture
