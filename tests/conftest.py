@@ -60,9 +60,15 @@ def plant(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory):
-  """What was compiled before is read from a folder, by other processes too."""
-  folder = tmp_path_factory.mktemp("compilations")
+def compiled_once(tmp_path_factory, request):
+  """What was compiled before is read from a folder, by other processes too.
+
+  Workers share it, and with JAX_COMPILATION_CACHE_DIR several runs do.
+  """
+  folder = tmp_path_factory.getbasetemp()
+  if hasattr(request.config, "workerinput"):
+    folder = folder.parent
+  folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", folder / "compilations")
   values = {
       "jax_compilation_cache_dir": str(folder),
       "jax_persistent_cache_min_compile_time_secs": 0.1,

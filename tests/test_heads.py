@@ -42,6 +42,7 @@ def trained(name, scope, form, codes, columns, rows, validation, **fields):
   return train(codes, columns, rows, validation, 0)
 
 
+@pytest.mark.slow
 def test_a_line_names_combinations_that_were_not_in_training():
   """Where an MLP, with the same budget, names those that were."""
   codes, columns = languages(untrained=400)
@@ -108,6 +109,7 @@ def test_a_head_of_standardised_codes_becomes_one_of_codes():
     np.testing.assert_allclose(outputs, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_validation_chooses_the_form():
   codes, columns = languages()
   rows = np.arange(len(codes))

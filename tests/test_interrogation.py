@@ -46,7 +46,7 @@ def test_only_interactive_probes_depend_on_the_network():
 
 
 @pytest.mark.parametrize("name", ["interactive", "noninteractive"])
-@pytest.mark.parametrize("parallel", [1, 4, 8])
+@pytest.mark.parametrize("parallel", [1, 8])
 def test_any_number_of_sequences(name, parallel):
   encoder = make(name, parallel=parallel, length=3)
   probes, _ = transcripts(encoder)
@@ -73,7 +73,10 @@ def test_memory_of_a_gradient_grows_linearly_in_the_length(name):
   assert (long - middle) / (middle - short) == pytest.approx(2, rel=0.1)
 
 
-@pytest.mark.parametrize("start", _interrogation.STARTS)
+@pytest.mark.parametrize("start", [
+    pytest.param(start, marks=[] if start == "samples" else [pytest.mark.slow])
+    for start in _interrogation.STARTS
+])  # fmt: skip
 def test_a_deferred_gradient_is_the_gradient(start):
   """It equals the gradient that JAX derives step by step."""
 

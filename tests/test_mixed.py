@@ -15,6 +15,8 @@ from weightspace.training import encoding, pretrain, supervised
 from weightspace.training.batches import shares
 from zoo_gen import inspection, shards
 
+pytestmark = pytest.mark.slow
+
 SHAPES = ("gru", (4,)), ("lstm", (3, 5)), ("elman", (6,))
 CONFIG = {
     "encoder": {
@@ -72,7 +74,6 @@ def test_shards_take_turns(mixed):
     mixed.rnn  # noqa: B018
 
 
-@pytest.mark.slow
 def test_a_mixed_zoo_is_audited(mixed):
   report = inspection.inspect(mixed.path, sample=12)
   assert report.problems == []
@@ -80,7 +81,6 @@ def test_a_mixed_zoo_is_audited(mixed):
   assert summary["networks"] == "24 of gru (4,) and lstm (3, 5) and elman (6,)"
 
 
-@pytest.mark.slow
 def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
   encoded = codes.of_zoo(mixed, pretrained)
   assert encoded.shape == (len(mixed), 4)
@@ -95,7 +95,6 @@ def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
     pretrained.encoder  # noqa: B018
 
 
-@pytest.mark.slow
 def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
   rows = np.array([60, 3, 41, 20, 4])
   parts = {"all": rows, **{row: rows[rows == row] for row in rows.tolist()}}
@@ -106,7 +105,6 @@ def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
   np.testing.assert_allclose(losses["all"]["kl"], alone, rtol=1e-4)
 
 
-@pytest.mark.slow
 def test_a_mixed_zoo_is_studied_and_reported(mixed, run, tmp_path):
   config = {
       "properties": ("accuracy",), "steps": 10, "resamples": 5, "seed": 0,
@@ -120,7 +118,6 @@ def test_a_mixed_zoo_is_studied_and_reported(mixed, run, tmp_path):
   assert "GRU, 1 layer of 4 units" in text
 
 
-@pytest.mark.slow
 def test_supervised_training_takes_all_shapes(mixed):
   rows = np.arange(len(mixed))
   config = {

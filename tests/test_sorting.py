@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from weightspace.encoders import _sorting
 
 
+@pytest.mark.slow
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.booleans())
 def test_it_sorts_rows_of_any_length(n, seed, ties):
   x = np.random.default_rng(seed).standard_normal((3, n)).astype(np.float32)

@@ -80,6 +80,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_wrong_odd_gates_are_noticed(plant, name):
   module = re.sub(r"\W+", "_", name)

@@ -282,19 +282,36 @@ def made(name, cell, kind, width=0):
   )
 
 
-def _cases():
-  """All encoders on all cells; most are slow but on LSTMs."""
-  for name in [*encoders.names(), *VARIANTS]:
+ON_EVERY_CELL = (
+    check_code, check_gradients, check_invariance, check_transcript,
+)  # fmt: skip
+SLOW = (check_without_jit, check_networks_apart, check_key)
+
+
+CELLS = [  # all, LSTMs alone are not slow
+    pytest.param(cell, marks=[] if cell == "lstm" else [pytest.mark.slow])
+    for cell in cells.names()
+]
+
+
+def _on_cells():
+  """Encoders on all cells, variants on LSTMs; LSTMs alone are not slow."""
+  for name in encoders.names():
     for cell in cells.names():
-      for check in CHECKS:
-        slow = (
-            check is check_without_jit
-            or (check is check_gradients and name in VARIANTS)
-            or (cell != "lstm" and (cell, check) != ("elman", check_invariance))
-        )
-        marks = [pytest.mark.slow] if slow else []
-        id_ = f"{name}-{cell}-{check.__name__}"
-        yield pytest.param(name, cell, check, marks=marks, id=id_)
+      marks = [] if cell == "lstm" else [pytest.mark.slow]
+      yield pytest.param(name, cell, marks=marks, id=f"{name}-{cell}")
+  for name in VARIANTS:
+    yield pytest.param(name, "lstm", marks=pytest.mark.slow, id=f"{name}-lstm")
+
+
+def _cases():
+  """Those, and the checks that each has to pass."""
+  for case in _on_cells():
+    name, cell = case.values
+    for check in CHECKS if cell == "lstm" else ON_EVERY_CELL:
+      marks = [pytest.mark.slow] if check in SLOW else case.marks
+      id_ = f"{name}-{cell}-{check.__name__}"
+      yield pytest.param(name, cell, check, marks=marks, id=id_)
 
 
 @pytest.mark.parametrize("name, cell, check", [*_cases()])
@@ -302,8 +319,8 @@ def test_contract(name, cell, check):
   check(made(name, cell, "token"), cell, "token")
 
 
-@pytest.mark.parametrize("cell", cells.names())
-@pytest.mark.parametrize("name", [*encoders.names(), *VARIANTS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name, cell", [*_on_cells()])
 def test_one_encoder_serves_networks_of_several_widths(name, cell):
   """In a mixed zoo, the same params encode every width, invariantly."""
   params = params_of(made(name, cell, "token"))
@@ -322,8 +339,7 @@ def test_one_encoder_serves_networks_of_several_widths(name, cell):
   assert change < 1e-4 or not other.invariant
 
 
-@pytest.mark.parametrize("cell", cells.names())
-@pytest.mark.parametrize("name", [*encoders.names(), *VARIANTS])
+@pytest.mark.parametrize("name, cell", [*_on_cells()])
 def test_training_lowers_for_accelerators(name, cell):
   """A batch's loss and gradient lower for GPUs and TPUs, without callbacks."""
   encoder = made(name, cell, "token")
@@ -343,9 +359,10 @@ def test_training_lowers_for_accelerators(name, cell):
 
 
 @pytest.mark.parametrize("check", [check_transcript, check_start])
-@pytest.mark.parametrize(
-    "name", sorted({*encoders.names(), *VARIANTS} - {*AUTOREGRESSIVE})
-)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else [])
+    for name in sorted({*encoders.names(), *VARIANTS} - {*AUTOREGRESSIVE})
+])  # fmt: skip
 def test_contract_with_real_inputs(name, check):
   if VARIANTS.get(name, ("", {}))[1].get("start") != "samples":
     check(made(name, "lstm", "real"), "lstm", "real")
@@ -363,7 +380,7 @@ def test_sampling_needs_autoregressive_networks(name):
     )
 
 
-@pytest.mark.parametrize("cell", cells.names())
+@pytest.mark.parametrize("cell", CELLS)
 def test_statistics_of_absolute_values_are_invariant(cell):
   fields = {**small("statistics"), "symmetry": "signed"}
   encoder = encoders.make("statistics", fields, rnn_of(cell), TOKENS)
@@ -372,7 +389,7 @@ def test_statistics_of_absolute_values_are_invariant(cell):
 
 
 @pytest.mark.parametrize("name", ["dws", "hybrid", "statistics"])
-@pytest.mark.parametrize("cell", cells.names())
+@pytest.mark.parametrize("cell", CELLS)
 def test_invariance_under_permutations_alone(name, cell):
   encoder = made(name, cell, "token")
   assert not encoder.invariant

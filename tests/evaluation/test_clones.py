@@ -14,6 +14,8 @@ from weightspace.training import emulation
 from weightspace.training.config import parse
 from weightspace.training.pretrain import Pretrained
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = {
     "formal_language": {
         "length": 10, "max_n": 2, "shift_min": -1, "shift_max": 1,
@@ -138,7 +140,6 @@ def pretrained(tiny_zoo):
   return zoo_, family, Pretrained(model, params, 0, [])
 
 
-@pytest.mark.slow
 def test_rows_of_a_zoo_are_cloned_each_by_its_own_code(pretrained):
   zoo_, family, run = pretrained
   centre = np.flatnonzero((zoo_.columns["task"] == 0).all(axis=1))

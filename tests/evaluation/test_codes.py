@@ -12,6 +12,7 @@ from weightspace.rnn import RNNSpec, make_rnn
 RNN = make_rnn(RNNSpec("elman", (3,), 2, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size, batch", [(1, 4), (4, 4), (7, 3), (3, 9)])
 def test_each_network_gets_its_own_code(size, batch):
   encoder = encoders.make(

@@ -11,6 +11,8 @@ from weightspace import properties
 from weightspace.evaluation import ensembles
 from weightspace.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 MEMBERS = 2
 CONFIG = dataclasses.replace(example.CONFIG, steps=100, resamples=10)
 
@@ -36,7 +38,6 @@ def trained():
   }
 
 
-@pytest.mark.slow
 def test_the_metrics_are_of_the_ensemble(trained):
   data, (codes, ensemble) = trained[0], trained[1]["informative"]
   rows = example.rows_of(data["task"])
@@ -54,7 +55,6 @@ def test_the_metrics_are_of_the_ensemble(trained):
   assert ensemble["accuracy"].metrics["test"]["r2"]["value"] > 0.8
 
 
-@pytest.mark.slow
 def test_heads_are_more_certain_with_informative_codes(trained):
   sure, unsure = (
       {

@@ -44,6 +44,7 @@ def test_who_runs_the_network_sees_nothing(signed):
   assert np.max(drifts) < 1e-3  # over distances that are small themselves
 
 
+@pytest.mark.slow
 def test_statistics_see_signs_and_no_order():
   assert np.max(of_encoder("statistics", False)) < 1e-4
   assert np.mean(of_encoder("statistics", True)) > 1e-2
@@ -96,6 +97,7 @@ def test_the_unit_is_the_distance_of_two_networks():
   assert np.max(drift(encode, vectors=vectors)) > 3.1
 
 
+@pytest.mark.slow
 def test_the_weights_themselves_move_like_those_of_another_network():
   drifts = drift(None, signed=True, batch=3)
   # Of independent weights, reordered ones are nearly as far as any others

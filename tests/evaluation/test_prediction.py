@@ -52,6 +52,7 @@ def predicted():
   }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", prediction.PROTOCOLS)
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_informative_codes_predict_well(predicted, protocol, part):
@@ -60,6 +61,7 @@ def test_informative_codes_predict_well(predicted, protocol, part):
   assert results["task"][protocol][part]["per_count_accuracy"]["value"] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", prediction.PROTOCOLS)
 def test_noise_predicts_badly(predicted, protocol):
   noise = predicted[1]["noise"]
@@ -67,6 +69,7 @@ def test_noise_predicts_badly(predicted, protocol):
   assert noise["task"][protocol]["test"]["per_count_accuracy"]["value"] < 0.6
 
 
+@pytest.mark.slow
 def test_intervals_hold_their_value_and_predictions_their_rows(predicted):
   rows, results = predicted
   for result in results.values():
@@ -79,6 +82,7 @@ def test_intervals_hold_their_value_and_predictions_their_rows(predicted):
           assert estimate["low"] <= estimate["value"] <= estimate["high"]
 
 
+@pytest.mark.slow
 def test_the_test_has_no_part_in_strict_training(predicted):
   """Other codes and columns of all OOD rows: the same heads."""
   generator = np.random.default_rng(0)
@@ -123,6 +127,7 @@ def test_no_task_is_in_two_parts(draw, networks, seed):
   np.testing.assert_array_equal(together, np.arange(len(task)))
 
 
+@pytest.mark.slow
 def test_validation_and_test_are_measured_separately(predicted):
   rows = predicted[0]
   data = columns(np.random.default_rng(0))
@@ -144,6 +149,7 @@ def test_validation_and_test_are_measured_separately(predicted):
     measure(data, parts=("ood",))
 
 
+@pytest.mark.slow
 def test_several_seeds_are_measured_as_one(predicted):
   rows = predicted[0]
   data = columns(np.random.default_rng(0))

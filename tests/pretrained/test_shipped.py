@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from weightspace import pretrained, symmetry
 from weightspace.rnn import RNNSpec, make_rnn
@@ -9,6 +10,7 @@ from weightspace.rnn import RNNSpec, make_rnn
 LIMIT = 5_000_000  # bytes
 
 
+@pytest.mark.slow
 def test_each_embeds_a_network():
   folders = [path for path in pretrained.MODELS.iterdir() if path.is_dir()]
   assert sorted(path.name for path in folders) == list(pretrained.names())

@@ -33,6 +33,7 @@ def test_it_prints_where_the_page_is(tmp_path):
   assert page.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content, message",
     [

@@ -245,6 +245,7 @@ def _set(value, *path):
   return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

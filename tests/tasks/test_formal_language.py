@@ -325,6 +325,7 @@ def test_loss_is_the_mean_over_what_counts(mask_padding):
   np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask_padding", [False, True])
 @pytest.mark.parametrize("eval_batch", [3, 40])
 def test_strings_count_for_the_loss_as_often_as_they_are_drawn(

@@ -72,6 +72,7 @@ def accuracy(zoo_, outputs, rows):
   return np.mean(np.argmax(outputs["step"][rows, 0], axis=-1) == targets)
 
 
+@pytest.mark.slow
 def test_it_learns_what_weights_tell(zoo_, split, trained):
   rows = len(zoo_)
   assert trained.outputs["step"].shape == (rows, 1, 3)
@@ -98,6 +99,7 @@ def test_a_code_that_tells_nothing_gives_the_mean_of_the_training_rows(
   np.testing.assert_allclose(jax.nn.softmax(logits), 1 / 3, atol=0.1)
 
 
+@pytest.mark.slow
 def test_validation_selects_the_step(trained):
   scores = {
       line["step"]: line["validation/loss"]
@@ -112,6 +114,7 @@ def test_validation_selects_the_step(trained):
       assert line["validation/loss"] == pytest.approx(parts, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_without_validation_the_last_params_are_kept(zoo_, split, trained):
   unvalidated = train(zoo_, split._replace(validation=None), config())
   assert unvalidated.step == FIELDS["steps"]
@@ -121,6 +124,7 @@ def test_without_validation_the_last_params_are_kept(zoo_, split, trained):
   assert losses[-1] == validated[-1]  # and it has no part in training
 
 
+@pytest.mark.slow
 def test_other_rows_are_encoded_but_never_learnt_from(zoo_, split, trained):
   accuracy, step = (
       zoo_.columns[name].copy() for name in ("accuracy", "step")

@@ -36,6 +36,7 @@ def test_every_epoch_holds_every_example_once(size, batch):
     np.testing.assert_array_equal(np.sort(epoch), np.arange(size))
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.integers(1, 2**31 - 1))
 @example(1)

@@ -194,6 +194,7 @@ def test_no_zoo(tmp_path):
     inspection.inspect(tmp_path)
 
 
+@pytest.mark.slow
 def test_networks_that_diverged_are_no_problem(diverged):
   report = inspection.inspect(diverged, sample=ROWS)
   assert report.problems == []

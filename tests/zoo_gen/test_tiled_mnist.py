@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
   return path
 
 
+@pytest.mark.slow
 def test_a_zoo_keeps_indices_not_pixels(folder):
   opened = zoo.open(folder)
   seen = opened.rollouts(np.arange(len(opened)))

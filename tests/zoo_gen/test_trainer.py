@@ -49,6 +49,7 @@ def trained(devices, group, ids, stops=(10,)):
 COMPANY = tuple(range(100, 108))
 
 
+@pytest.mark.slow
 def test_a_network_in_company_is_what_it_is_alone():
   state, rows = trained(4, 2, COMPANY)
   for i in (0, 5):
@@ -108,6 +109,7 @@ def compiled(f, *args):
   return jax.jit(f).lower(*args).compile().as_text()
 
 
+@pytest.mark.slow
 def test_devices_do_not_communicate():
   made, sharding = trainer(4, 2)
   net_ids = jax.device_put(np.array(COMPANY, np.int32), sharding)
