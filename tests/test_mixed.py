@@ -99,7 +99,7 @@ def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
   rows = np.array([60, 3, 41, 20, 4])
   parts = {"all": rows, **{row: rows[rows == row] for row in rows.tolist()}}
   losses = emulation.row_losses(
-      mixed, pretrained, CONFIG, parts, names=("kl",)
+      mixed, pretrained, parts, names=("kl",)
   )
   alone = np.concatenate([losses[row]["kl"] for row in rows.tolist()])
   np.testing.assert_allclose(losses["all"]["kl"], alone, rtol=1e-4)

@@ -35,7 +35,7 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   else:
     encoded = list(study_lib.load(study.folder("heads", name), "codes"))
     runs = emulation.run_ids(study, name)
-    pretrained = [one for one, _ in emulation.trained(study, name)]
+    pretrained = emulation.trained(study, name)
   report = {
       "codes": {study.name: {
           "rows": _rows(study, shown, part_of),

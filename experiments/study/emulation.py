@@ -9,10 +9,9 @@ import numpy as np
 from experiments import results
 from experiments.study import study as study_lib
 from experiments.study.study import BASELINE, PAPER, Study
-from weightspace import parallel, plugins
+from weightspace import parallel
 from weightspace.evaluation import bootstrap, emulation
 from weightspace.progress import Progress
-from weightspace.training import emulation as training
 from weightspace.training import members, pretrain
 
 
@@ -26,7 +25,7 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   study.note("train, validation", "all", f"emulation {name}")
   if study.config.get("trained"):
     pretrained = trained(study, name)
-    config, runs = pretrained[0][1], {}
+    runs = {}
   else:
     config = study.model(
         name, study.steps("emulation"), study.chosen("emulation", name)
@@ -41,10 +40,10 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   return {
       "runs": runs,
       "emulation": {study.name: {
-          "divergence": score(config),
+          "divergence": pretrained[0].config.emulation.score,
           **({"paper": {name: paper}} if paper else {}),
           "encoders": {name: {
-              **_training(*pretrained[0]),
+              **_training(pretrained[0]),
               "validation": cells(
                   study, losses, study.split.validation, list(runs)
               ),
@@ -57,7 +56,7 @@ def train(study, stage, job, encoder, config, seeds, progress):
   """Trains runs of one config that differ in their seed.
 
   Returns:
-    Records of the runs by name, and (`Pretrained`, config) of each.
+    Records of the runs by name, and the `Pretrained` of each.
   """
   folder = study.folder(stage, job)
   configs = [
@@ -82,7 +81,7 @@ def train(study, stage, job, encoder, config, seeds, progress):
       }
       for seed, one, c in zip(seeds, pretrained, configs)
   }  # fmt: skip
-  return runs, list(zip(pretrained, configs))
+  return runs, pretrained
 
 
 def lowest_loss(history) -> float | None:
@@ -91,10 +90,10 @@ def lowest_loss(history) -> float | None:
   return min((loss for loss in losses if loss == loss), default=None)
 
 
-def trained(study: Study, encoder: str) -> list:
-  """(`Pretrained`, config) of each seed of an encoder, from disk."""
+def trained(study: Study, encoder: str) -> list[pretrain.Pretrained]:
+  """What emulation left of each seed of an encoder, from disk."""
   return [
-      pretrain.load(study.zoo, study.run_folder(encoder, seed))
+      pretrain.load(study.zoo, study.run_folder(encoder, seed))[0]
       for seed in study.seeds("emulation")
   ]
 
@@ -113,8 +112,8 @@ def row_losses(study, pretrained, part: str) -> dict[str, np.ndarray]:
   """Losses of the rows of a split, {divergence: [S, n]}."""
   rows = getattr(study.split, part)
   of_seeds = [
-      emulation.row_losses(study.zoo, one, config, {part: rows})[part]
-      for one, config in pretrained
+      emulation.row_losses(study.zoo, one, {part: rows})[part]
+      for one in pretrained
   ]
   return {
       name: np.stack([losses[name] for losses in of_seeds])
@@ -152,14 +151,7 @@ def gains(study: Study, name: str, divergence: str) -> dict[str, Any]:
   return report
 
 
-def score(config) -> str:
-  """The divergence that validation measured, of configs of any age."""
-  return plugins.configure(
-      training.Config, config["emulation"], "emulation"
-  ).score
-
-
-def _training(pretrained, config):
+def _training(pretrained):
   """Size and learning curves of a run."""
   history = pretrained.history
   validated = [h for h in history if "validation/loss" in h]
@@ -167,7 +159,7 @@ def _training(pretrained, config):
   leaves = jax.tree.leaves(pretrained.params["encoder"])
   return {
       "parameters": sum(int(np.size(leaf)) for leaf in leaves),
-      "steps": config["emulation"]["steps"],
+      "steps": pretrained.config.emulation.steps,
       "best_step": pretrained.step,
       "curve": {
           "step": [h["step"] for h in losses],

@@ -32,7 +32,7 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   study.note("ood", "weights (codes are computed)", f"heads {name}")
   study.note("ood, training half", "labels", f"heads {name}, paper protocol")
   pretrained = emulation.trained(study, name)
-  encoded = [codes.of_zoo(study.zoo, one) for one, _ in pretrained]
+  encoded = [codes.of_zoo(study.zoo, one) for one in pretrained]
   study_lib.save(study.folder("heads", name), codes=np.stack(encoded))
   names = study.config["properties"][study.name]
   start, commit = time.monotonic(), results.commit()

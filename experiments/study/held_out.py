@@ -116,7 +116,7 @@ def _clones(study, name, pretrained, runs):
   rows = np.concatenate(parts)
   measured = [
       clones.measure(study.zoo, one, rows, seed=study.config["seed"])
-      for one, _ in pretrained
+      for one in pretrained
   ]
   copies = np.stack([one["clone"] for one in measured])
   original = measured[0]["original"]

@@ -54,7 +54,7 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
       "group": title,
       "base": encoder,
       "fields": changed,
-      "validation": cells[emulation.score(config)],
+      "validation": cells[pretrained[0].config.emulation.score],
   }
   if group.get("head"):
     report["prediction"] = _prediction(study, group["head"], pretrained, runs)
@@ -65,7 +65,7 @@ def _prediction(study, fields, pretrained, runs):
   """What heads predict of final networks of validation tasks."""
   name = "task" if study.family.spec.classes is not None else "angle"
   outputs = []
-  for one, _ in pretrained:
+  for one in pretrained:
     encoded = codes.of_zoo(study.zoo, one)
     train = fitting.make_trainer(
         name, study.scope, encoded.shape[-1], fitting.Config(**fields)

@@ -137,7 +137,7 @@ def pretrained(tiny_zoo):
   params = jax.jit(model.init)(jax.random.key(0))
   params["emulator"]["rnn"] = often_last(params["emulator"]["rnn"])
   params["emulator"]["code"] = 10 * params["emulator"]["code"]
-  return zoo_, family, Pretrained(model, params, 0, [])
+  return zoo_, family, Pretrained(config, model, params, 0, [])
 
 
 def test_rows_of_a_zoo_are_cloned_each_by_its_own_code(pretrained):

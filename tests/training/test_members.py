@@ -234,7 +234,7 @@ def test_what_cannot_be_together_runs_in_turn(
 
   def run(setup, config, folder, **kwargs):
     calls.append((folder.name, setup.mesh, kwargs["memory"]))
-    return pretrain.Pretrained(setup.model, {}, 0, [])
+    return pretrain.Pretrained(config, setup.model, {}, 0, [])
 
   monkeypatch.setattr(pretrain, "run", run)
   configs = AXES["seed"][:2]

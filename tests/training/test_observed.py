@@ -50,7 +50,7 @@ def test_an_emulator_of_the_truth_is_trained_and_measured(zoo_, tmp_path):
   assert jax.tree.structure(again.params) == jax.tree.structure(run.params)
   rows = np.arange(6)
   losses = evaluation.row_losses(
-      zoo_, again, config, {"some": rows}, names=("total_variation",)
+      zoo_, again, {"some": rows}, names=("total_variation",)
   )
   assert losses["some"]["total_variation"].shape == (6,)
   truth = encoding.parse(config["encoder"])

@@ -1,14 +1,12 @@
 """Divergences of an emulator from the networks of a zoo."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
 from weightspace import tasks
 from weightspace.evaluation import bootstrap
-from weightspace.training import config as config_lib
 from weightspace.training import emulation, encoding
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import Zoo, loader
@@ -19,7 +17,6 @@ DIVERGENCES = ("total_variation", "reverse_kl")
 def row_losses(
     zoo: Zoo,
     pretrained: Pretrained,
-    config: Mapping[str, Any],
     parts: Mapping[str, np.ndarray],
     *,
     names: tuple[str, ...] = DIVERGENCES,
@@ -30,7 +27,6 @@ def row_losses(
   Args:
     zoo: the zoo.
     pretrained: encoder and emulator.
-    config: of their training.
     parts: row numbers of each part of the zoo, [n] each.
     names: of divergences.
     mesh: over which rows are sharded.
@@ -38,9 +34,8 @@ def row_losses(
   Returns:
     {part: {name: [n] float32}}.
   """
-  config = config_lib.parse(config)
-  settings = config.emulation
-  zoo = encoding.view(zoo, config.encoder)
+  settings = pretrained.config.emulation
+  zoo = encoding.view(zoo, pretrained.config.encoder)
   measure = emulation.make_measure(
       pretrained.model,
       tasks.make(zoo.spec.family, zoo.spec.family_config),

@@ -11,7 +11,6 @@ from weightspace.evaluation import bootstrap, codes, emulation, ensembles
 from weightspace.evaluation import prediction as prediction_lib
 from weightspace.pretrained import PretrainedEncoder, Reference
 from weightspace.progress import Progress
-from weightspace.training import config as config_lib
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import Zoo, splits
 
@@ -43,12 +42,12 @@ def export(
   settings = plugins.configure(
       prediction_lib.Config, prediction, "prediction"
   )
-  training = config_lib.parse(config).emulation
+  training = pretrained.config.emulation
   split = splits.of_zoo(zoo, family, seed=training.split_seed)
   all_codes = codes.of_zoo(zoo, pretrained)
   parts = {"validation": split.validation, "ood": split.ood}
   losses = emulation.row_losses(
-      zoo, pretrained, config, parts, names=(training.score,)
+      zoo, pretrained, parts, names=(training.score,)
   )
   trained = ensembles.train(
       all_codes,

@@ -35,6 +35,7 @@ class Pretrained(NamedTuple):
   """What emulation leaves.
 
   Attributes:
+    config: of their training.
     model: encoder and emulator, functions.
     params: {"encoder", "emulator"}, those of the best validation score.
     step: of that score.
@@ -42,6 +43,7 @@ class Pretrained(NamedTuple):
       0 has those of before it was resumed.
   """
 
+  config: Config
   model: emulation.Model
   params: Params
   step: int
@@ -237,6 +239,7 @@ def run(
         name=f"pretrain {config.encoder.name}",
     )
   return Pretrained(
+      config,
       setup.model,
       parallel.fetch(result.state.best_params),
       int(result.state.best_step),
@@ -292,7 +295,7 @@ def load(
   best = jax.device_get(restored[1].best_params)
   history = workdir.read_metrics(folder / workdir.METRICS)
   step = int(restored[1].best_step)
-  return Pretrained(model, best, step, history), stored
+  return Pretrained(config, model, best, step, history), stored
 
 
 def _model(zoo, folder, stored, config):
