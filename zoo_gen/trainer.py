@@ -187,28 +187,9 @@ def make_trainer(
   if group is None and mesh.devices.flat[0].platform == "cpu":
     group = 1
   root = jax.random.key(seed)
-  axis = PartitionSpec(mesh.axis_names[0])
   traits = make_traits(recipe, family, seed=seed)
   shared_data = jax.device_put(family.data, replicated(mesh))
-
-  def optimizer(weight_decay):
-    half = max(recipe.steps // 2, 1)
-    start, middle, end = recipe.learning_rates
-    schedule = optax.join_schedules(
-        [
-            optax.linear_schedule(start, middle, half),
-            optax.linear_schedule(middle, end, max(recipe.steps - half, 1)),
-        ],
-        [half],
-    )
-    return optax.adamw(schedule, weight_decay=weight_decay)
-
-  def loss(weights, batch):
-    log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-    # One-hot, not a gather, whose transpose would be a scatter: slow on CPU
-    right = jax.nn.one_hot(batch.targets, log_probs.shape[-1])
-    losses = -jnp.sum(right * log_probs, axis=-1)
-    return jnp.sum(losses * batch.mask) / jnp.sum(batch.mask)
+  optimizer, loss = _make_optimizer(recipe), _make_loss(rnn)
 
   def init_one(net_id, data):
     del data  # of what is to come
@@ -241,43 +222,81 @@ def make_trainer(
     )
     return row(state.vectors, net_id, step)
 
-  def over_networks(f, num_shared, donate=()):
-    """`f` of one network -> of N, the last `num_shared` arguments shared."""
-
-    def on_device(data, *args):
-      own = args[: len(args) - num_shared]
-      shared = (*args[len(args) - num_shared :], data)
-      count = len(own[-1])
-      size = min(group or count, count)
-      groups = jax.tree.map(
-          lambda a: a.reshape(count // size, size, *a.shape[1:]), own
-      )
-      out = jax.lax.map(
-          lambda own: jax.vmap(lambda *one: f(*one, *shared))(*own), groups
-      )
-      return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), out)
-
-    def on_mesh(data, *args):
-      specs = (axis,) * (len(args) - num_shared)
-      specs += (PartitionSpec(),) * num_shared
-      return jax.shard_map(
-          on_device,
-          mesh=mesh,
-          in_specs=(PartitionSpec(), *specs),
-          out_specs=axis,
-          check_vma=False,
-      )(data, *args)
-
-    jitted = jax.jit(on_mesh, donate_argnums=[1 + i for i in donate])
-    return functools.partial(jitted, shared_data)  # `programs` relies on it
-
+  spread = functools.partial(_over_networks, shared_data, mesh, group)
   unit = mesh.size * (group or 1)
   return Trainer(
       round_up=lambda count: math.ceil(count / unit) * unit,
-      init=over_networks(init_one, 0),
-      segment=over_networks(segment_one, 2, donate=(0,)),
-      snapshot=over_networks(snapshot_one, 1),
+      init=spread(init_one, 0),
+      segment=spread(segment_one, 2, donate=(0,)),
+      snapshot=spread(snapshot_one, 1),
       mesh=mesh,
       group=group,
   )
 
+
+def _make_optimizer(recipe):
+  """(weight decay) -> AdamW with the recipe's schedule."""
+  half = max(recipe.steps // 2, 1)
+  start, middle, end = recipe.learning_rates
+  schedule = optax.join_schedules(
+      [
+          optax.linear_schedule(start, middle, half),
+          optax.linear_schedule(middle, end, max(recipe.steps - half, 1)),
+      ],
+      [half],
+  )
+  return lambda weight_decay: optax.adamw(schedule, weight_decay=weight_decay)
+
+
+def _make_loss(rnn):
+  """(weights, batch) -> the mean cross entropy of what counts."""
+
+  def loss(weights, batch):
+    log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
+    # One-hot, not a gather, whose transpose would be a scatter: slow on CPU
+    right = jax.nn.one_hot(batch.targets, log_probs.shape[-1])
+    losses = -jnp.sum(right * log_probs, axis=-1)
+    return jnp.sum(losses * batch.mask) / jnp.sum(batch.mask)
+
+  return loss
+
+
+def _over_networks(data, mesh, group, f, num_shared, donate=()):
+  """`f` of one network -> of N, spread over a mesh and in groups.
+
+  Args:
+    data: last argument of `f`, the same for all.
+    mesh: that networks are spread over.
+    group: networks in a vmap; None: all that a device has.
+    f: (own arguments, shared arguments, data) -> a pytree.
+    num_shared: how many arguments all networks share.
+    donate: positions of arguments whose memory may be reused.
+  """
+  axis = PartitionSpec(mesh.axis_names[0])
+
+  def on_device(data, *args):
+    own = args[: len(args) - num_shared]
+    shared = (*args[len(args) - num_shared :], data)
+    count = len(own[-1])
+    size = min(group or count, count)
+    groups = jax.tree.map(
+        lambda a: a.reshape(count // size, size, *a.shape[1:]), own
+    )
+    out = jax.lax.map(
+        lambda own: jax.vmap(lambda *one: f(*one, *shared))(*own), groups
+    )
+    return jax.tree.map(lambda a: a.reshape(count, *a.shape[2:]), out)
+
+  def on_mesh(data, *args):
+    specs = (axis,) * (len(args) - num_shared)
+    specs += (PartitionSpec(),) * num_shared
+    return jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), *specs),
+        out_specs=axis,
+        check_vma=False,
+    )(data, *args)
+
+  jitted = jax.jit(on_mesh, donate_argnums=[1 + i for i in donate])
+  return functools.partial(jitted, data)  # `programs` relies on it
