@@ -20,9 +20,11 @@ _CONFIG = config_flags.DEFINE_config_file(
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _ENCODER = flags.DEFINE_string("encoder", None, "Folder of the encoder's run.")
 _OUT = flags.DEFINE_string("out", None, "Folder to make.")
-_MEMBERS = flags.DEFINE_integer("members", 5, "Heads of each property.")
+_MEMBERS = flags.DEFINE_integer("members", 5, "Heads of each property.", 1)
 _ROWS = flags.DEFINE_integer("rows", 2000, "Networks in the table.", 1)
-_LIMIT = flags.DEFINE_float("megabytes", 5.0, "The folder may have at most.")
+_LIMIT = flags.DEFINE_float(
+    "megabytes", 5.0, "The folder may have at most.", 0.0
+)
 
 
 def main() -> None:

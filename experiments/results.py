@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from weightspace.errors import UserError
 from weightspace.io import files
 
 
@@ -34,6 +35,21 @@ def commit() -> str | None:
     ).stdout.strip()
   except (OSError, subprocess.SubprocessError):
     return None
+
+
+def read(path: str | os.PathLike) -> dict[str, Any]:
+  """Reads what `write` wrote.
+
+  Raises:
+    UserError: there is nothing, or it is damaged, and what to do.
+  """
+  try:
+    return files.read_json(path)
+  except (FileNotFoundError, NotADirectoryError):
+    raise UserError(
+        f"{path} does not exist: run python -m experiments.quickstart"
+        f" --workdir={Path(path).parent}, or give another folder"
+    ) from None
 
 
 def write(path: str | os.PathLike, results: Mapping[str, Any]) -> None:

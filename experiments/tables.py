@@ -23,15 +23,13 @@ _CHECK = flags.DEFINE_bool("check", False, "Only say whether they agree.")
 
 def main() -> int:
   """Fills in all tables of one study."""
-  import json
-
+  from experiments import results
   from weightspace.io import files
   from weightspace.report import documents
 
   path = pathlib.Path(_TEXT.value)
   before = path.read_text(encoding="utf-8")
-  results = json.loads(pathlib.Path(_RESULTS.value).read_text(encoding="utf-8"))
-  after = documents.fill(before, _RESULTS.value, results)
+  after = documents.fill(before, _RESULTS.value, results.read(_RESULTS.value))
   if _CHECK.value and after != before:
     print(f"{path} does not agree with {_RESULTS.value}")
     return 1

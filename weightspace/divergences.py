@@ -8,6 +8,7 @@ variation (its release) or reverse KL (its text).
 import jax
 import jax.numpy as jnp
 
+from weightspace.errors import UserError
 from weightspace.plugins import nearest
 
 
@@ -82,7 +83,7 @@ def load(name: str):
   names = name.split("+")
   for one in names:
     if one not in BY_NAME:
-      raise ValueError(
+      raise UserError(
           f"no divergence {one!r}{nearest(one, BY_NAME)}; there are:"
           f" {', '.join(BY_NAME)}, and sums of them, joined by '+'"
       )

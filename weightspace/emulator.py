@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from weightspace import cells, fields
 from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, fold_embedding, make_rnn
 from weightspace.types import Linear
@@ -38,11 +39,9 @@ class Config:
   conditioning: str = "first"
 
   def __post_init__(self):
-    if self.conditioning not in CONDITIONING:
-      raise ValueError(
-          f"conditioning must be one of {', '.join(CONDITIONING)}, got"
-          f" {self.conditioning!r}"
-      )
+    cells.load(self.cell)
+    fields.check_integers(self, "hidden", "layers")
+    fields.check_choice("conditioning", self.conditioning, CONDITIONING)
 
 
 class Emulator(NamedTuple):

@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from weightspace import fields
+from weightspace.errors import UserError
 from weightspace.properties import Property, Scope
 from weightspace.types import Params
 
@@ -42,6 +44,8 @@ class Config:
 
   def __post_init__(self):
     check_form(self.form)
+    fields.check_integers(self, "hidden")
+    fields.check_integers(self, "layers", least=0)
 
 
 class Head(NamedTuple):
@@ -113,7 +117,7 @@ def check_form(form: str) -> None:
     ValueError: there is no such form.
   """
   if form not in FORMS:
-    raise ValueError(
+    raise UserError(
         f"the form of a head must be one of {', '.join(FORMS)}, got {form!r}"
     )
 
@@ -133,7 +137,7 @@ def make(
   """
   shape = property_.shape(scope)
   if not fits(config.form, property_):
-    raise ValueError("an ordinal head needs a property with ordered classes")
+    raise UserError("an ordinal head needs a property with ordered classes")
   if config.form == "ordinal":
     module = _Ordinal(shape)
   elif config.form == "linear" and property_.kind == "direction":

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import app, flags, logging
 
 from weightspace import processes
+from weightspace.errors import UserError
 
 # A process that is silent for so long counts as dead, which ends the others
 HEARTBEAT_SECONDS = 30
@@ -38,10 +39,10 @@ def run(
 ) -> None:
   """Parses flags and runs `main`, which takes no arguments.
 
-  One XLA device is made of each CPU core. A ValueError or OSError, which say
-  what is wrong with the user's request, ends the program with status 1 and
-  that one line; so does an unknown field of a config, with the nearest name.
-  Other exceptions are bugs and keep their traceback.
+  One XLA device is made of each CPU core. A UserError, or an OSError such as a
+  full disk, ends the program with status 1 and one line that says what is
+  wrong; so does an unknown field of a config, with the nearest name. Other
+  exceptions are bugs and keep their traceback.
 
   Args:
     main: the program; it returns the exit status.
@@ -139,8 +140,8 @@ def _exit_now(code):
 def _errors_in_one_line() -> Iterator[None]:
   try:
     yield
-  except (ValueError, OSError) as error:
-    sys.exit(f"error: {error}")
+  except (UserError, OSError) as error:
+    sys.exit(f"error: {' '.join(str(error).split())}")
   except KeyboardInterrupt:
     print("interrupted; run again to go on", file=sys.stderr)
     sys.exit(130)

@@ -14,6 +14,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from weightspace.errors import UserError
+
 NETWORKS = "networks"  # the mesh axis over which networks are spread
 DATA = "data"  # the mesh axis over which a batch is spread
 _MIN_SHARDED_SIZE = 1024  # smaller arrays are replicated
@@ -173,7 +175,7 @@ def check_same(text: str, what: str) -> None:
   digests = multihost_utils.process_allgather(np.frombuffer(digest, np.uint8))
   others = np.flatnonzero(np.any(digests != digests[0], axis=1))
   if len(others):
-    raise ValueError(
+    raise UserError(
         f"process {others[0]} has another {what} than process 0: start all"
         " processes of a job alike"
     )

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from weightspace.errors import UserError
+
 
 def names(package: str) -> tuple[str, ...]:
   """Names of the plug-ins of a package, sorted, without importing them."""
@@ -29,7 +31,7 @@ def load(package: str, name: str) -> ModuleType:
   """
   known = names(package)
   if name not in known:
-    raise ValueError(
+    raise UserError(
         f"{package} has no plug-in {name!r}{nearest(name, known)};"
         f" there are: {', '.join(known)}"
     )
@@ -51,16 +53,21 @@ def configure(config_class: type, fields: Mapping[str, Any], what: str):
     what: whose configuration it is, for the error message.
 
   Raises:
-    ValueError: a field that is not there, with the nearest name there is.
+    UserError: a field that is not there, with the nearest name there is; a
+      value that the dataclass refuses, by a ValueError or a TypeError.
   """
   known = [field.name for field in dataclasses.fields(config_class)]
   for name in fields:
     if name not in known:
-      raise ValueError(
+      raise UserError(
           f"{what} has no field {name!r}{nearest(name, known)};"
           f" there are: {', '.join(known)}"
       )
-  return config_class(**{
+  values = {
       name: tuple(value) if isinstance(value, list) else value
       for name, value in fields.items()
-  })
+  }
+  try:
+    return config_class(**values)
+  except (ValueError, TypeError, AttributeError) as error:
+    raise UserError(f"{what}: {error}") from error

@@ -15,6 +15,8 @@ import contextlib
 
 import jax
 
+from weightspace.errors import UserError
+
 # What JAX calls them. What it calls "bfloat16" is whatever a backend does by
 # default, on a GPU TF32; the algorithm is what its name says.
 NAMES = {
@@ -31,7 +33,7 @@ def check(name: str) -> None:
     ValueError: it is none.
   """
   if name not in NAMES:
-    raise ValueError(f"matmul_precision={name!r} is none of {', '.join(NAMES)}")
+    raise UserError(f"matmul_precision={name!r} is none of {', '.join(NAMES)}")
 
 
 def products(name: str) -> contextlib.AbstractContextManager:

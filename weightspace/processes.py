@@ -10,10 +10,17 @@ import importlib.util
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from weightspace.errors import UserError
+
 _SLURM = (
     "SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID",
     "SLURM_LOCALID",
 )  # fmt: skip
+_OR_OFF = "set it, or give --distributed=off"
+_OR_SHARDS = (
+    "set it, unset all of SLURM_ARRAY_TASK_*, or give --shard_index and"
+    " --shard_count"
+)
 _TPU_POD = (
     "TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES",
     "TPU_PROCESS_ADDRESSES_PATH", "MEGASCALE_COORDINATOR_ADDRESS",
@@ -51,15 +58,17 @@ def job(how: str, environment: Mapping[str, str]) -> Job | None:
     environment: as `os.environ`.
 
   Raises:
-    ValueError: `how` has none of these forms.
+    UserError: `how` has none of these forms, or a variable of SLURM is no
+      number.
   """
   if how == "off":
     return None
   if how == "auto":
     if all(name in environment for name in _SLURM):
       tasks = environment.get("SLURM_STEP_NUM_TASKS")
-      count = int(tasks or environment["SLURM_NTASKS"])
-      index = int(environment["SLURM_PROCID"])
+      of_tasks = "SLURM_STEP_NUM_TASKS" if tasks else "SLURM_NTASKS"
+      count = _integer(environment, of_tasks, _OR_OFF)
+      index = _integer(environment, "SLURM_PROCID", _OR_OFF)
       return Job(None, count, index) if count > 1 else None
     return Job() if _on_tpu(environment) else None
   address, *numbers = how.split(",")
@@ -68,7 +77,7 @@ def job(how: str, environment: Mapping[str, str]) -> Job | None:
     count, index = map(int, numbers)
     if host and 0 < int(port) < 2**16 and 0 <= index < count:
       return Job(address, count, index)
-  raise ValueError(
+  raise UserError(
       f"--distributed={how} is not auto, off or ADDRESS,COUNT,INDEX; for the"
       " first of four processes on host 10.0.0.1: 10.0.0.1:8476,4,0"
   )
@@ -85,15 +94,16 @@ def share(
     environment: as `os.environ`, with the variables of SLURM arrays.
 
   Raises:
-    ValueError: only one of index and count is given, or the index is out of
-      range; or the tasks of an array are not evenly spaced.
+    UserError: only one of index and count is given, or the index is out of
+      range; or the tasks of an array are not evenly spaced, or a variable of
+      SLURM is no number.
   """
   if index is None and count is None:
     return _array_share(environment)
   if count == 1 and index is None:
     return Share()
   if index is None or count is None or not 0 <= index < count:
-    raise ValueError(
+    raise UserError(
         "--shard_index and --shard_count go together, the index from 0 to the"
         f" count - 1; got {index} and {count}"
     )
@@ -104,17 +114,32 @@ def _array_share(environment):
   if "SLURM_ARRAY_TASK_ID" not in environment:
     return Share()
   task, count, low, high = (
-      int(environment[f"SLURM_ARRAY_TASK_{name}"])
+      _integer(environment, f"SLURM_ARRAY_TASK_{name}", _OR_SHARDS)
       for name in ("ID", "COUNT", "MIN", "MAX")
   )
   stride = max(1, (high - low) // max(1, count - 1))
   index, rest = divmod(task - low, stride)
   if low + stride * (count - 1) != high or rest or not 0 <= index < count:
-    raise ValueError(
+    raise UserError(
         f"{count} tasks of a SLURM array from {low} to {high} are not evenly"
         " spaced: give --shard_index and --shard_count"
     )
   return Share(index, count)
+
+
+def _integer(environment, name, instead):
+  """A variable of SLURM, which is a whole number."""
+  try:
+    value = int(environment.get(name, ""))
+  except ValueError:
+    value = -1
+  if value < 0:
+    value = repr(environment[name]) if name in environment else "not set"
+    raise UserError(
+        f"the environment variable {name} must be a whole number, as SLURM"
+        f" sets it, but is {value}: {instead}"
+    )
+  return value
 
 
 def _on_tpu(environment):

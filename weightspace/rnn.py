@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace import cells, recurrence
+from weightspace.errors import UserError
 from weightspace.recurrence import project, read_out, unroll_layer
 from weightspace.types import Key, Layer, Linear, Weights
 
@@ -40,7 +41,7 @@ class RNNSpec:
     object.__setattr__(self, "hidden", tuple(int(h) for h in self.hidden))
     sizes = (*self.hidden, self.inputs, self.outputs)
     if not self.hidden or min(sizes) < 1:
-      raise ValueError(
+      raise UserError(
           "an RNN needs at least one layer and sizes of at least 1, got"
           f" hidden={self.hidden}, inputs={self.inputs},"
           f" outputs={self.outputs}"
@@ -99,7 +100,7 @@ def make_rnn(
     ValueError: there is no such cell, or `time_unroll` is not positive.
   """
   if time_unroll < 1:
-    raise ValueError(f"time_unroll must be at least 1, got {time_unroll}")
+    raise UserError(f"time_unroll must be at least 1, got {time_unroll}")
   if kernels is None:
     kernels = recurrence.kernels_requested()
   cell = cells.load(spec.cell)
@@ -141,7 +142,7 @@ def make_rnn(
 
   def unflatten(vector):
     if vector.shape != (sum(sizes),):
-      raise ValueError(
+      raise UserError(
           f"{spec} has {sum(sizes)} parameters, got a vector of shape"
           f" {vector.shape}"
       )

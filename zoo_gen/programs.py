@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from weightspace.errors import UserError
 from weightspace.parallel import replicated, sharded
 from zoo_gen.trainer import Trainer
 
@@ -126,7 +127,7 @@ def compile_to_fit(
   largest, fitting = _largest(make, count, most, whole, memory)
   if group is None:
     return fitting
-  raise ValueError(
+  raise UserError(
       f"training {group} networks at a time needs {_say(whole)} of a device,"
       f" which has {memory / 2**30:.2f} GiB to use; {largest} at a time fit:"
       f" set --group={largest}, or leave --group out"
@@ -138,7 +139,7 @@ def _largest(make, count, most, whole, memory):
   one = _try(make(1), count)
   share = math.ceil(count / make(1).mesh.size)
   if not _fits(one, memory):
-    raise ValueError(
+    raise UserError(
         f"a shard of {count} networks, {share} a device, needs {_say(one)} of"
         f" a device even where they are trained one at a time, and"
         f" {memory / 2**30:.2f} GiB are to be used; make --config.shard_size"

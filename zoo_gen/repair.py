@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from weightspace import zoo
+from weightspace.errors import UserError
 from weightspace.io import files
 from weightspace.progress import Progress
 from weightspace.recurrence import NO_KERNELS, kernels_name
@@ -71,7 +72,7 @@ def repair(
           only=indices,
       )
     if set(left) & set(lost):
-      raise ValueError(
+      raise UserError(
           f"another process is repairing {path}; wait until it is done"
       )
     for index in lost:
@@ -126,7 +127,7 @@ def _check_origin(path, spec, document, records):
   fields = {field.name for field in dataclasses.fields(Recipe)}
   # Older recipes have fewer fields
   if not spec.trainer or spec.trainer.keys() - fields:
-    raise ValueError(
+    raise UserError(
         f"{path} cannot be repaired: it was not trained by this software, its"
         f" recipe is {spec.trainer or 'empty'}; restore it from a copy or"
         " import it again"
@@ -140,7 +141,7 @@ def _check_origin(path, spec, document, records):
       if name != "python" and recorded.get(name, version) != version:
         others[f"{name} {recorded[name]} (here: {version})"] = None
   if others:
-    raise ValueError(
+    raise UserError(
         f"{path} cannot be repaired to the bit: it was made with"
         f" {', '.join(others)}; install these and repair it again. Kernels are"
         " the same where their sources, the compiler and the processor are"
@@ -161,7 +162,7 @@ def _check_made(path, spec, index, wanted):
       for name in sorted(made["files"].keys() | wanted["files"].keys())
       if made["files"].get(name) != wanted["files"].get(name)
   ]
-  raise ValueError(
+  raise UserError(
       f"shard {index} of {path}, made again, is not the one that was lost:"
       f" {', '.join(differ)} differ. It was made with another --group, on"
       " another number or kind of devices, or was changed after it was made;"

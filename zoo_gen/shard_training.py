@@ -19,6 +19,7 @@ import numpy as np
 from absl import logging
 
 from weightspace import zoo
+from weightspace.errors import UserError
 from weightspace.io import files, npy, npz
 from weightspace.io.checkpoints import CheckpointError, Checkpoints
 from weightspace.io.records import TemplateError
@@ -54,7 +55,7 @@ class Run(NamedTuple):
   preempted: Callable[[], bool]
 
 
-class _Damaged(ValueError):
+class _Damaged(UserError):
   """The files of an unfinished shard cannot be used."""
 
 
@@ -89,7 +90,7 @@ def make_shard(programs: Programs, run: Run, index: int) -> None:
       rows = _join(work, run.recipe.snapshot_steps)
       break
     except TemplateError as error:
-      raise ValueError(
+      raise UserError(
           f"{error}. It was begun with another --group or on another number of"
           f" devices: use those, or delete the folder {work}"
       ) from error

@@ -15,6 +15,8 @@ from typing import Any
 from absl import logging
 
 from weightspace import plugins, tasks, zoo
+from weightspace.errors import UserError
+from weightspace.fields import check_seed
 from weightspace.io import files
 from weightspace.io.checkpoints import watch_sigterm
 from weightspace.parallel import NETWORKS, mesh, sharded
@@ -43,7 +45,8 @@ def plan(config: Mapping[str, Any]) -> ZooSpec:
       others, further shapes, shards take turns.
 
   Raises:
-    ValueError: an unknown family, cell or field, with the nearest name.
+    UserError: an unknown family, cell or field, with the nearest name, or a
+      value that cannot be.
   """
   family = tasks.make(config["family"], config["task"])
   module = plugins.load(tasks.__name__, config["family"])
@@ -55,6 +58,7 @@ def plan(config: Mapping[str, Any]) -> ZooSpec:
   for rnn in rnns:
     make_rnn(rnn)
   recipe = plugins.configure(Recipe, config["recipe"], "recipe")
+  check_seed(config["seed"])
   trainer = dataclasses.asdict(recipe)
   return ZooSpec(
       family=config["family"],
@@ -181,7 +185,7 @@ def _shape(text: str) -> dict[str, Any]:
   try:
     return {"cell": cell, "hidden": tuple(map(int, hidden.split(",")))}
   except ValueError:
-    raise ValueError(
+    raise UserError(
         f"others: {text!r} is not a cell and the width of each layer, such as"
         " 'gru:32,32'"
     ) from None
@@ -210,7 +214,7 @@ def _software(kernels, devices) -> dict[str, str]:
   """The software that new shards record; builds kernels if requested."""
   platform = devices.devices.flat[0].platform
   if kernels and platform != "cpu":
-    raise ValueError(
+    raise UserError(
         f"kernels are for CPU, and networks are trained on {platform}: leave"
         " out --kernels, or set JAX_PLATFORMS=cpu"
     )

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from weightspace import precision
+from weightspace import fields, precision
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.parallel import replicated
 from weightspace.rnn import RNN
@@ -54,20 +55,29 @@ class Recipe:
   matmul_precision: str = "float32"
 
   def __post_init__(self):
-    steps = tuple(int(step) for step in self.snapshot_steps)
+    steps = tuple(self.snapshot_steps)
+    for step in steps:
+      if isinstance(step, bool) or int(step) != step:
+        raise UserError(f"snapshot_steps must be integers, got {steps}")
+    steps = tuple(map(int, steps))
     object.__setattr__(self, "snapshot_steps", steps)
     for name in ("learning_rates", "weight_decays"):
       object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
     if not steps or steps[0] < 0 or sorted(set(steps)) != list(steps):
-      raise ValueError(
+      raise UserError(
           f"snapshot_steps must be increasing and not negative, got {steps}"
       )
     if len(self.learning_rates) != 3 or not self.weight_decays:
-      raise ValueError(
+      raise UserError(
           "learning_rates needs three values (start, half-way, end) and"
           f" weight_decays at least one, got {self.learning_rates} and"
           f" {self.weight_decays}"
       )
+    for name in ("learning_rates", "weight_decays"):
+      for value in getattr(self, name):
+        fields.check_number(value, name, least=0)
+    fields.check_integers(self, "batch")
+    fields.check_numbers(self, "init_scale", above=0)
     precision.check(self.matmul_precision)
 
   @property

@@ -9,6 +9,8 @@ import math
 import time
 from typing import NamedTuple
 
+from weightspace.errors import UserError
+
 BYTES = 4  # of a float32
 
 # TFLOP/s by precision, TB/s. GPUs: NVIDIA's datasheets of A100, H100 and H200.
@@ -187,7 +189,7 @@ def products(jaxpr) -> int:
       total += 2 * depth * equation.outvars[0].aval.size
     inner = sum(map(products, _inside(params)))
     if inner and name == "while":
-      raise ValueError("matrix products in a loop of unknown length")
+      raise UserError("matrix products in a loop of unknown length")
     total += inner * (params["length"] if name == "scan" else 1)
   return total
 

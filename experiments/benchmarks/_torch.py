@@ -4,6 +4,8 @@ import json
 import statistics
 import subprocess
 
+from weightspace.errors import UserError
+
 
 def ms_per_step(
     python: str, module: str, argument: str, *, processes: int = 1
@@ -29,7 +31,7 @@ def ms_per_step(
   for process in running:
     out, _ = process.communicate(timeout=900)
     if process.returncode:
-      raise ValueError(
+      raise UserError(
           f"{' '.join(command)} failed; it needs torch: pip install"
           " 'weightspace[torch]', or name an interpreter that has it with"
           " --torch_python"

@@ -31,6 +31,7 @@ import time
 from absl import flags
 
 from weightspace import launch
+from weightspace.errors import UserError
 
 _NETWORKS = flags.DEFINE_list(
     "networks", None, "Numbers of networks, increasing. By default 2, 4 and 8"
@@ -112,7 +113,7 @@ def _numbers(platform):
   try:
     return [int(number) for number in _NETWORKS.value]
   except ValueError as error:
-    raise ValueError(
+    raise UserError(
         f"--networks={','.join(_NETWORKS.value)}: expected whole numbers"
     ) from error
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from absl import flags
 
 from weightspace import launch
+from weightspace.errors import UserError
 
 _FAMILY = flags.DEFINE_enum(
     "family", "tiled_mnist", ["tiled_mnist", "formal_language"], "Which one."
@@ -56,7 +57,7 @@ def main() -> None:
     process.returncode = os.waitstatus_to_exitcode(status)
     took = time.perf_counter() - start
   if process.returncode:
-    raise ValueError("the import failed, see above")
+    raise UserError("the import failed, see above")
   print(json.dumps({
       "gigabytes": round(size / 1e9, 3),
       "seconds": round(took, 1),

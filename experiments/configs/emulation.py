@@ -21,6 +21,8 @@ import dataclasses
 
 from ml_collections import ConfigDict
 
+from weightspace.errors import UserError
+
 SIZES = ("tiny", "quickstart", "small", "paper")
 
 
@@ -32,7 +34,7 @@ def get_config(what: str = "interactive,small") -> ConfigDict:
   name, size, family = (*what.split(",", 2), "", "")[:3]
   size = size or "small"
   if size not in SIZES:
-    raise ValueError(f"no size {size!r}; there are: {', '.join(SIZES)}")
+    raise UserError(f"no size {size!r}; there are: {', '.join(SIZES)}")
   plugins.load(tasks.__name__, family or "formal_language")
   config = ConfigDict()
   config.encoder = ConfigDict({"name": name})

@@ -9,6 +9,8 @@ size `small`. All variants have the same number of steps and the same seeds.
 
 from ml_collections import ConfigDict
 
+from weightspace.errors import UserError
+
 _ONE_BY_ONE = {
     "total variation alone": {"emulation": {"divergence": "total_variation"}},
     "code at the first step": {"emulator": {"conditioning": "first"}},
@@ -66,7 +68,7 @@ VARIANTS = {
 def get_config(family: str = "formal_language") -> ConfigDict:
   """The variants of a task family."""
   if family not in VARIANTS:
-    raise ValueError(f"no family {family!r}; there are: {', '.join(VARIANTS)}")
+    raise UserError(f"no family {family!r}; there are: {', '.join(VARIANTS)}")
   config = ConfigDict()
   config.family = family
   config.names = tuple(VARIANTS[family])  # of the variants to compare

@@ -9,6 +9,8 @@
 
 from ml_collections import ConfigDict
 
+from weightspace.errors import UserError
+
 # Modules in weightspace.properties
 PROPERTIES = {
     "formal_language": ("task", "accuracy"),
@@ -26,7 +28,7 @@ FORMS = {
 def get_config(family: str = "formal_language") -> ConfigDict:
   """The defaults, repeated here because importing them makes --help slow."""
   if family not in PROPERTIES:
-    raise ValueError(
+    raise UserError(
         f"no family {family!r}; there are: {', '.join(PROPERTIES)}"
     )
   config = ConfigDict()

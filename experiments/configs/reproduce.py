@@ -13,6 +13,8 @@ paper  the paper's zoos, sizes, 100,000 steps and 15 seeds, for an accelerator.
 
 from ml_collections import ConfigDict
 
+from weightspace.errors import UserError
+
 SIZES = ("smoke", "small", "paper")
 ENCODERS = (
     "constant", "statistics", "flat", "transformer", "dws", "noninteractive",
@@ -29,7 +31,7 @@ def get_config(size: str = "small") -> ConfigDict:
   from zoo_gen.configs import formal_languages, tiled_mnist
 
   if size not in SIZES:
-    raise ValueError(f"no size {size!r}; there are: {', '.join(SIZES)}")
+    raise UserError(f"no size {size!r}; there are: {', '.join(SIZES)}")
   of_size = "tiny" if size == "smoke" else size
   config = ConfigDict()
   config.size = size

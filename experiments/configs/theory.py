@@ -9,13 +9,15 @@ tiny  under a minute, for tests.
 
 from ml_collections import ConfigDict
 
+from weightspace.errors import UserError
+
 SIZES = ("full", "tiny")
 
 
 def get_config(size: str = "full") -> ConfigDict:
   """The config of one of `SIZES`."""
   if size not in SIZES:
-    raise ValueError(f"no size {size!r}; there are: {', '.join(SIZES)}")
+    raise UserError(f"no size {size!r}; there are: {', '.join(SIZES)}")
   tiny = size == "tiny"
   config = ConfigDict()
   config.seconds = 0.5 if tiny else 60.0  # budget for families of any size

@@ -11,6 +11,7 @@ from experiments import results
 from experiments.study import emulation
 from experiments.study import study as study_lib
 from experiments.study.study import Study, learned
+from weightspace.errors import UserError
 from weightspace.evaluation import codes, invariance, neighbours
 from weightspace.progress import Progress
 
@@ -91,7 +92,7 @@ def _rows(study, shown, part_of):
 
 def _vectors(study):
   if len(study.zoo.rnns) > 1:
-    raise ValueError(
+    raise UserError(
         "weights of networks of several shapes cannot be compared: set"
         " config.codes.weights to False"
     )

@@ -15,6 +15,7 @@ def zoo(study: Study) -> dict[str, Any]:
 
   def curve(name):
     values = [columns[name][(columns["step"] == s) & finite] for s in steps]
+    values = [v if len(v) else np.array([np.nan]) for v in values]
     return {
         "median": [float(np.median(v)) for v in values],
         "mean": [float(np.mean(v)) for v in values],

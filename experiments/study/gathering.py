@@ -21,6 +21,7 @@ from experiments.study import (
 )
 from experiments.study import study as study_lib
 from experiments.study.study import BASELINE, Study
+from weightspace.io import files
 
 STAGES = {  # in their order
     "search": search,
@@ -74,10 +75,10 @@ def gather(
       for name in module.jobs(config, family):
         folder = workdir / stage / family / name
         if (folder / PART).exists():
-          study_lib.merge(gathered, json.loads((folder / PART).read_text()))
+          study_lib.merge(gathered, files.read_json(folder / PART))
         if (folder / INTERROGATIONS).exists():
-          interrogated[family] = json.loads(
-              (folder / INTERROGATIONS).read_text()
+          interrogated[family] = files.read_json(
+              folder / INTERROGATIONS
           )
     _add_gains(gathered, study)
   gathered["headline"] = headline.of(gathered)
@@ -115,13 +116,13 @@ def numbers(gathered: Mapping[str, Any]) -> dict[str, Any]:
 def interrogations(workdir: str | os.PathLike) -> dict[str, Any] | None:
   """What `gather` wrote of interrogations, where there were any."""
   file = Path(workdir) / INTERROGATIONS
-  return json.loads(file.read_text()) if file.exists() else None
+  return files.read_json(file) if file.exists() else None
 
 
 def seconds(workdir: Path) -> dict[str, float]:
   """The time that each stage took on each zoo."""
   file = workdir / SECONDS
-  return json.loads(file.read_text()) if file.exists() else {}
+  return files.read_json(file) if file.exists() else {}
 
 
 def plain(value: Any) -> Any:

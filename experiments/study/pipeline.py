@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments import results
-from experiments.study import few_labels, gathering
+from experiments.study import checks, few_labels, gathering
 from experiments.study import workers as workers_lib
 from experiments.study.gathering import PART, STAGES
 from experiments.study.study import Study
+from weightspace.errors import UserError
 from weightspace.io import files
 from weightspace.progress import Progress
 from zoo_gen import shards
@@ -49,9 +50,10 @@ def run(
     The results, see `gathering.gather`; they are in WORKDIR/results.json too.
 
   Raises:
-    ValueError: a pattern that matches no stage, a zoo to make whose data are
-      not there, a zoo of too few networks for few labels, a stage that comes
-      too early, or a job that was done with another config.
+    UserError: a pattern that matches no stage, a field or a value that cannot
+      be, a zoo to make whose data are not there, a zoo of too few networks for
+      few labels, a stage that comes too early, or a job that was done with
+      another config.
   """
   chosen = select(config, stages)
   plans = {  # all now, not one after hours: a plan reads the zoo's data
@@ -60,6 +62,11 @@ def run(
       if stage == ZOOS and family not in zoos
   }
   workdir = Path(workdir)
+  given = {
+      family: Study(workdir, family, zoos[family], config).zoo.spec
+      for family in zoos
+  }
+  checks.check(config, plans | given)
   workdir.mkdir(parents=True, exist_ok=True)
   folders = config.get("zoo_folders") or {}
   places = {
@@ -126,7 +133,7 @@ def select(
   names = ["/".join(one) for one in every]
   for pattern in patterns:
     if not fnmatch.filter(names, pattern):
-      raise ValueError(
+      raise UserError(
           f"--stages={pattern} names none of the stages: {', '.join(names)}"
       )
   return [
@@ -146,7 +153,7 @@ def parse_zoos(config: Mapping[str, Any], texts: Sequence[str]):
   for text in texts:
     family, _, folder = text.partition("=")
     if not folder or family not in config["zoos"]:
-      raise ValueError(
+      raise UserError(
           f"--zoo={text} is not FAMILY=DIR with a family of"
           f" {', '.join(config['zoos'])}"
       )
@@ -214,12 +221,12 @@ def _relevant(config, stage, family):
 def _is_done(folder, config):
   if not (folder / PART).exists():
     return False
-  there = json.loads((folder / CONFIG).read_text())
+  there = files.read_json(folder / CONFIG)
   stage, family = folder.parts[-3:-1]
   wanted = gathering.plain(_relevant(config, stage, family))
   if there != wanted:
     differ = [k for k in wanted if there.get(k) != wanted[k]]
-    raise ValueError(
+    raise UserError(
         f"{folder} was made with another config ({', '.join(differ)}): ask for"
         " the same, delete that folder, or choose another --workdir"
     )
@@ -235,7 +242,7 @@ def _check_over(config, workdir, family):
   for stage in itertools.takewhile(lambda name: name != "test", STAGES):
     for name in STAGES[stage].jobs(config, family):
       if not (workdir / stage / family / name / PART).exists():
-        raise ValueError(
+        raise UserError(
             f"test/{family} reads held-out tasks, once, after all else: first"
             f" run {stage}/{family} ({name} is missing)"
         )

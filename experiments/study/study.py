@@ -12,7 +12,9 @@ import numpy as np
 
 from experiments.configs import emulation as emulation_config
 from weightspace import properties, tasks
+from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap, prediction
+from weightspace.io import files
 from weightspace.training import encoding
 from weightspace.zoo import open as open_zoo
 from weightspace.zoo import splits
@@ -45,7 +47,7 @@ class Study:
     self.workdir, self.name, self.config = Path(workdir), name, config
     self.zoo = open_zoo(zoo_path)
     if self.zoo.spec.family != name:
-      raise ValueError(
+      raise UserError(
           f"{zoo_path} is a zoo of {self.zoo.spec.family}, not of {name}"
       )
     self.family = tasks.make(name, self.zoo.spec.family_config)
@@ -98,10 +100,10 @@ class Study:
     """
     file = self.folder(stage, job) / "part.json"
     if not file.exists():
-      raise ValueError(
+      raise UserError(
           f"{file} does not exist: stage {stage!r} comes first"
       )
-    return json.loads(file.read_text())
+    return files.read_json(file)
 
   def chosen(self, kind: str, encoder: str) -> dict[str, float] | None:
     """The learning rate and warm-up that the search chose; None without one."""
@@ -139,28 +141,10 @@ class Study:
       *,
       validations: int = 5,
   ) -> dict[str, Any]:
-    """The config of an emulation.
-
-    Args:
-      encoder: its name.
-      steps: of gradient descent; None leaves the defaults of its size.
-      chosen: learning_rate, and warmup, the share of steps; None leaves the
-        defaults.
-      validations: how many, spread over the steps.
-    """
-    size = self.config["models"]
-    config = emulation_config.get_config(f"{encoder},{size},{self.name}")
-    config.emulation.split_seed = self.split_seed
-    if steps is not None:
-      config.emulation.steps = steps
-      config.emulation.validate_every = max(1, min(steps // validations, 2000))
-      config.emulation.checkpoint_every = max(1, min(steps // 2, 2000))
-      if config.optimizer.decay_steps:
-        config.optimizer.decay_steps = steps
-    if chosen is not None:
-      config.optimizer.learning_rate = chosen["learning_rate"]
-      config.optimizer.warmup_steps = round(chosen["warmup"] * steps)
-    return config.to_dict()
+    """The config of an emulation, see `model`."""
+    return model(
+        self.config, self.name, encoder, steps, chosen, validations=validations
+    )
 
   def run_id(self, stage: str, job: str, seed: int) -> str:
     """The name of a run in the results."""
@@ -205,6 +189,40 @@ class Study:
         resamples=self.config["resamples"],
     )
     return cell(estimate, runs)
+
+
+def model(
+    config: Mapping[str, Any],
+    family: str,
+    encoder: str,
+    steps: int | None,
+    chosen: Mapping[str, float] | None,
+    *,
+    validations: int = 5,
+) -> dict[str, Any]:
+  """The config of an emulation.
+
+  Args:
+    config: of the study.
+    family: the task family.
+    encoder: its name.
+    steps: of gradient descent; None leaves the defaults of its size.
+    chosen: learning_rate, and warmup, the share of steps; None leaves the
+      defaults.
+    validations: how many, spread over the steps.
+  """
+  made = emulation_config.get_config(f"{encoder},{config['models']},{family}")
+  made.emulation.split_seed = config.get("split_seed", config["seed"])
+  if steps is not None:
+    made.emulation.steps = steps
+    made.emulation.validate_every = max(1, min(steps // validations, 2000))
+    made.emulation.checkpoint_every = max(1, min(steps // 2, 2000))
+    if made.optimizer.decay_steps:
+      made.optimizer.decay_steps = steps
+  if chosen is not None:
+    made.optimizer.learning_rate = chosen["learning_rate"]
+    made.optimizer.warmup_steps = round(chosen["warmup"] * steps)
+  return made.to_dict()
 
 
 def with_codes(config: Mapping[str, Any]) -> list[str]:

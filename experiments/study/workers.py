@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from multiprocessing import connection
 from typing import Any
 
+from weightspace.errors import UserError
+
 
 def default() -> int:
   """One worker per core; none, so that jobs run here, with an accelerator."""
@@ -127,8 +129,8 @@ def _work(pipe, function, core, parent):
       try:
         function(*arguments)
         pipe.send(None)
-      except (ValueError, OSError) as error:  # for the user, in a line
-        kind = ValueError if isinstance(error, ValueError) else OSError
+      except (UserError, OSError) as error:  # for the user, in a line
+        kind = UserError if isinstance(error, UserError) else OSError
         pipe.send(kind(str(error)))
       except Exception:  # a bug; not all exceptions can be sent as they are
         pipe.send(RuntimeError(traceback.format_exc()))

@@ -21,6 +21,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from weightspace import launch
+from weightspace.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "experiments/configs/theory.py", "How much of it: FILE.py:SIZE."
@@ -39,7 +40,7 @@ def main() -> None:
     print(queries.solve(_FAMILY.value))
     return
   if not _WORKDIR.value:
-    raise ValueError("give --workdir=DIR, or --family=FILE.csv")
+    raise UserError("give --workdir=DIR, or --family=FILE.csv")
   from experiments.theory import run
   from weightspace.progress import Progress
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from weightspace import cells, fields
+from weightspace.errors import UserError
+
 
 @dataclass(frozen=True)
 class Config:
@@ -64,7 +67,33 @@ class Config:
   def __post_init__(self):
     unknown = sorted({*self.arms, *self.unseen} - {*ARMS})
     if unknown:
-      raise ValueError(f"no arms {unknown}; there are: {', '.join(ARMS)}")
+      raise UserError(f"no arms {unknown}; there are: {', '.join(ARMS)}")
+    cells.load(self.cell)
+    fields.check_integers(
+        self, "budget", "networks", "tests", "hidden", "steps", "batch",
+        "units", "code", "seeds", "resamples",
+    )  # fmt: skip
+    fields.check_integers(self, "tune_steps", least=0)
+    fields.check_numbers(self, "gain", "contrast", above=0)
+    fields.check_numbers(
+        self, "noise", "tune_rate", "learning_rate", least=0
+    )
+    fields.check_seeds(self, "seed")
+    if not self.depths or not self.arms:
+      raise UserError("depths and arms must each name at least one")
+    for depth in self.depths:
+      fields.check_number(depth, "depths", least=1)
+      if depth > self.budget or self.hidden < depth + 1:
+        raise UserError(
+            f"depths: {depth} queries need a budget of at least {depth} and"
+            f" hidden={depth + 1} units, got budget={self.budget} and"
+            f" hidden={self.hidden}"
+        )
+    if self.tests >= self.networks:
+      raise UserError(
+          f"tests={self.tests} are some of the networks, so there must be more"
+          f" than networks={self.networks}"
+      )
 
 
 class Arm(NamedTuple):

@@ -38,8 +38,8 @@ def test_it_prints_where_the_page_is(tmp_path):
     "content, message",
     [
         (None, "does not exist: run python -m experiments.quickstart"),
-        (b"{", "is not valid JSON"),
-        (b"\xff\xfe", "is not valid JSON"),
+        (b"{", "it is not JSON"),
+        (b"\xff\xfe", "it is not JSON"),
         (b"{}", "nothing to report"),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.study import workers
+from weightspace.errors import UserError
 
 SLEEPERS = """
 import pathlib, sys
@@ -26,7 +27,7 @@ def note(folder, name):
   cores = sorted(os.sched_getaffinity(0))
   Path(folder, name).write_text(f"{os.getpid()} {len(cores)}")
   if name == "bad":
-    raise ValueError("bad job")
+    raise UserError("bad job")
 
 
 def refuse(folder, index):

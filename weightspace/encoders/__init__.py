@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from weightspace import plugins
+from weightspace.errors import UserError
 from weightspace.rnn import RNN
 
 
@@ -84,7 +85,7 @@ def make(
   """
   inputs = Inputs(inputs.kind, inputs.first, inputs.length)
   if inputs.kind not in ("token", "real"):
-    raise ValueError(f"kind must be 'token' or 'real', got {inputs.kind!r}")
+    raise UserError(f"kind must be 'token' or 'real', got {inputs.kind!r}")
   module = plugins.load(__name__, name)
   if not isinstance(fields, module.Config):
     fields = plugins.configure(module.Config, fields, f"encoder {name!r}")

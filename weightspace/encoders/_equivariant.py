@@ -37,17 +37,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from weightspace import fields
 from weightspace.encoders import _modules
 from weightspace.encoders._fields import (
-    EVEN,
-    ODD,
-    Fields,
-    all_even,
-    is_even,
-    is_hidden,
-    is_square,
-    pool,
-    receivers,
+  EVEN,
+  ODD,
+  Fields,
+  all_even,
+  is_even,
+  is_hidden,
+  is_square,
+  pool,
+  receivers,
 )
 
 BASES = ("paper", "maximal")
@@ -75,9 +76,9 @@ class Config:
   code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(self, "channels", "layers", "hidden", "code")
-    _modules.check_choice("basis", self.basis, BASES)
-    _modules.check_choice("symmetry", self.symmetry, SYMMETRIES)
+    fields.check_integers(self, "channels", "layers", "hidden", "code")
+    fields.check_choice("basis", self.basis, BASES)
+    fields.check_choice("symmetry", self.symmetry, SYMMETRIES)
 
   @property
   def signed(self) -> bool:

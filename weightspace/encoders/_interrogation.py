@@ -28,13 +28,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from weightspace import fields
 from weightspace.encoders import (
-    Encoder,
-    Inputs,
-    Transcript,
-    _deferred,
-    _modules,
-    _sums,
+  Encoder,
+  Inputs,
+  Transcript,
+  _deferred,
+  _modules,
+  _sums,
 )
 from weightspace.keys import derive
 from weightspace.rnn import RNN, fold_embedding
@@ -89,19 +90,17 @@ class Config:
   high: float = 3.0
 
   def __post_init__(self):
-    _modules.check_sizes(
+    fields.check_integers(
         self, "parallel", "length", "hidden", "layers", "decoder", "code",
         "reader",
     )  # fmt: skip
-    _modules.check_choice("start", self.start, STARTS)
-    _modules.check_choice("tokens", self.tokens, TOKENS)
-    for name in self.reads.split("+"):
-      _modules.check_choice("reads", name, READS)
+    fields.check_choice("start", self.start, STARTS)
+    fields.check_choice("tokens", self.tokens, TOKENS)
+    for name in str(self.reads).split("+"):
+      fields.check_choice("reads", name, READS)
     _modules.check_limits(self)
-    if self.probe_scale <= 0:
-      raise ValueError(
-          f"probe_scale must be positive, got {self.probe_scale}"
-      )
+    fields.check_numbers(self, "probe_scale", above=0)
+    fields.check_numbers(self, "probe_limit", least=0)
 
 
 class Queries(NamedTuple):

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from weightspace import cells
+from weightspace import cells, fields
+from weightspace.errors import UserError
 from weightspace.recurrence import project
 from weightspace.types import Key, Layer
 
@@ -21,22 +22,6 @@ class MLP(nn.Module):
     for size in self.sizes[:-1]:
       x = nn.relu(nn.Dense(size)(x))
     return nn.Dense(self.sizes[-1])(x)
-
-
-def check_sizes(config, *names: str) -> None:
-  """ValueError where a field of that name is below 1."""
-  for name in names:
-    value = getattr(config, name)
-    if value < 1:
-      raise ValueError(f"{name} must be at least 1, got {value}")
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-  """ValueError where a value is none of those that are known."""
-  if value not in known:
-    raise ValueError(
-        f"{name} must be one of {', '.join(known)}, got {value!r}"
-    )
 
 
 def fit_examples(examples: jax.Array, count: int, length: int) -> jax.Array:
@@ -55,7 +40,7 @@ def fit_examples(examples: jax.Array, count: int, length: int) -> jax.Array:
   """
   n, steps, _ = examples.shape
   if n < count:
-    raise ValueError(
+    raise UserError(
         "probes that start as inputs need as many real sequences as"
         f" parallel={count}, got {n}"
     )
@@ -71,14 +56,15 @@ def sequence_length(config, inputs) -> int:
   """
   length = config.length or inputs.length
   if not length:
-    raise ValueError("length is 0, and the task family defines no length")
+    raise UserError("length is 0, and the task family defines no length")
   return length
 
 
 def check_limits(config) -> None:
   """ValueError where `low`, of real probes, is not below `high`."""
+  fields.check_numbers(config, "low", "high")
   if config.low >= config.high:
-    raise ValueError(f"low={config.low} must be below high={config.high}")
+    raise UserError(f"low={config.low} must be below high={config.high}")
 
 
 def squash(kind: str, x: jax.Array, low: float, high: float) -> jax.Array:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace.encoders import Inputs, Transcript, _modules
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.types import Key, Weights
@@ -174,14 +175,14 @@ def check_generates(rnn: RNN, inputs: Inputs, what: str) -> None:
       the task family has no first token.
   """
   if inputs.kind != "token" or rnn.spec.inputs != rnn.spec.outputs:
-    raise ValueError(
+    raise UserError(
         f"{what} needs autoregressive networks, with as many input as output"
         f" tokens; these have {rnn.spec.inputs} inputs ({inputs.kind}) and"
         f" {rnn.spec.outputs} outputs; use an encoder that probes, such as"
         " 'noninteractive'"
     )
   if inputs.first is None:
-    raise ValueError(
+    raise UserError(
         f"{what} needs the token that sequences begin with, but this task"
         " family defines none (TaskSpec.first)"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jax
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs
 from weightspace.rnn import RNN
 
@@ -21,6 +22,9 @@ class Config:
   """
 
   code: int = 16
+
+  def __post_init__(self):
+    fields.check_integers(self, "code")
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:

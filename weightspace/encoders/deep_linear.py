@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs, Transcript, _modules
 from weightspace.keys import derive
 from weightspace.rnn import RNN
@@ -46,7 +47,7 @@ class Config:
   code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(
+    fields.check_integers(
         self, "probes", "length", "latent", "width", "depth", "hidden", "code"
     )
     _modules.check_limits(self)

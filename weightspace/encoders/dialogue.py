@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import jax
 
+from weightspace import fields
 from weightspace.encoders import (
-    Encoder,
-    Inputs,
-    _interrogation,
-    _modules,
-    _sums,
+  Encoder,
+  Inputs,
+  _interrogation,
+  _modules,
+  _sums,
 )
 from weightspace.keys import derive
 from weightspace.rnn import RNN
@@ -38,7 +39,7 @@ class Config(_interrogation.Config):
 
   def __post_init__(self):
     super().__post_init__()
-    _modules.check_sizes(self, "strings", "eval_strings")
+    fields.check_integers(self, "strings", "eval_strings")
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:

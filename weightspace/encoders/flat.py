@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs, _modules
 from weightspace.rnn import RNN
 
@@ -27,7 +28,7 @@ class Config:
   code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(self, "hidden", "layers", "code")
+    fields.check_integers(self, "hidden", "layers", "code")
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:

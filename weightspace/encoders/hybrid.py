@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from weightspace import cells
+from weightspace import cells, fields
 from weightspace.encoders import (
-    Encoder,
-    Inputs,
-    Transcript,
-    _equivariant,
-    _fields,
-    _modules,
+  Encoder,
+  Inputs,
+  Transcript,
+  _equivariant,
+  _fields,
+  _modules,
 )
 from weightspace.keys import derive
 from weightspace.rnn import OUTPUT, RNN
@@ -45,7 +45,7 @@ class Config(_equivariant.Config):
 
   def __post_init__(self):
     super().__post_init__()
-    _modules.check_sizes(self, "parallel", "length")
+    fields.check_integers(self, "parallel", "length")
     _modules.check_limits(self)
 
 

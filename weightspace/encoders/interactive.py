@@ -6,6 +6,7 @@
 
 from dataclasses import dataclass
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs, _interrogation
 from weightspace.rnn import RNN
 
@@ -21,6 +22,10 @@ class Config(_interrogation.Config):
   """
 
   step_codes: bool = False
+
+  def __post_init__(self):
+    super().__post_init__()
+    fields.check_bools(self, "step_codes")
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:

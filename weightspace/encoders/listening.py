@@ -12,6 +12,7 @@ runs it.
 
 from dataclasses import dataclass
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs, _modules, _sums
 from weightspace.rnn import RNN
 
@@ -38,9 +39,9 @@ class Config:
   code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(self, "strings", "eval_strings", "hidden", "code")
-    if self.length < 0:
-      raise ValueError(f"length must not be negative, got {self.length}")
+    fields.check_integers(self, "strings", "eval_strings", "hidden", "code")
+    fields.check_integers(self, "length", least=0)
+    fields.check_bools(self, "fresh")
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:

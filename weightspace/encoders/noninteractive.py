@@ -5,6 +5,7 @@
 """
 
 from weightspace.encoders import Encoder, Inputs, _interrogation
+from weightspace.errors import UserError
 from weightspace.rnn import RNN
 
 Config = _interrogation.Config
@@ -20,7 +21,7 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
     ValueError: `start` is "samples", which makes probes depend on outputs.
   """
   if config.start == "samples":
-    raise ValueError(
+    raise UserError(
         "start='samples' makes probes depend on the network: use encoder"
         " 'interactive', or 'listening', which has no probes"
     )

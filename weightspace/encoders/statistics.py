@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs, _modules, _sorting
 from weightspace.rnn import GATE, RNN, tree_map_axes
 from weightspace.types import Weights
@@ -37,11 +38,8 @@ class Config:
   symmetry: str = "permutation"
 
   def __post_init__(self):
-    _modules.check_sizes(self, "hidden", "layers", "code")
-    if self.symmetry not in ("permutation", "signed"):
-      raise ValueError(
-          f"symmetry must be 'permutation' or 'signed', got {self.symmetry!r}"
-      )
+    fields.check_integers(self, "hidden", "layers", "code")
+    fields.check_choice("symmetry", self.symmetry, ("permutation", "signed"))
 
 
 def features(rnn: RNN, weights: Weights, symmetry: str) -> jax.Array:

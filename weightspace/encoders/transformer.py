@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs, _modules
+from weightspace.errors import UserError
 from weightspace.rnn import RNN
 from weightspace.types import Weights
 
@@ -38,9 +40,9 @@ class Config:
   code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(self, "width", "layers", "heads", "mlp", "code")
+    fields.check_integers(self, "width", "layers", "heads", "mlp", "code")
     if self.width % self.heads:
-      raise ValueError(
+      raise UserError(
           f"width must be a multiple of heads, got width={self.width} and"
           f" heads={self.heads}"
       )

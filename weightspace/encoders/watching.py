@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from weightspace import fields
 from weightspace.encoders import Encoder, Inputs, Transcript, _modules
 from weightspace.keys import derive
 from weightspace.rnn import RNN
@@ -44,12 +45,9 @@ class Config:
   code: int = 16
 
   def __post_init__(self):
-    _modules.check_sizes(self, "parallel", "every", "hidden", "code")
-    for name in ("length", "layers", "noise"):
-      if getattr(self, name) < 0:
-        raise ValueError(
-            f"{name} must not be negative, got {getattr(self, name)}"
-        )
+    fields.check_integers(self, "parallel", "every", "hidden", "code")
+    fields.check_integers(self, "length", "layers", least=0)
+    fields.check_numbers(self, "noise", least=0)
 
 
 def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weightspace.errors import UserError
+
 
 class Estimate(NamedTuple):
   """A statistic and its percentile bootstrap interval."""
@@ -144,7 +146,7 @@ def ratio_over_seeds(
       are no rows or no seeds.
   """
   if len(numerators) != len(denominators):
-    raise ValueError(
+    raise UserError(
         f"numerators have {len(numerators)} seeds, denominators"
         f" {len(denominators)}: expected as many of both"
     )
@@ -163,7 +165,7 @@ def _means(arrays, tasks, seed, resamples):
   for values in arrays:
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or values.shape[1] != len(tasks):
-      raise ValueError(
+      raise UserError(
           f"values have shape {values.shape}, expected [seeds, {len(tasks)}]"
       )
     draws, weights = _draw(len(rows), len(values), resamples, seed)
@@ -177,7 +179,7 @@ def _means(arrays, tasks, seed, resamples):
 def _by_task(tasks):
   """Row numbers of each distinct task."""
   if len(tasks) == 0:
-    raise ValueError("there are no rows to estimate a statistic from")
+    raise UserError("there are no rows to estimate a statistic from")
   _, task_ids = np.unique(tasks, axis=0, return_inverse=True)
   task_ids = task_ids.reshape(-1)
   order = np.argsort(task_ids, kind="stable")
@@ -187,7 +189,7 @@ def _by_task(tasks):
 def _draw(tasks, seeds, resamples, seed):
   """Indices of tasks [n, tasks] and weights of seeds [n, S] of resamples."""
   if seeds < 1:
-    raise ValueError(f"there must be at least one seed, got {seeds}")
+    raise UserError(f"there must be at least one seed, got {seeds}")
   generator = np.random.default_rng(seed)
   draws = generator.integers(tasks, size=(resamples, tasks))
   chosen = generator.integers(seeds, size=(resamples, seeds))

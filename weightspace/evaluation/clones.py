@@ -15,6 +15,7 @@ import numpy as np
 
 from weightspace import tasks
 from weightspace.emulator import Emulator
+from weightspace.errors import UserError
 from weightspace.evaluation import codes as codes_lib
 from weightspace.keys import derive
 from weightspace.recurrence import generate_by
@@ -119,7 +120,7 @@ def measure(
   """
   rows = np.asarray(rows)
   if not len(rows):
-    raise ValueError("there are no rows to clone")
+    raise UserError("there are no rows to clone")
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
   performance = make_performance(pretrained.model.emulator, family)
   codes = codes_lib.of_zoo(zoo, pretrained, rows)

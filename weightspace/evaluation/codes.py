@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace.encoders import Encoder
+from weightspace.errors import UserError
 from weightspace.rnn import RNN
 from weightspace.training import batches
 from weightspace.training.pretrain import Pretrained
@@ -130,7 +131,7 @@ def tsne(
 
   codes = np.asarray(codes, np.float32)
   if len(codes) < 5 or not np.isfinite(codes).all():
-    raise ValueError(
+    raise UserError(
         f"codes have shape {codes.shape}, expected at least 5, all finite"
     )
   if min(codes.shape) > _TSNE_COMPONENTS:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from weightspace import properties
+from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap, prediction
 from weightspace.evaluation.fitting import Trained
 from weightspace.pretrained import Ensemble
@@ -44,7 +45,7 @@ def train(
     ValueError: there are fewer than two members.
   """
   if members < 2:
-    raise ValueError(
+    raise UserError(
         f"members={members}: the spread of an ensemble needs at least 2"
     )
   ensembles = []

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap
 
 
@@ -54,7 +55,7 @@ def plan(
   """
   ood = np.sort(np.asarray(ood))
   if not counts or min(counts) < 1:
-    raise ValueError(
+    raise UserError(
         f"counts={tuple(counts)} must be at least one labelled network each"
     )
   net_ids = columns["net_id"][ood]
@@ -74,7 +75,7 @@ def plan(
   }
   if not labelled:
     scope = "per task " if by_task else ""
-    raise ValueError(
+    raise UserError(
         f"unseen tasks have at most {most} networks {scope}besides those for"
         f" testing, too few for counts={tuple(counts)}: use a larger zoo, or"
         " smaller counts"
@@ -111,7 +112,7 @@ def _networks(net_ids, tasks, by_task):
   network_tasks = tasks[first]
   mixed = np.any(tasks != network_tasks[inverse.reshape(-1)], axis=1)
   if np.any(mixed):
-    raise ValueError(
+    raise UserError(
         f"network {net_ids[np.argmax(mixed)]} has rows of several tasks"
     )
   if not by_task:

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import heads, properties
+from weightspace import fields, heads, properties
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.training.batches import Rows
 from weightspace.training.fit import Program, Schedule, fit
@@ -58,7 +59,14 @@ class Config:
     for form in self.forms:
       heads.check_form(form)
     if not self.forms:
-      raise ValueError("forms must name at least one form of a head, got none")
+      raise UserError("forms must name at least one form of a head, got none")
+    properties.check_names(self.properties)
+    fields.check_integers(
+        self, "steps", "batch", "hidden", "validate_every", "resamples"
+    )
+    fields.check_integers(self, "layers", least=0)
+    fields.check_numbers(self, "learning_rate", "weight_decay", least=0)
+    fields.check_seeds(self, "seed")
 
   def head(self, form: str) -> heads.Config:
     """The config of a head of one of the forms."""
@@ -118,7 +126,7 @@ def make_trainer(
   property_ = properties.load(property_name)
   forms = [form for form in config.forms if heads.fits(form, property_)]
   if not forms:
-    raise ValueError(
+    raise UserError(
         f"property {property_name!r} has no heads of the forms"
         f" {', '.join(config.forms)}; add 'linear' or 'mlp'"
     )

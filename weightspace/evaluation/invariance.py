@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import symmetry
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.training import batches
@@ -93,7 +94,7 @@ def _others(net_ids, seed):
   )
   count = last - first  # rows of the same network
   if not len(net_ids) or count.max() == len(net_ids):
-    raise ValueError(
+    raise UserError(
         f"drift needs rows of at least two networks; these {len(net_ids)} are"
         " of fewer than two networks"
     )

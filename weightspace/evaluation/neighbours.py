@@ -7,6 +7,8 @@ same network.
 
 import numpy as np
 
+from weightspace.errors import UserError
+
 _BLOCK = 512  # rows of a block of the distance matrix
 
 
@@ -111,7 +113,7 @@ def nearest(
   codes, net_ids = np.asarray(codes), np.asarray(net_ids)
   _check(net_ids, k)
   if codes.shape[:1] != net_ids.shape or codes.ndim != 2:
-    raise ValueError(
+    raise UserError(
         f"codes have shape {codes.shape}, expected one for each of the"
         f" {len(net_ids)} net_ids: [n, Z]"
     )
@@ -132,7 +134,7 @@ def nearest(
           np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1) - 2 * x @ y.T
       )
       if not np.isfinite(distances).all():
-        raise ValueError("codes are not finite: exclude such rows")
+        raise UserError("codes are not finite: exclude such rows")
       distances[net_ids[block, None] == net_ids[other]] = np.inf
       indices = np.arange(len(codes))[other]
       best = _smallest(k, best, (distances, indices))
@@ -157,7 +159,7 @@ def _smallest(k, best, new):
 def _as_tasks(tasks, continuous):
   tasks = np.asarray(tasks)
   if continuous and tasks.shape[1:] != (1,):
-    raise ValueError(
+    raise UserError(
         f"tasks have shape {tasks.shape}, expected angles [n, 1]"
     )
   return tasks.astype(np.float64) if continuous else tasks
@@ -171,11 +173,11 @@ def _compare(a, b, continuous):
 
 def _check(net_ids, k):
   if not len(net_ids):
-    raise ValueError("there are no rows to find neighbours of")
+    raise UserError("there are no rows to find neighbours of")
   networks, sizes = np.unique(net_ids, return_counts=True)
   others = len(net_ids) - sizes.max()
   if k < 1 or others < k:
-    raise ValueError(
+    raise UserError(
         f"k={k} must be from 1 to {others}, the number of rows of networks"
         f" other than {networks[np.argmax(sizes)]}"
     )

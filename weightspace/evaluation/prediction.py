@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from weightspace import properties
+from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap
 from weightspace.evaluation.fitting import Config, Trained, make_trainer
 from weightspace.progress import Progress
@@ -105,7 +106,7 @@ def train_rows(rows: Rows, protocol: str) -> np.ndarray:
     ValueError: there is no such protocol.
   """
   if protocol not in PROTOCOLS:
-    raise ValueError(
+    raise UserError(
         f"protocol must be {' or '.join(map(repr, PROTOCOLS))}, got"
         f" {protocol!r}"
     )
@@ -198,7 +199,7 @@ def measure(
   metrics = {}
   for part in parts:
     if part not in PARTS:
-      raise ValueError(
+      raise UserError(
           f"parts are {' and '.join(map(repr, PARTS))}, got {part!r}"
       )
     chosen = getattr(rows, part)
@@ -264,7 +265,7 @@ def estimates(
     ValueError: there are no rows, or no outputs.
   """
   if not len(outputs):
-    raise ValueError("metrics need the outputs of at least one seed")
+    raise UserError("metrics need the outputs of at least one seed")
   return {
       name: bootstrap.interval_over_seeds(
           lambda rows, seed, name=name: property_.metrics(

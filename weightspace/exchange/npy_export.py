@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import tasks, zoo
+from weightspace.errors import UserError
 from weightspace.exchange import npy_layout
 from weightspace.exchange.npy_layout import COUNTED, FORMAL
 from weightspace.io import files
@@ -62,7 +63,10 @@ def export_zoo(
   sound = np.all(finite, axis=1)
   rows = np.flatnonzero(np.repeat(sound, finite.shape[1]))
   if not len(rows):
-    raise ValueError(f"{path}: all of its networks diverged")
+    raise UserError(
+        f"all {len(finite)} networks of {path} diverged: there is nothing to"
+        " export"
+    )
   with files.new_folder(Path(out)) as folder:
     writers = {
         name: (folder / name).open("xb") for name in npy_layout.names(layout)
@@ -82,12 +86,12 @@ def _layout(opened):
   spec, rnn = opened.spec, opened.spec.rnn
   known = {layout.family: layout for layout in npy_layout.LAYOUTS}
   if spec.family not in known:
-    raise ValueError(
+    raise UserError(
         f"{opened.path} is a zoo of the family {spec.family!r}; the authors'"
         f" layout is for {' and '.join(known)}"
     )
   if rnn.cell != "lstm" or len(set(rnn.hidden)) > 1:
-    raise ValueError(
+    raise UserError(
         f"{opened.path} holds networks of {rnn.cell} cells with layers of"
         f" {list(rnn.hidden)}; the authors' layout holds torch.nn.LSTM only,"
         " all of whose layers have one size"

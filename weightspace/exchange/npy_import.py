@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from weightspace import plugins, tasks, zoo
+from weightspace.errors import UserError
 from weightspace.exchange import imported, npy_layout, npy_rows
 from weightspace.exchange.npy_layout import FORMAL
 from weightspace.io import files
@@ -91,9 +92,9 @@ def _family_config(folder) -> dict[str, Any]:
         formal_language.Config, fields, "family formal_language"
     )
   except (ValueError, TypeError) as error:
-    raise ValueError(f"{file} cannot be used: {error}") from error
+    raise UserError(f"{file} cannot be used: {error}") from error
   if config.length != folder.length:
-    raise ValueError(
+    raise UserError(
         f"{folder.path / npy_layout.SEQUENCES} holds sequences of"
         f" {folder.length} tokens, but {file} says length={config.length}"
     )
@@ -120,7 +121,7 @@ def _with_shifts(folder, config):
   try:
     formal_language.Config(**config)
   except ValueError as error:
-    raise ValueError(
+    raise UserError(
         f"{folder.path / npy_layout.TASKS} holds shifts from {low} to"
         f" {high}, which cannot be: {error}"
     ) from error
@@ -198,7 +199,7 @@ def _replay(folder, spec, family, measure, sample, seed, progress):
       recorded = zip(arrays["sequences"], arrays["log_probs"], recomputed)
       for place, values in zip(places, recorded):
         for line in replay.problems(family.spec, *values):
-          raise ValueError(
+          raise UserError(
               f"{folder.where(npy_layout.LOGITS, place)}: {line}; is this a"
               " torch.nn.LSTM, with the order of its parameters?"
           )
@@ -216,7 +217,7 @@ def _check_correct(folder, measure, places):
       arrays["weights"], net_id.astype(np.int32), arrays["step"], task
   )["accuracy_counts"]
   for i in np.flatnonzero(np.abs(share - counted) > _MOST_CHANCE):
-    raise ValueError(
+    raise UserError(
         f"{folder.where(folder.layout.table[0], places[i])} says that"
         f" {100 * share[i]:.0f} % of strings are right, but"
         f" {100 * counted[i]:.0f} % of those that the network writes are in the"

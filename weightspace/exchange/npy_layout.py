@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.exchange import npy_shapes
 from weightspace.io import files, npy
 from weightspace.rnn import RNNSpec
@@ -156,7 +157,7 @@ def open_folder(path: Path) -> Folder:
   try:
     hidden = npy_shapes.hidden(size, layout.inputs, layout.outputs, args)
   except ValueError as error:
-    raise ValueError(
+    raise UserError(
         f"{path / PARAMETERS} has {size} columns: {error}"
     ) from error
   return Folder(
@@ -193,12 +194,12 @@ def _args(path):
   if not file.is_file():
     return {}
   if file.stat().st_size > _MOST_BYTES:
-    raise ValueError(f"{file} has more than {_MOST_BYTES} bytes")
+    raise UserError(f"{file} has more than {_MOST_BYTES} bytes")
   try:
     args, _ = files.parse(file)
     json.dumps(args, allow_nan=False)
   except ValueError as error:
-    raise ValueError(f"{file} cannot be used: {error}") from error
+    raise UserError(f"{file} cannot be used: {error}") from error
   return args
 
 
@@ -214,11 +215,11 @@ def _map(file):
         "F" if header.fortran else "C",
     )
   except (ValueError, OSError) as error:
-    raise ValueError(
+    raise UserError(
         f"{file} is not an .npy array of numbers, or truncated ({error})"
     ) from error
   if not array.dtype.isnative or array.dtype.kind not in "iuf":
-    raise ValueError(f"{file} holds {array.dtype}, expected plain numbers")
+    raise UserError(f"{file} holds {array.dtype}, expected plain numbers")
   return array
 
 
@@ -239,7 +240,7 @@ def _check_shapes(path, layout, arrays):
     name, columns = layout.measures
     expected[name] = ((rows, columns), "f", None)
   if not rows:
-    raise ValueError(f"{path / PARAMETERS} has no rows")
+    raise UserError(f"{path / PARAMETERS} has no rows")
   for name, (shape, kinds, dtype) in expected.items():
     array = arrays[name]
     fits = len(array.shape) == len(shape) and all(
@@ -249,12 +250,12 @@ def _check_shapes(path, layout, arrays):
       continue
     wanted = ", ".join("any" if n is None else str(n) for n in shape)
     kind = {"iu": "integers", "f": "reals"}.get(kinds, "numbers")
-    raise ValueError(
+    raise UserError(
         f"{path / name} holds {list(array.shape)} {array.dtype}, expected"
         f" [{wanted}] {dtype or kind}; {PARAMETERS} has {rows} rows"
     )
   if layout.family == FORMAL and length < 2:
-    raise ValueError(f"{path / SEQUENCES} holds sequences of BOS alone")
+    raise UserError(f"{path / SEQUENCES} holds sequences of BOS alone")
 
 
 def _check_rows(file, run, step):
@@ -262,7 +263,7 @@ def _check_rows(file, run, step):
   for values, what in ((run, "run"), (step, "step")):
     wrong = np.flatnonzero((values < 0) | (values >= 2**31))
     if len(wrong):
-      raise ValueError(
+      raise UserError(
           f"{file} row {wrong[0]}: {what} is {values[wrong[0]]}, expected an"
           " integer from 0 and below 2^31"
       )
@@ -272,7 +273,7 @@ def _check_rows(file, run, step):
   )
   if len(again):
     first, second = sorted(order[again[0] : again[0] + 2])
-    raise ValueError(
+    raise UserError(
         f"{file} rows {first} and {second} are both run {run[first]} at step"
         f" {step[first]}; every network needs a run of its own, so number them"
         " anew where the folder joins several"
@@ -284,7 +285,7 @@ def _check_rows(file, run, step):
   there[np.searchsorted(runs, run), np.searchsorted(steps, step)] = True
   lacking, which = np.argwhere(~there)[0]
   example = np.flatnonzero(step == steps[which])[0]
-  raise ValueError(
+  raise UserError(
       f"{file} has no row of run {runs[lacking]} at step {steps[which]}, where"
       f" run {run[example]} has one in row {example}; every network needs all"
       f" of the steps {steps.tolist()}"

@@ -9,14 +9,15 @@ import math
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.exchange.npy_layout import (
-    COUNTED,
-    FORMAL,
-    LOGITS,
-    PARAMETERS,
-    SEQUENCES,
-    TASKS,
-    Folder,
+  COUNTED,
+  FORMAL,
+  LOGITS,
+  PARAMETERS,
+  SEQUENCES,
+  TASKS,
+  Folder,
 )
 from weightspace.tasks.formal_language import BOS, EOS, VOCABULARY
 
@@ -116,7 +117,7 @@ def check_tasks(folder: Folder) -> None:
   changes &= folder.run[1:] == folder.run[:-1]
   if np.any(changes):
     place = np.flatnonzero(changes)[0] + 1
-    raise ValueError(
+    raise UserError(
         f"{folder.where(TASKS, place)} holds the task {task[place].tolist()},"
         f" that run's row {folder.order[place - 1]} {task[place - 1].tolist()}"
     )
@@ -167,4 +168,4 @@ def _raise(folder, name, places, wrong, text):
   rows = np.any(wrong.reshape(len(places), -1), axis=1)
   if np.any(rows):
     place = places[np.argmax(rows)]
-    raise ValueError(f"{folder.where(name, place)} holds {text}")
+    raise UserError(f"{folder.where(name, place)} holds {text}")

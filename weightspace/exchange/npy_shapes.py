@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from weightspace.errors import UserError
+
 _MOST_LAYERS = 16
 
 
@@ -25,20 +27,20 @@ def hidden(
   if stated != [None, None]:
     fitting = [shape for shape in fitting if list(shape) == stated]
     if not fitting:
-      raise ValueError(
+      raise UserError(
           f"args.json says rnn_num_layers={stated[0]},"
           f" rnn_hidden_size={stated[1]}, but an LSTM of that shape with"
           f" {inputs} inputs and {outputs} outputs has not as many parameters"
       )
   if not fitting:
-    raise ValueError(
+    raise UserError(
         f"no LSTM of equal layers with {inputs} inputs and {outputs} outputs"
         " has as many parameters; the paper's, of 2 x 32, have"
         f" {_size(2, 32, inputs, outputs)}"
     )
   if len(fitting) > 1:
     shown = ", ".join(f"{layers} x {width}" for layers, width in fitting)
-    raise ValueError(
+    raise UserError(
         f"LSTMs of {shown} have as many parameters; say which in args.json:"
         f' {{"rnn_num_layers": {fitting[0][0]},'
         f' "rnn_hidden_size": {fitting[0][1]}}}'

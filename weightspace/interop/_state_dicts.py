@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.interop.tensors import listed
 
@@ -39,7 +40,7 @@ def read(model: Any) -> StateDict:
     if path.suffix == ".safetensors":
       return StateDict(tensors.read(path), None, str(path))
     if path.suffix not in _PICKLES:
-      raise ValueError(
+      raise UserError(
           f"{path} has the suffix {path.suffix!r}, expected a state dict as"
           f" .safetensors or, read with torch, {', '.join(_PICKLES)}"
       )
@@ -48,7 +49,7 @@ def read(model: Any) -> StateDict:
     return StateDict(dict(model), None, "the state dict")
   if hasattr(model, "state_dict") and hasattr(model, "named_modules"):
     return StateDict(model.state_dict(), model, "the module")
-  raise ValueError(
+  raise UserError(
       "expected a module, a state dict or the path of a file, got"
       f" {type(model).__name__}"
   )
@@ -58,7 +59,7 @@ def _unpickled(path):
   try:
     import torch
   except ImportError as error:
-    raise ValueError(
+    raise UserError(
         f"{path} is a pickle, which needs torch to read, and torch is not"
         " installed; save it as .safetensors"
     ) from error
@@ -67,12 +68,12 @@ def _unpickled(path):
   try:
     content = torch.load(path, map_location="cpu", weights_only=True)
   except Exception as error:  # unpickling refused, or a damaged archive
-    raise ValueError(
+    raise UserError(
         f"{path} is not a state dict that torch.load(weights_only=True)"
         f" reads ({type(error).__name__}: {str(error).splitlines()[0]})"
     ) from error
   if not isinstance(content, Mapping):
-    raise ValueError(
+    raise UserError(
         f"{path} contains a {type(content).__name__}, not a state dict; save"
         " model.state_dict()"
     )
@@ -109,15 +110,15 @@ def recurrent_names(
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
       if name not in groups:
-        raise ValueError(
+        raise UserError(
             f"{where} has no recurrent module {name!r}; it has:"
             f" {listed(groups)}"
         )
     if not names or len(set(names)) < len(names):
-      raise ValueError(f"recurrent must be distinct names, got {names}")
+      raise UserError(f"recurrent must be distinct names, got {names}")
     return names
   if len(groups) != 1:
-    raise ValueError(
+    raise UserError(
         f"{where} has {len(groups)} recurrent modules ({listed(groups)}),"
         " expected one nn.LSTM, nn.GRU or nn.RNN, with tensors such as"
         " weight_ih_l0"
@@ -136,7 +137,7 @@ def readout_name(
   """
   if name is not None:
     if join(name, "weight") not in arrays:
-      raise ValueError(
+      raise UserError(
           f"{where} has no {join(name, 'weight')}; it has {listed(arrays)}"
       )
     return name
@@ -148,7 +149,7 @@ def readout_name(
       and np.shape(array)[1] == hidden
   ]
   if len(names) != 1:
-    raise ValueError(
+    raise UserError(
         f"{where} has {len(names)} Linear readouts of {hidden} hidden units"
         f" ({listed(names)}), expected one, with a weight of [outputs,"
         f" {hidden}]" + ("; name it" if names else "")
@@ -176,7 +177,7 @@ def check_nothing_else(
       )
   ]
   if rest:
-    raise ValueError(
+    raise UserError(
         f"{where} has more than a recurrent module and its readout:"
         f" {listed(rest)}. If the outputs do not depend on these, name both,"
         f" {recurrent} and {readout!r}"

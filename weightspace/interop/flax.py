@@ -26,6 +26,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.interop import Network, tensors
 from weightspace.interop.tensors import listed
 from weightspace.rnn import RNN, RNNSpec, make_rnn
@@ -70,7 +71,7 @@ def load(
     ValueError: the network is not supported, or ambiguous.
   """
   if not isinstance(params, Mapping):
-    raise ValueError(
+    raise UserError(
         f"expected nested parameters, got {type(params).__name__}"
     )
   nodes = dict(_nodes(params.get("params", params)))
@@ -78,7 +79,7 @@ def load(
   paths = _ordered(cells, nodes, layers)
   kinds = {cells[path] for path in paths}
   if len(kinds) > 1:
-    raise ValueError(
+    raise UserError(
         f"the layers {listed(paths)} are {', '.join(sorted(kinds))}; all layers"
         " must have the same cell"
     )
@@ -87,7 +88,7 @@ def load(
   hidden = tuple(layer.wh.shape[-1] for layer in stack)
   for path, layer, below in zip(paths[1:], stack[1:], hidden):
     if layer.wx.shape[-1] != below:
-      raise ValueError(
+      raise UserError(
           f"{path} has {layer.wx.shape[-1]} inputs, but the layer below it has"
           f" {below} outputs"
       )
@@ -96,7 +97,7 @@ def load(
     _check_nothing_else(nodes, paths, name)
   linear = _dense(name, nodes[name])
   if linear.w.shape[1] != hidden[-1]:
-    raise ValueError(
+    raise UserError(
         f"{name} has {linear.w.shape[1]} inputs, but the last layer has"
         f" {hidden[-1]} outputs"
     )
@@ -129,13 +130,13 @@ def to_params(
   """
   depth = len(rnn.spec.hidden)
   if rnn.spec.cell not in _GATES:
-    raise ValueError(
+    raise UserError(
         f"Flax has no cell {rnn.spec.cell!r}, only {', '.join(_GATES)}"
     )
   if layers is None:
     layers = [f"layers_{k}/cell" for k in range(depth)]
   if isinstance(layers, str) or len(set(layers)) != depth:
-    raise ValueError(
+    raise UserError(
         f"layers must be {depth} distinct paths, one per layer, got {layers!r}"
     )
   params: dict[str, Any] = {}
@@ -163,7 +164,7 @@ def _layer(path, node, cell):
   for part, rows in (("i", inputs), ("h", hidden)):
     for gate, kernel in zip(gates, kernels[part]):
       if kernel.shape != (rows, hidden) or not kernel.size:
-        raise ValueError(
+        raise UserError(
             f"{path}/{part}{gate}/kernel has shape {kernel.shape}, expected"
             f" {(rows, hidden)}"
         )
@@ -207,16 +208,16 @@ def _bias(path, node, size):
     return np.zeros(size, np.float32)
   bias = _leaf(path, node, "bias", 1)
   if bias.shape != (size,):
-    raise ValueError(f"{path}/bias has shape {bias.shape}, expected {(size,)}")
+    raise UserError(f"{path}/bias has shape {bias.shape}, expected {(size,)}")
   return bias
 
 
 def _leaf(path, node, name, ndim):
   if not isinstance(node, Mapping) or name not in node:
-    raise ValueError(f"{path} has no {name}")
+    raise UserError(f"{path} has no {name}")
   array = tensors.float32(f"{path}/{name}", node[name])
   if array.ndim != ndim:
-    raise ValueError(
+    raise UserError(
         f"{path}/{name} has shape {array.shape}, expected {ndim} axes"
     )
   return array
@@ -240,14 +241,14 @@ def _ordered(cells, nodes, layers):
     paths = [layers] if isinstance(layers, str) else list(layers)
     for path in paths:
       if path not in cells:
-        raise ValueError(f"{path!r} is not a cell; cells: {listed(cells)}")
+        raise UserError(f"{path!r} is not a cell; cells: {listed(cells)}")
     if not paths or len(set(paths)) < len(paths):
-      raise ValueError(f"layers must be distinct paths, got {paths}")
+      raise UserError(f"layers must be distinct paths, got {paths}")
     return paths
   if not cells:
     mgu = [path for path, kind in _kinds(nodes).items() if kind == _MGU]
     hint = "".join(f"; {p!r} is an MGUCell, which is unsupported" for p in mgu)
-    raise ValueError(
+    raise UserError(
         "there are no parameters of an LSTMCell, OptimizedLSTMCell, GRUCell or"
         f" SimpleCell{hint}"
     )
@@ -260,7 +261,7 @@ def _ordered(cells, nodes, layers):
   if len({len(part) for part in parts}) > 1 or (
       len(cells) > 1 and (len(differ) != 1 or not min(differ) % 2)
   ):
-    raise ValueError(
+    raise UserError(
         f"the order of the layers {listed(cells)} is ambiguous: name them,"
         " first layer first"
     )
@@ -288,11 +289,11 @@ def _readout_path(nodes, paths, hidden, readout):
   }
   if readout is not None:
     if readout not in dense:
-      raise ValueError(f"{readout!r} is not a Dense; Denses: {listed(dense)}")
+      raise UserError(f"{readout!r} is not a Dense; Denses: {listed(dense)}")
     return readout
   matching = [path for path, inputs in dense.items() if inputs == hidden]
   if len(matching) != 1:
-    raise ValueError(
+    raise UserError(
         f"there are {len(matching)} Dense readouts of {hidden} hidden units"
         f" ({listed(matching)}), expected one" + "; name it" * bool(matching)
     )
@@ -308,7 +309,7 @@ def _check_nothing_else(nodes, paths, readout):
       if not isinstance(child, Mapping)
   ]
   if rest:
-    raise ValueError(
+    raise UserError(
         f"there is more than layers and a readout: {listed(rest)}. If the"
         " outputs do not depend on these, name both,"
         f" layers={paths} and readout={readout!r}"
@@ -320,7 +321,7 @@ def _put(tree, path, node):
   for parent in parents:
     tree = tree.setdefault(parent, {})
   if name in tree:
-    raise ValueError(f"two parts of the network have the path {path!r}")
+    raise UserError(f"two parts of the network have the path {path!r}")
   tree[name] = node
 
 

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
+
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   """Reads a safetensors file, which may be untrusted.
@@ -33,7 +35,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   except OSError:
     raise
   except Exception as error:  # the library raises several types
-    raise ValueError(
+    raise UserError(
         f"{path} cannot be read as a safetensors file"
         f" ({type(error).__name__}: {error})"
     ) from error
@@ -78,7 +80,7 @@ def named(tree: Any) -> dict[str, Any]:
       for path, leaf in leaves
   }
   if len(arrays) < len(leaves):
-    raise ValueError(f"two leaves of {list(arrays)} have the same path")
+    raise UserError(f"two leaves of {list(arrays)} have the same path")
   return arrays
 
 
@@ -96,9 +98,9 @@ def float32(name: str, array: Any) -> np.ndarray:
   try:
     array = _as_numpy(array)
   except Exception as error:  # such as a tensor on the meta device
-    raise ValueError(f"{name} cannot be read as an array: {error}") from error
+    raise UserError(f"{name} cannot be read as an array: {error}") from error
   if not jnp.issubdtype(array.dtype, jnp.floating):
-    raise ValueError(
+    raise UserError(
         f"{name} has dtype {array.dtype}, expected floating-point numbers"
     )
   with np.errstate(all="ignore"):
@@ -107,7 +109,7 @@ def float32(name: str, array: Any) -> np.ndarray:
         converted.astype(array.dtype), array, equal_nan=True
     )
   if not exact:
-    raise ValueError(
+    raise UserError(
         f"{name} is {array.dtype} and would lose digits as float32; convert it"
         " to float32 first (torch: model.float())"
     )

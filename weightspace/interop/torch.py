@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import cells
+from weightspace.errors import UserError
 from weightspace.interop import Network, _state_dicts, tensors
 from weightspace.interop._state_dicts import TENSORS, join
 from weightspace.rnn import RNN, RNNSpec, make_rnn
@@ -70,7 +71,7 @@ def load(
     tensors_of_layers = _layers(name, groups[name])
     kind = _cell(name, tensors_of_layers[0])
     if cell not in (None, kind):
-      raise ValueError(
+      raise UserError(
           f"{where}: {names[0] or 'it'} is {CELLS[cell]} and {name} is"
           f" {CELLS[kind]}; all layers must have the same cell"
       )
@@ -113,14 +114,14 @@ def to_state_dict(
   """
   spec = rnn.spec
   if spec.cell not in CELLS:
-    raise ValueError(
+    raise UserError(
         f"torch has no module for the cell {spec.cell!r}, only for"
         f" {', '.join(CELLS)}"
     )
   depth = len(spec.hidden)
   if isinstance(recurrent, str):
     if len(set(spec.hidden)) > 1:
-      raise ValueError(
+      raise UserError(
           f"layers of one torch.nn.{CELLS[spec.cell]} have the same width, but"
           f" these have {spec.hidden}; give one name per layer,"
           f' recurrent=("layers.0", ...), for {depth} modules'
@@ -129,7 +130,7 @@ def to_state_dict(
   else:
     places = [(name, 0) for name in recurrent]
     if len(set(recurrent)) != depth:
-      raise ValueError(
+      raise UserError(
           f"recurrent names {len(set(recurrent))} modules, {tuple(recurrent)},"
           f" for {depth} layers"
       )
@@ -168,7 +169,7 @@ def _check_module(module, name):
     return
   mode = getattr(part, "mode", None)
   if mode == "RNN_RELU" or getattr(part, "nonlinearity", "tanh") != "tanh":
-    raise ValueError(
+    raise UserError(
         f"{name or 'it'} is an nn.RNN with ReLU; only tanh is supported"
     )
 
@@ -176,23 +177,23 @@ def _check_module(module, name):
 def _layers(name, group):
   """The tensors of each layer by name, first layer first."""
   if any(reverse for _, _, reverse in group):
-    raise ValueError(
+    raise UserError(
         f"{name or 'it'} is bidirectional; only causal networks are supported"
     )
   if any(tensor == "weight_hr" for tensor, _, _ in group):
-    raise ValueError(
+    raise UserError(
         f"{name or 'it'} has projections (proj_size), which are not supported"
     )
   depth = 1 + max(k for _, k, _ in group)
   if depth > len(group):  # each layer has at least one tensor
-    raise ValueError(f"{name or 'it'} lacks some of its {depth} layers")
+    raise UserError(f"{name or 'it'} lacks some of its {depth} layers")
   layers = [
       {t: group[t, k, False] for t in TENSORS if (t, k, False) in group}
       for k in range(depth)
   ]
   names = {tuple(layer) for layer in layers}
   if len(names) > 1 or names.pop() not in (TENSORS, TENSORS[:2]):
-    raise ValueError(
+    raise UserError(
         f"the layers of {name or 'it'} have"
         f" {'; '.join(', '.join(layer) or 'nothing' for layer in layers)};"
         f" expected {', '.join(TENSORS)} in each, or none of the biases"
@@ -207,7 +208,7 @@ def _cell(name, leaves):
     hh = shapes["weight_hh"]
     if len(hh) == 2 and hh[1] > 0 and hh[0] == gates * hh[1]:
       return cell
-  raise ValueError(
+  raise UserError(
       f"{join(name, 'weight_hh_l0')} has shape {shapes['weight_hh']}, expected"
       " [4 H, H] of an LSTM, [3 H, H] of a GRU or [H, H] of an RNN"
   )
@@ -228,12 +229,12 @@ def _layer(name, k, leaves):
   }
   for tensor, array in arrays.items():
     if array.shape != expected[tensor]:
-      raise ValueError(
+      raise UserError(
           f"{join(name, f'{tensor}_l{k}')} has shape {array.shape}, expected"
           f" {expected[tensor]} with weight_hh of {rows, hidden}"
       )
   if wx.ndim != 2 or not hidden or not wx.size or rows % hidden:
-    raise ValueError(
+    raise UserError(
         f"{join(name, f'weight_ih_l{k}')} has shape {wx.shape} and"
         f" weight_hh {rows, hidden}: not those of a recurrent layer"
     )
@@ -249,7 +250,7 @@ def _check_chain(layers, where):
   for k, (below, above) in enumerate(itertools.pairwise(layers)):
     hidden, read = below.wh.shape[-1], above.wx.shape[-1]
     if above.wh.shape[0] != gates or hidden != read:
-      raise ValueError(
+      raise UserError(
           f"{where}: layer {k + 1} has {read} inputs and"
           f" {above.wh.shape[0]} gates, but layer {k} has {hidden} outputs and"
           f" {gates} gates: they cannot be stacked"
@@ -259,7 +260,7 @@ def _check_chain(layers, where):
 def _readout(arrays, name, hidden):
   w = tensors.float32(join(name, "weight"), arrays[join(name, "weight")])
   if w.ndim != 2 or w.shape[1] != hidden or not len(w):
-    raise ValueError(
+    raise UserError(
         f"{join(name, 'weight')} has shape {w.shape}, expected [outputs,"
         f" {hidden}]: the readout of the last layer"
     )
@@ -267,7 +268,7 @@ def _readout(arrays, name, hidden):
   if join(name, "bias") in arrays:
     b = tensors.float32(join(name, "bias"), arrays[join(name, "bias")])
   if b.shape != (len(w),):
-    raise ValueError(
+    raise UserError(
         f"{join(name, 'bias')} has shape {b.shape}, expected ({len(w)},)"
     )
   return Linear(jnp.asarray(w), jnp.asarray(b))

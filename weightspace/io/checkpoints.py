@@ -30,13 +30,14 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from weightspace import parallel
+from weightspace.errors import UserError
 from weightspace.io import records
 
 _HALF_WRITTEN = ".orbax-checkpoint-tmp"
 _NONE = -1  # the step where nothing was saved
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
   """There are checkpoints, and not one of them is good."""
 
 
@@ -56,7 +57,7 @@ class Checkpoints:
       keep: how many steps to keep. With 1, damage to it leaves nothing.
     """
     if keep < 1:
-      raise ValueError(f"keep must be at least 1, got {keep}")
+      raise UserError(f"keep must be at least 1, got {keep}")
     self.directory = Path(directory).absolute()
     self._keep = keep
     self._orbax = None
@@ -73,7 +74,7 @@ class Checkpoints:
     """
     step = int(step)
     if (self.directory / str(step)).exists():
-      raise ValueError(f"{self.directory} has a step {step} already")
+      raise UserError(f"{self.directory} has a step {step} already")
     arrays = {name: _array(name, leaf) for name, leaf in _named(tree)}
     self.directory.mkdir(parents=True, exist_ok=True)
     # The record comes first: a step without one would be taken for bad.
@@ -274,7 +275,7 @@ def _named(tree):
       for path, leaf in leaves
   ]
   if len({name for name, _ in named}) < len(named):
-    raise ValueError(f"two leaves have one path: {[n for n, _ in named]}")
+    raise UserError(f"two leaves have one path: {[n for n, _ in named]}")
   return named
 
 

@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from weightspace.errors import UserError
+
 _LARGEST = 2**28  # bytes of a JSON document; a zoo of 10^5 shards has 2^28
 _END = "\n}\n"
 _SEAL = re.compile(r',\n "checksum": "([0-9a-f]{64})"\n\}\n\Z')
@@ -70,7 +72,7 @@ def refuse_links(*paths: Path) -> None:
   """ValueError where one is a symbolic link, which may leave the folder."""
   for path in paths:
     if path.is_symlink():
-      raise ValueError(
+      raise UserError(
           f"{path} is a symbolic link; files are not written through links."
           " Put its target in its place"
       )
@@ -190,7 +192,7 @@ def parse(path: Path) -> tuple[dict[str, Any], str]:
   with reading(path) as file:
     status = os.fstat(file.fileno())
     if status.st_size > _LARGEST:
-      raise ValueError(
+      raise UserError(
           f"it has {status.st_size} bytes, more than the limit of"
           f" {_LARGEST}"
       )
@@ -199,10 +201,25 @@ def parse(path: Path) -> tuple[dict[str, Any], str]:
     text = content.decode("utf-8")
     document = json.loads(text)
   except (ValueError, RecursionError) as error:
-    raise ValueError(f"it is not JSON ({error})") from error
+    raise UserError(f"it is not JSON ({error})") from error
   if not isinstance(document, dict):
-    raise ValueError(f"it holds no JSON object but {text[:40]!r}")
+    raise UserError(f"it holds no JSON object but {text[:40]!r}")
   return document, text
+
+
+def read_json(path: str | os.PathLike) -> dict[str, Any]:
+  """The JSON object in a file.
+
+  Raises:
+    UserError: there is none, naming the file.
+    OSError: it cannot be read.
+  """
+  try:
+    return parse(Path(path))[0]
+  except UserError as error:
+    raise UserError(
+        f"{path} cannot be used: {error}. Delete it and run again what wrote it"
+    ) from error
 
 
 def check_seal(text: str) -> None:
@@ -210,7 +227,7 @@ def check_seal(text: str) -> None:
   match = _SEAL.search(text)
   content = text[: match.start()] + _END if match else ""
   if not match or hashlib.sha256(content.encode()).hexdigest() != match[1]:
-    raise ValueError(
+    raise UserError(
         "it was altered after it was written: its checksum differs from"
         " the one that it states"
     )

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.io import files
 
 _MAGIC = b"\x93NUMPY\x01\x00"  # version 1.0, what arrays of numbers get
@@ -51,7 +52,7 @@ def parse_header(file: BinaryIO) -> Header:
   """
   start = file.read(len(_MAGIC) + 2)
   if not start.startswith(_MAGIC) or len(start) < len(_MAGIC) + 2:
-    raise ValueError("it does not begin as NumPy's format 1.0 does")
+    raise UserError("it does not begin as NumPy's format 1.0 does")
   length = int.from_bytes(start[-2:], "little")
   return _parse_header(file.read(length), len(start) + length)
 
@@ -60,18 +61,18 @@ def parse_header(file: BinaryIO) -> Header:
 def _parse_header(text, offset):
   match = _HEADER.fullmatch(text)
   if match is None:
-    raise ValueError("its header is not that of an array of numbers")
+    raise UserError("its header is not that of an array of numbers")
   sizes = [size.strip() for size in match[3].split(b",")]
   if sizes[-1] == b"":
     sizes.pop()
   if len(sizes) > _AXES or any(
       not size.isdigit() or len(size) > _DIGITS for size in sizes
   ):
-    raise ValueError(f"its shape is malformed: ({match[3].decode()[:80]})")
+    raise UserError(f"its shape is malformed: ({match[3].decode()[:80]})")
   try:
     dtype = np.dtype(match[1].decode())
   except TypeError as error:
-    raise ValueError(f"its dtype is malformed ({error})") from error
+    raise UserError(f"its dtype is malformed ({error})") from error
   return Header(tuple(map(int, sizes)), dtype, match[2] == b"True", offset)
 
 
@@ -105,7 +106,7 @@ class Rows:
       self._file = os.dup(file.fileno())
     weakref.finalize(self, os.close, self._file)
     if self.header.fortran and len(self.header.shape) > 1:
-      raise ValueError("its columns are contiguous, not its rows")
+      raise UserError("its columns are contiguous, not its rows")
 
   def read(self, items: np.ndarray, out: np.ndarray, places: np.ndarray):
     """Reads items into `out`; neighbours by one call.
@@ -174,7 +175,7 @@ def scratch(
 def _check_size(header, file):
   size = os.fstat(file.fileno()).st_size
   if header.offset + header.bytes != size:
-    raise ValueError(
+    raise UserError(
         f"its header announces {header.bytes} bytes of data, there are"
         f" {size - header.offset}"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.io import files, npy
 
 
@@ -47,10 +48,10 @@ def read(
         wanted = list(members) if names is None else list(names)
         lacking = [name for name in wanted if name not in members]
         if lacking:
-          raise ValueError(f"it lacks {', '.join(lacking)}")
+          raise UserError(f"it lacks {', '.join(lacking)}")
         return {name: _array(archive, members[name]) for name in wanted}
     except Exception as error:  # zipfile raises about anything on damage
-      raise ValueError(
+      raise UserError(
           f"{path} is not an archive of arrays: {type(error).__name__}: {error}"
       ) from error
 
@@ -60,12 +61,12 @@ def _members(archive, size):
   for info in archive.infolist():
     name = info.filename.removesuffix(".npy")
     if info.compress_type != zipfile.ZIP_STORED:
-      raise ValueError(f"{name} is compressed")
+      raise UserError(f"{name} is compressed")
     if name in members or name == info.filename:
-      raise ValueError(f"{info.filename!r} is no array, or there twice")
+      raise UserError(f"{info.filename!r} is no array, or there twice")
     members[name] = info
   if sum(info.file_size for info in members.values()) > size:
-    raise ValueError("its members announce more than there is")
+    raise UserError("its members announce more than there is")
   return members
 
 
@@ -73,13 +74,13 @@ def _array(archive, info):
   with archive.open(info) as member:
     header = npy.parse_header(member)
     if header.offset + header.bytes != info.file_size:
-      raise ValueError(f"{info.filename} is not as long as its header says")
+      raise UserError(f"{info.filename} is not as long as its header says")
     array = np.empty(header.bytes, np.uint8)
     got = 0
     while got < len(array):
       count = member.readinto(memoryview(array)[got : got + 2**20])
       if not count:
-        raise ValueError(f"{info.filename} is cut short")
+        raise UserError(f"{info.filename} is cut short")
       got += count
     member.read()  # the end, where the checksum is looked at
   array = array.view(header.dtype) if header.bytes else np.empty(

@@ -25,13 +25,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import orbax.checkpoint as ocp
 
+from weightspace.errors import UserError
 from weightspace.io import files, npz
 
 _ARRAYS = "arrays.npz"
 _VERSION = 2
 
 
-class TemplateError(ValueError):
+class TemplateError(UserError):
   """The leaves that were saved are not those of the template."""
 
 
@@ -71,20 +72,20 @@ def read(path: Path) -> Record:
   """
   content, text = files.parse(path)
   if content.get("version") != _VERSION:
-    raise ValueError(
+    raise UserError(
         f"the record is of version {content.get('version')!r}, and this"
         f" release reads version {_VERSION} alone"
     )
   files.check_seal(text)
   leaves, entries = content.get("leaves"), content.get("files")
   if not isinstance(leaves, dict) or not isinstance(entries, dict):
-    raise ValueError("it lacks leaves or files")
+    raise UserError("it lacks leaves or files")
   for name, entry in (*leaves.items(), *entries.items()):
     if not isinstance(entry, dict):
-      raise ValueError(f"its entry {name} is no object")
+      raise UserError(f"its entry {name} is no object")
   for name in entries:
     if Path(name).is_absolute() or ".." in Path(name).parts:
-      raise ValueError(f"{name} leads out of the checkpoint's folder")
+      raise UserError(f"{name} leads out of the checkpoint's folder")
   return Record(leaves, entries)
 
 
@@ -107,23 +108,23 @@ def check_sizes(folder: Path, record: Record) -> None:
   for name, entry in record.files.items():
     path, size = folder / name, entry.get("bytes")
     if path.is_symlink() or not path.is_file():
-      raise ValueError(f"{name} is missing, or a link")
+      raise UserError(f"{name} is missing, or a link")
     if path.stat().st_size != size:
-      raise ValueError(f"{name} has {path.stat().st_size} bytes, not {size}")
+      raise UserError(f"{name} has {path.stat().st_size} bytes, not {size}")
 
 
 def check_files(folder: Path, record: Record) -> None:
   """Raises ValueError where a file was altered in any byte."""
   for name, entry in record.files.items():
     if files.sha256(folder / name) != entry.get("sha256"):
-      raise ValueError(f"{name} was altered")
+      raise UserError(f"{name} was altered")
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], record: Record) -> None:
   """Raises ValueError where an array is not the one that was saved."""
   for name, leaf in record.leaves.items():
     if _sha256(arrays[name]) != leaf.get("sha256"):
-      raise ValueError(f"checksum of {name} differs: its data was altered")
+      raise UserError(f"checksum of {name} differs: its data was altered")
 
 
 def check_template(folder: Path, record: Record, named) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from weightspace.errors import UserError
 from weightspace.io import files
 
 CONFIG = "config.json"
@@ -79,7 +80,7 @@ def read(workdir: str | os.PathLike) -> dict[str, Any]:
   try:
     return files.parse(file)[0]
   except ValueError as error:
-    raise ValueError(f"{file} cannot be used: {error}") from error
+    raise UserError(f"{file} cannot be used: {error}") from error
 
 
 def _check_same(workdir, there, config, complete):
@@ -213,7 +214,7 @@ def _lines(path):
     except (ValueError, RecursionError):
       values = None
     if not isinstance(values, dict) or type(values.get("step")) is not int:
-      raise ValueError(
+      raise UserError(
           f"{path} is damaged: line {number} is no line of metrics; repair it"
           " or move it away: a run continues without its earlier metrics"
       )

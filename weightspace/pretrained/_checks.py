@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.io import files
 
@@ -34,7 +35,7 @@ class Arrays:
     require_fields("tensors", record, ("bytes", "sha256"))
     size, digest = path.stat().st_size, record["sha256"]
     if size != record["bytes"] or files.sha256(path) != digest:
-      raise ValueError(
+      raise UserError(
           f"{path} is damaged: its size or"
           " checksum differ; get the folder again"
       )
@@ -47,18 +48,18 @@ class Arrays:
   ) -> np.ndarray:
     """The array of that name; `shape` may hold None for any size."""
     if name not in self._left:
-      raise ValueError(f"{self._path} lacks {name}")
+      raise UserError(f"{self._path} lacks {name}")
     array = self._left.pop(name)
     fits = len(array.shape) == len(shape) and all(
         w in (None, n) for n, w in zip(array.shape, shape)
     )
     if not fits or array.dtype != dtype:
-      raise ValueError(
+      raise UserError(
           f"{self._path}: {name} is {array.dtype}{list(array.shape)}, expected"
           f" {np.dtype(dtype)}{['any' if n is None else n for n in shape]}"
       )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-      raise ValueError(f"{self._path}: {name} is not finite everywhere")
+      raise UserError(f"{self._path}: {name} is not finite everywhere")
     return array
 
   def take_tree(self, prefix: str, template: Any) -> Any:
@@ -72,7 +73,7 @@ class Arrays:
   def check_all_taken(self) -> None:
     """ValueError where one was not taken."""
     if self._left:
-      raise ValueError(
+      raise UserError(
           f"{self._path} holds tensors that are not the encoder's:"
           f" {tensors.listed(self._left)}"
       )
@@ -86,7 +87,7 @@ def prefixed(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
 def require(holds: bool, name: str, value: Any, expected: Any) -> None:
   """ValueError unless something holds of the value of that name."""
   if not holds:
-    raise ValueError(f"{name} is {str(value)[:80]!r}, expected {expected}")
+    raise UserError(f"{name} is {str(value)[:80]!r}, expected {expected}")
 
 
 def require_integer(name: str, value: Any, low: int, high: int) -> int:
@@ -108,7 +109,7 @@ def require_fields(what: str, value: Any, names: Iterable[str]) -> None:
   """ValueError unless an object has fields of these names and no others."""
   require(isinstance(value, dict), what, value, "an object")
   if set(value) != set(names):
-    raise ValueError(
+    raise UserError(
         f"{what} has the fields {tensors.listed(value)}, expected"
         f" {tensors.listed(names)}"
     )

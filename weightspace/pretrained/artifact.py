@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import encoders, heads, plugins, properties
+from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.io import files
 from weightspace.pretrained import _checks
@@ -69,7 +70,7 @@ def write(
     files.write_text(scratch / CARD, card)
     size = sum(file.stat().st_size for file in scratch.iterdir())
     if most is not None and size > most:
-      raise ValueError(
+      raise UserError(
           f"{path} would have {size / 1e6:.1f} MB, at most {most / 1e6:.1f} are"
           " allowed; smaller or fewer heads, or fewer networks in the table,"
           " take less"
@@ -125,10 +126,10 @@ def read(path: Path) -> PretrainedEncoder:
   try:
     return _read(path)
   except RecursionError as error:
-    raise ValueError(f"{path / JSON} is nested too deeply") from error
+    raise UserError(f"{path / JSON} is nested too deeply") from error
   except ValueError as error:
     prefix = "" if str(error).startswith(str(path)) else f"{path}: "
-    raise ValueError(f"{prefix}{error}") from error
+    raise UserError(f"{prefix}{error}") from error
 
 
 def _read(path):
@@ -156,26 +157,26 @@ def _read(path):
 def _document(path):
   size = path.stat().st_size
   if size > _MOST_JSON:
-    raise ValueError(f"{path} has {size} bytes, expected at most {_MOST_JSON}")
+    raise UserError(f"{path} has {size} bytes, expected at most {_MOST_JSON}")
   try:
     document, text = files.parse(path)
     version = require_integer(
         "version", document.get("version"), 1, 2**31
     )
     if version > VERSION:
-      raise ValueError(
+      raise UserError(
           f"it has format {version}, newer than {VERSION}, the newest"
           " supported; install a newer weightspace"
       )
     if version < VERSION:
-      raise ValueError(
+      raise UserError(
           f"it has format {version}, older than {VERSION}, the only one"
           " supported; export it again from its run"
       )
     require_fields("the document", document, _FIELDS)
     files.check_seal(text)
   except ValueError as error:
-    raise ValueError(f"{path} is no description of an encoder: {error}") from (
+    raise UserError(f"{path} is no description of an encoder: {error}") from (
         error
     )
   return document
@@ -185,7 +186,7 @@ def _zoo(document):
   try:
     zoo = ZooSpec.from_json(document)
   except (TypeError, KeyError, AttributeError, OverflowError) as error:
-    raise ValueError(f"zoo is malformed ({error!r})") from error
+    raise UserError(f"zoo is malformed ({error!r})") from error
   require_integer("zoo.snapshot_steps", zoo.snapshot_steps[-1], 0, 2**31)
   for rnn in zoo.rnns:
     require_integer("zoo.rnns.hidden", len(rnn.hidden), 1, _checks.DEEPEST)
@@ -249,7 +250,7 @@ def _params(fields, zoo, tasks, arrays):
     blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
     (code,) = jax.eval_shape(encoder.apply, template, blank).shape
   except Exception as error:  # sizes that do not fit raise many kinds
-    raise ValueError(
+    raise UserError(
         f"config.encoder makes no encoder of {zoo.rnns[0]}:"
         f" {type(error).__name__}: {error}"
     ) from error
@@ -318,7 +319,7 @@ def _reference(document, zoo, code, arrays):
       ("task", table.task, len(texts)),
   ):
     if np.any((index < 0) | (index >= size)):
-      raise ValueError(
+      raise UserError(
           f"reference/{name} holds numbers outside of 0 to {size - 1}"
       )
   return table

@@ -10,6 +10,7 @@ import numpy as np
 
 from weightspace import cells, encoders, properties, tasks
 from weightspace.encoders import Encoder, Transcript
+from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.pretrained.ensembles import Ensemble, Prediction
 from weightspace.pretrained.reference import Neighbour, Reference
@@ -115,7 +116,7 @@ class PretrainedEncoder:
     rnn = rnn or make_rnn(self.shape_of(weights))
     transcribe = self._functions(rnn.spec).transcript
     if transcribe is None:
-      raise ValueError(
+      raise UserError(
           f"encoder {self.config['encoder']['name']!r} reads weights and probes"
           " nothing: there is no transcript"
       )
@@ -195,7 +196,7 @@ class PretrainedEncoder:
     """
     known = self.zoo.rnns
     if (shape.inputs, shape.outputs) != (known[0].inputs, known[0].outputs):
-      raise ValueError(
+      raise UserError(
           f"the network has {shape.inputs} inputs and {shape.outputs} outputs,"
           f" the encoder is of networks with {known[0].inputs} inputs and"
           f" {known[0].outputs} outputs"
@@ -204,7 +205,7 @@ class PretrainedEncoder:
     name = fields.pop("name")
     encoder = encoders.make(name, fields, make_rnn(shape), self.tasks)
     if shape not in known and encoder.transcript is None:
-      raise ValueError(
+      raise UserError(
           f"encoder {name!r} reads weights, and only those of networks of the"
           f" shape it was trained on: {_shown(known)}; this one is"
           f" {describe_shape(shape)}"
@@ -224,14 +225,14 @@ class PretrainedEncoder:
       hidden = tuple(np.shape(layer.wh)[-1] for layer in weights.layers)
       sizes = np.shape(first.wx)[-1], np.shape(last.w)[-2]
     except (AttributeError, IndexError, TypeError) as error:
-      raise ValueError(
+      raise UserError(
           "expected the weights of a network, a weightspace.types.Weights, got"
           f" {type(weights).__name__}"
       ) from error
     fit = [name for name in cells.names() if cells.load(name).gates == gates]
     fit = [r.cell for r in self.zoo.rnns if r.cell in fit] or fit
     if len(set(fit)) != 1:
-      raise ValueError(
+      raise UserError(
           f"weights with {gates} gates are of"
           f" {' or '.join(fit) or 'no cell that is known'}; pass rnn too"
       )
@@ -275,7 +276,7 @@ def _checked(rnn, weights):
   """Weights [N, ...] as float32, of the right shapes and finite."""
   blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
   if jax.tree.structure(weights) != jax.tree.structure(blank):
-    raise ValueError(
+    raise UserError(
         f"expected the weights of a network of {describe_shape(rnn.spec)}, got"
         f" {len(getattr(weights, 'layers', ()))} layers in a"
         f" {type(weights).__name__}"
@@ -286,12 +287,12 @@ def _checked(rnn, weights):
   for (name, leaf), expected in zip(leaves.items(), jax.tree.leaves(blank)):
     leaf = tensors.float32(name, leaf)
     if leaf.shape != (*size, *expected.shape):
-      raise ValueError(
+      raise UserError(
           f"{name} has shape {leaf.shape[1:]}, expected {expected.shape} of"
           f" {describe_shape(rnn.spec)} with {rnn.spec.inputs} inputs and"
           f" {rnn.spec.outputs} outputs"
       )
     if not np.isfinite(leaf).all():
-      raise ValueError(f"{name} is not finite: a network that diverged?")
+      raise UserError(f"{name} is not finite: a network that diverged?")
     checked.append(jnp.asarray(leaf))
   return jax.tree.unflatten(jax.tree.structure(blank), checked)

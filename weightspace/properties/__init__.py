@@ -3,10 +3,11 @@
 Each public module here exports one `PROPERTY`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from weightspace import plugins
+from weightspace.errors import UserError
 from weightspace.tasks import TaskSpec
 
 
@@ -58,6 +59,21 @@ def load(name: str) -> Property:
       name.
   """
   return plugins.load(__name__, name).PROPERTY
+
+
+def check_names(properties: Sequence[str]) -> None:
+  """Checks names of properties that are predicted together.
+
+  Raises:
+    UserError: there are none, one is named twice, or there is no such property.
+  """
+  if not properties or len(set(properties)) < len(properties):
+    raise UserError(
+        "properties must name at least one, and each once, got"
+        f" {tuple(properties)}"
+    )
+  for name in properties:
+    load(name)
 
 
 def labels(

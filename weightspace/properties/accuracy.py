@@ -1,5 +1,6 @@
 """The network's accuracy on its task, in [0, 1]."""
 
+from weightspace.errors import UserError
 from weightspace.properties import Property, _regression
 
 
@@ -8,7 +9,7 @@ def _target(columns, scope):
   accuracy = columns["accuracy"]
   invalid = (accuracy < 0) | (accuracy > 1)  # NaN, if diverged, is allowed
   if invalid.any():
-    raise ValueError(
+    raise UserError(
         f"accuracy must be between 0 and 1, got {accuracy[invalid][0]} and"
         f" {invalid.sum() - 1} more invalid values"
     )

@@ -6,6 +6,7 @@ whose direction is the angle.
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.properties import Property
 
 TURN = 2 * np.pi
@@ -14,7 +15,7 @@ TURN = 2 * np.pi
 def _column(scope):
   names = scope.tasks.task_names
   if "angle" not in names:
-    raise ValueError(
+    raise UserError(
         "property 'angle' needs tasks with an angle; this family has"
         f" {', '.join(names)}"
     )

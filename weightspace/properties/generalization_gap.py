@@ -1,5 +1,6 @@
 """The generalization gap: evaluation loss - training loss."""
 
+from weightspace.errors import UserError
 from weightspace.properties import Property, _regression
 
 LOSSES = ("eval_loss", "train_loss")
@@ -8,7 +9,7 @@ LOSSES = ("eval_loss", "train_loss")
 def _shape(scope):
   missing = [n for n in LOSSES if n not in scope.tasks.metric_names]
   if missing:
-    raise ValueError(
+    raise UserError(
         f"property 'generalization_gap' needs {' and '.join(missing)}; this"
         f" family measures {', '.join(scope.tasks.metric_names)}"
     )

@@ -6,12 +6,13 @@ classes each.
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.properties import Property
 
 
 def _bounds(scope):
   if scope.tasks.classes is None:
-    raise ValueError(
+    raise UserError(
         "property 'task' needs integer tasks; the tasks of this family are"
         f" real: {', '.join(scope.tasks.task_names)}"
     )

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from weightspace import cells, precision
+from weightspace.errors import UserError
 from weightspace.recurrence import _cpu, _loops
 from weightspace.recurrence._loops import generate_by, project, step
 from weightspace.types import Layer, Linear, Weights
@@ -37,7 +38,7 @@ def kernels_requested() -> bool:
   """
   value = os.environ.get("WEIGHTSPACE_KERNELS", "0")
   if value not in ("", "0", "1"):
-    raise ValueError(f"WEIGHTSPACE_KERNELS must be 0 or 1, got {value!r}")
+    raise UserError(f"WEIGHTSPACE_KERNELS must be 0 or 1, got {value!r}")
   return value == "1" and jax.default_backend() == "cpu"
 
 
@@ -177,7 +178,7 @@ def generate(
   """
   inputs, outputs = weights.layers[0].wx.shape[-1], len(weights.readout.b)
   if not 0 <= first < inputs or outputs > inputs:
-    raise ValueError(
+    raise UserError(
         f"a network with {inputs} inputs and {outputs} outputs can't read all"
         f" that it writes after token {first}"
     )

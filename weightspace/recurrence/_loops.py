@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from weightspace.errors import UserError
 from weightspace.types import Layer, Linear, Weights
 
 
@@ -237,7 +238,7 @@ def _write_at(axis, a, t, x):
   @write.def_vmap
   def write_batch(size, batched, a, t, x):
     if batched[1]:
-      raise ValueError("steps of time cannot be batched")
+      raise UserError("steps of time cannot be batched")
     a, x = (
         leaf if own else jnp.broadcast_to(leaf, (size, *leaf.shape))
         for leaf, own in ((a, batched[0]), (x, batched[2]))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from weightspace.errors import UserError
 from weightspace.report import contents, vocabulary
 from weightspace.report.frame import select, tidy
 from weightspace.report.tables import Table, pivot, to_markdown
@@ -32,7 +33,7 @@ def fill(text: str, study: str, results: Mapping[str, Any]) -> str:
     if name == "source":
       return f"{start}\n{made_by(results)}\n{_END}"
     if name not in TABLES:
-      raise ValueError(
+      raise UserError(
           f"no table {name!r}; there are: source, {', '.join(TABLES)}"
       )
     return f"{start}\n{to_markdown(TABLES[name](frame))}\n{_END}"
@@ -40,7 +41,7 @@ def fill(text: str, study: str, results: Mapping[str, Any]) -> str:
   begin = rf"(<!-- ([a-z ]+) of {re.escape(study)} -->)"
   place = rf"{begin}(?:(?!<!--).)*{_END}"
   if len(re.findall(begin, text)) != len(re.findall(place, text, re.DOTALL)):
-    raise ValueError(f"a table of {study} is not closed by {_END}")
+    raise UserError(f"a table of {study} is not closed by {_END}")
   return re.sub(place, fill_one, text, flags=re.DOTALL)
 
 

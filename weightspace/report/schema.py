@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from weightspace.errors import UserError
+
 PARTS = (
     "zoos", "search", "emulation", "prediction", "clones", "codes",
     "transcripts", "variants", "labels", "invariance", "neighbours",
@@ -40,18 +42,18 @@ def check(
   """
   if not isinstance(results, Mapping):
     kind = type(results).__name__
-    raise ValueError(f"results must be a mapping, got {kind}")
+    raise UserError(f"results must be a mapping, got {kind}")
   for part in PARTS:
     if not isinstance(results.get(part, {}), Mapping):
       kind = type(results[part]).__name__
-      raise ValueError(f"results[{part!r}] must be a mapping, got {kind}")
+      raise UserError(f"results[{part!r}] must be a mapping, got {kind}")
   if "zoo" in results and "zoos" not in results:
-    raise ValueError(
+    raise UserError(
         "results are of an earlier version of weightspace: run again what"
         " wrote them, in another --workdir"
     )
   if not set(results) & set(PARTS):
-    raise ValueError(
+    raise UserError(
         f"results have nothing to report: none of {', '.join(PARTS)}"
     )
   with explained("interrogations"):
@@ -63,10 +65,10 @@ def check(
 def _check_interrogation(one, rows, where):
   shape = one["shape"]
   if min(shape.values()) < 1:
-    raise ValueError(f"{where}['shape'] must be sizes of at least 1")
+    raise UserError(f"{where}['shape'] must be sizes of at least 1")
   pixels = shape["inputs"]
   if not one["symbols"] and math.isqrt(pixels) ** 2 != pixels:
-    raise ValueError(
+    raise UserError(
         f"{where}['shape']['inputs'] must be a square of pixels where there"
         f" are no symbols, got {pixels}"
     )
@@ -74,12 +76,12 @@ def _check_interrogation(one, rows, where):
   for key, size in (("probes", "inputs"), ("answers", "outputs")):
     held = len(base64.b64decode(one[key], validate=True))
     if held != steps * shape[size]:
-      raise ValueError(
+      raise UserError(
           f"{where}[{key!r}] must hold {steps * shape[size]} bytes, rows x"
           f" length x parallel x {size}; it holds {held}"
       )
   if rows and not all(0 <= row < len(rows["step"]) for row in one["rows"]):
-    raise ValueError(
+    raise UserError(
         f"{where}['rows'] must be places among {len(rows['step'])} rows"
     )
 
@@ -94,8 +96,8 @@ def explained(what: str) -> Iterator[None]:
   try:
     yield
   except binascii.Error as error:
-    raise ValueError(f"{what} are damaged, not base64: {error}") from error
+    raise UserError(f"{what} are damaged, not base64: {error}") from error
   except (AttributeError, IndexError, KeyError, TypeError) as error:
-    raise ValueError(
+    raise UserError(
         f"{what} are damaged or of another version of weightspace: {error!r}"
     ) from error

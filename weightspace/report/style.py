@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from weightspace.errors import MissingPackage
+
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
@@ -90,13 +92,13 @@ def require_matplotlib() -> None:
   """Says what to install where something that reports need is missing.
 
   Raises:
-    ImportError: it is.
+    MissingPackage: it is.
   """
   for name in ("matplotlib", "pandas", "jinja2"):
     try:
       importlib.import_module(name)
     except ImportError as error:
-      raise ImportError(
+      raise MissingPackage(
           f"reports need {name}: pip install 'weightspace[report]'"
       ) from error
 

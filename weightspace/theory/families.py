@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from weightspace.errors import UserError
+
 
 class Family(NamedTuple):
   """A finite family D of functions on finitely many queries.
@@ -58,7 +60,7 @@ def make(
   """
   table = np.asarray(outputs)
   if table.ndim != 2 or not table.size:
-    raise ValueError(
+    raise UserError(
         "a family is a table [functions, queries] of answers, got the shape"
         f" {table.shape}"
     )
@@ -66,7 +68,7 @@ def make(
   functions = tuple(map(str, range(rows) if functions is None else functions))
   queries = tuple(map(str, range(columns) if queries is None else queries))
   if (len(functions), len(queries)) != table.shape:
-    raise ValueError(
+    raise UserError(
         f"{len(functions)} functions and {len(queries)} queries are named, the"
         f" table has {rows} and {columns}"
     )
@@ -76,7 +78,7 @@ def make(
   for i, row in enumerate(coded):
     other = seen.setdefault(row.tobytes(), i)
     if other != i:
-      raise ValueError(
+      raise UserError(
           f"the functions {functions[other]!r} and {functions[i]!r} give the"
           " same answers to all queries; the functions of a family are distinct"
       )
@@ -95,17 +97,20 @@ def read(path: str | os.PathLike) -> Family:
     ValueError: rows of different lengths, or see `make`.
   """
   with open(path, newline="", encoding="utf-8") as file:
-    lines = [line for line in csv.reader(file) if line]
+    try:
+      lines = [line for line in csv.reader(file) if line]
+    except (csv.Error, UnicodeDecodeError) as error:
+      raise UserError(f"{path} is not a CSV table: {error}") from error
   if len(lines) < 2 or len({len(line) for line in lines}) != 1:
-    raise ValueError(
+    raise UserError(
         f"{path} is not a table: it needs a row of queries' names, then a row"
         " for each function, all of one length"
     )
   (_, *queries), *rows = lines
   try:
     return make([row[1:] for row in rows], [row[0] for row in rows], queries)
-  except ValueError as error:
-    raise ValueError(f"{path}: {error}") from None
+  except UserError as error:
+    raise UserError(f"{path}: {error}") from None
 
 
 def every_family(functions: int, answers: int) -> Iterator[np.ndarray]:

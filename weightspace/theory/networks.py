@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import cells
+from weightspace.errors import UserError
 from weightspace.rnn import RNN, RNNSpec, make_rnn
 from weightspace.types import Layer, Linear, Weights
 
@@ -39,12 +40,12 @@ def make(cell: str, depth: int, hidden: int | None = None) -> RNN:
   """
   hidden = depth + 1 if hidden is None else hidden
   if cell not in _OPEN:
-    raise ValueError(
+    raise UserError(
         f"no secret path was built of {cell!r} units, only of"
         f" {', '.join(_OPEN)}"
     )
   if depth < 1 or hidden < depth + 1:
-    raise ValueError(
+    raise UserError(
         f"a secret path of depth {depth} needs a depth of at least 1 and"
         f" {depth + 1} units, got {hidden}"
     )

@@ -18,6 +18,7 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from weightspace import parallel
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.types import Key
 from weightspace.zoo import Zoo, loader
@@ -62,7 +63,7 @@ def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> tuple[int, ...]:
   sizes = np.asarray(sizes)
   counts = np.where(sizes > 0, unit, 0)
   if batch % unit or batch < counts.sum():
-    raise ValueError(
+    raise UserError(
         f"a batch of {batch} cannot be made of {np.sum(sizes > 0)} shapes of"
         f" networks on {unit} devices; choose a larger multiple of {unit}"
     )

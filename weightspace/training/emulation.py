@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from weightspace import divergences, parallel, precision
+from weightspace import divergences, fields, parallel, precision
 from weightspace import emulator as emulator_lib
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
@@ -70,7 +70,12 @@ class Config:
     divergences.load(self.score)
     encoding.check_augment(self.augment)
     precision.check(self.matmul_precision)
-
+    fields.check_integers(
+        self, "steps", "batch", "sequences", "validate_every",
+        "validation_sequences", "checkpoint_every",
+    )  # fmt: skip
+    fields.check_bools(self, "mask_padding")
+    fields.check_seeds(self, "split_seed", "seed")
 
   @property
   def size(self) -> batches.Size:

@@ -23,6 +23,7 @@ import numpy as np
 
 from weightspace import encoders, plugins, properties, symmetry, tasks
 from weightspace.encoders import Encoder, _modules
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily, TaskSpec
@@ -73,7 +74,7 @@ def parse(config: Mapping[str, Any]) -> EncoderConfig:
 def check_augment(augment: str) -> None:
   """Raises ValueError for what is none of `AUGMENT`."""
   if augment not in AUGMENT:
-    raise ValueError(
+    raise UserError(
         "augment must be 'permutation', 'signed' or 'none', got"
         f" {augment!r}"
     )
@@ -101,7 +102,7 @@ def make_encoders(
   params = [jax.eval_shape(one.init, jax.random.key(0)) for one in made]
   for rnn, its_params in zip(rnns, params):
     if its_params != params[0]:
-      raise ValueError(
+      raise UserError(
           f"encoder {config.name!r} cannot encode networks of several shapes:"
           f" it has other params for {rnn.spec} than for {rnns[0].spec}; those"
           " that run the network can, such as 'interactive'"

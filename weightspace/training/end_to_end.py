@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from weightspace import heads, parallel, precision, properties
+from weightspace import fields, heads, parallel, precision, properties
 from weightspace.encoders import Encoder
 from weightspace.keys import derive
 from weightspace.rnn import RNNSpec, make_rnn
@@ -52,11 +52,12 @@ class Config:
     object.__setattr__(self, "properties", tuple(self.properties))
     encoding.check_augment(self.augment)
     precision.check(self.matmul_precision)
-    for name in ("steps", "batch", "validate_every", "checkpoint_every"):
-      if (value := getattr(self, name)) < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    if not self.properties:
-      raise ValueError("properties must name at least one, got none")
+    properties.check_names(self.properties)
+    fields.check_integers(
+        self, "steps", "batch", "hidden", "validate_every", "checkpoint_every"
+    )
+    fields.check_integers(self, "layers", least=0)
+    fields.check_seeds(self, "seed")
 
   @property
   def schedule(self) -> Schedule:

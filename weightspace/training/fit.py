@@ -11,6 +11,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from weightspace import parallel
+from weightspace.errors import UserError
 from weightspace.io.checkpoints import Checkpoints, watch_sigterm
 from weightspace.io.workdir import MetricsLog
 from weightspace.progress import Progress
@@ -160,7 +161,7 @@ def fit(
   restored = checkpoints and checkpoints.restore(state)
   start, state = restored or (0, state)
   if start > schedule.steps:
-    raise ValueError(
+    raise UserError(
         f"{checkpoints.directory} is at step {start}, beyond the last one,"
         f" {schedule.steps}"
     )
@@ -223,7 +224,7 @@ def _evaluate(program, state, validate):
   """The state with its best params, and what validation returned."""
   scores = {k: np.asarray(v) for k, v in validate(state.params).items()}
   if "loss" not in scores:
-    raise ValueError(f"validate returned no 'loss', only {list(scores)}")
+    raise UserError(f"validate returned no 'loss', only {list(scores)}")
   state = _select(program, state, np.float32(scores["loss"]))
   return state, {VALIDATION + k: v for k, v in scores.items()}
 

@@ -27,6 +27,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
+from weightspace.errors import UserError
 from weightspace.io import workdir
 from weightspace.io.checkpoints import Checkpoints
 from weightspace.io.workdir import MetricsLog
@@ -100,13 +101,13 @@ def pretrain(
 
 def _parse(runs) -> _Runs:
   if not runs:
-    raise ValueError("there are no runs to pretrain")
+    raise UserError("there are no runs to pretrain")
   configs = {
       Path(os.path.abspath(folder)): config_lib.parse(config)
       for folder, config in runs.items()
   }
   if len({os.path.realpath(folder) for folder in configs}) < len(runs):
-    raise ValueError(f"each run needs a folder of its own: {list(runs)}")
+    raise UserError(f"each run needs a folder of its own: {list(runs)}")
   (first, config), *others = configs.items()
   expected = _fields(config.to_json())
   for folder, other in others:
@@ -114,7 +115,7 @@ def _parse(runs) -> _Runs:
     for name in sorted({*expected, *fields} - {*_FREE}):
       a, b = expected.get(name), fields.get(name)
       if a != b:
-        raise ValueError(
+        raise UserError(
             f"runs may differ in {' and '.join(_FREE)} alone, but {name} is"
             f" {a!r} in {first.name} and {b!r} in {folder.name}"
         )

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from weightspace import fields
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.types import Key, Params
 
@@ -44,9 +46,15 @@ class OptimizerConfig:
   emulator_ratio: float = 1.0
 
   def __post_init__(self):
-    if self.emulator_ratio <= 0:
-      raise ValueError(
-          f"emulator_ratio must be positive, got {self.emulator_ratio}"
+    fields.check_numbers(
+        self, "learning_rate", "weight_decay", "clip", least=0
+    )
+    fields.check_numbers(self, "emulator_ratio", above=0)
+    fields.check_integers(self, "warmup_steps", "decay_steps", least=0)
+    if 0 < self.decay_steps <= self.warmup_steps:
+      raise UserError(
+          f"decay_steps={self.decay_steps} includes the warm-up, so it must"
+          f" be larger than warmup_steps={self.warmup_steps}, or 0"
       )
 
 

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from weightspace import parallel, tasks
 from weightspace.encoders import Encoder
+from weightspace.errors import UserError
 from weightspace.io import workdir
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive
@@ -57,7 +58,7 @@ class Pretrained(NamedTuple):
       ValueError: the zoo has several; see `model.encoders`.
     """
     if len(self.model.encoders) > 1:
-      raise ValueError(
+      raise UserError(
           "the encoder is of networks of several shapes: take one of"
           " model.encoders, which are in the order of zoo.rnns"
       )
@@ -281,7 +282,7 @@ def load(
   except (ValueError, OSError):
     raise
   except Exception as error:  # untrusted input may hold anything
-    raise ValueError(
+    raise UserError(
         f"{folder / workdir.CONFIG} is not the config of such a run:"
         f" {error!r}"
     ) from error
@@ -305,7 +306,7 @@ def _model(zoo, folder, stored, config):
     shapes, others = (
         " and ".join(map(str, each)) for each in (shapes, zoo.spec.rnns)
     )
-    raise ValueError(
+    raise UserError(
         f"{folder} encodes networks of {shapes}, those of the zoo are of"
         f" {others}"
     )

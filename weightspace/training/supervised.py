@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from weightspace import heads, parallel, plugins, properties, tasks
+from weightspace.errors import UserError
 from weightspace.io import workdir
 from weightspace.io.checkpoints import PrimaryCheckpoints
 from weightspace.keys import derive
@@ -201,15 +202,15 @@ def _measure_rows(measure, zoo, rows, batch, mesh):
 def _check_rows(zoo, rows, part):
   rows = np.asarray(rows)
   if not len(rows):
-    raise ValueError(f"there are no {part} rows: supervised needs some")
+    raise UserError(f"there are no {part} rows: supervised needs some")
   if rows.min() < 0 or rows.max() >= len(zoo):
-    raise ValueError(
+    raise UserError(
         f"{part} rows must be from 0 to {len(zoo) - 1}, got {rows.min()} to"
         f" {rows.max()}"
     )
   diverged = np.sum(~zoo.columns["finite"][rows])
   if diverged:
-    raise ValueError(
+    raise UserError(
         f"{diverged} of the {part} rows are of networks that diverged; leave"
         " them out, as splits.of_zoo does"
     )
@@ -225,7 +226,7 @@ def _make_targets(zoo, config, scope, rows):
     target = property_.target(zoo.columns, scope)
     for part, chosen in rows.items():
       if not np.isfinite(target[chosen]).all():
-        raise ValueError(
+        raise UserError(
             f"property {name!r} is not known of all {part} rows: leave those"
             " out whose column is not finite"
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.rnn import make_rnn
 from weightspace.zoo.manifest import num_shards, shard_rnn, shard_rows
 from weightspace.zoo.spec import ZooSpec
@@ -43,19 +44,19 @@ def check(
   }
   missing = sorted(expected.keys() - arrays.keys())
   if missing:
-    raise ValueError(
+    raise UserError(
         f"shard {index} lacks the arrays {', '.join(missing)}; it has"
         f" {', '.join(sorted(arrays))}"
     )
   for name, (shape, dtype) in arrays.items():
     wanted_shape, wanted_dtype = expected.get(name, ((rows, ...), None))
     if not _FILE.fullmatch(f"{name}.npy"):
-      raise ValueError(
+      raise UserError(
           f"shard {index}: {name!r} cannot name an array; take letters,"
           " digits and _"
       )
     if not _fits(shape, wanted_shape) or not _holds(dtype, wanted_dtype):
-      raise ValueError(
+      raise UserError(
           f"shard {index}: array {name!r} has shape {_show(shape)} and dtype"
           f" {dtype}, expected {_show(wanted_shape)} and"
           f" {wanted_dtype or 'numbers'}"
@@ -77,7 +78,7 @@ def check_record(
   try:
     for file, entry in record["files"].items():
       if not _FILE.fullmatch(file):
-        raise ValueError(
+        raise UserError(
             f"shard {index}: {file!r} is not the plain name of an .npy file"
         )
       for name, kind in _ENTRY.items():
@@ -94,12 +95,12 @@ def check_record(
       if not isinstance(version, str):
         raise TypeError(f"the version of {name!r} is {version!r}")
   except (KeyError, TypeError, AttributeError) as error:
-    raise ValueError(
+    raise UserError(
         f"shard {index}: its record is malformed ({error!r})"
     ) from error
   check(spec, index, arrays)
   if rows != shard_rows(spec, index):
-    raise ValueError(
+    raise UserError(
         f"shard {index}: its record says {rows} rows, expected"
         f" {shard_rows(spec, index)}"
     )
@@ -113,7 +114,7 @@ def check_records(spec: ZooSpec, records: list[dict[str, Any]]) -> None:
     ValueError: naming the shard and what is wrong with its record.
   """
   if len(records) != num_shards(spec):
-    raise ValueError(
+    raise UserError(
         f"it records {len(records)} shards, expected {num_shards(spec)}"
     )
   first = check_record(spec, 0, records[0])
@@ -122,7 +123,7 @@ def check_records(spec: ZooSpec, records: list[dict[str, Any]]) -> None:
     # Shapes of networks may differ; `check` knows how long each vector is
     for name in sorted((first.keys() | this.keys()) - {"weights"}):
       if first.get(name) != this.get(name):
-        raise ValueError(
+        raise UserError(
             f"shard {index}: array {name!r} has rows of {this.get(name)},"
             f" those of shard 0 are {first.get(name)}; all shards must agree"
         )

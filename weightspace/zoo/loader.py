@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.types import Key
 from weightspace.zoo.reader import Zoo
@@ -137,7 +138,7 @@ def batch_indices(
     ValueError: sizes below 1 or from 2**31.
   """
   if not 0 < batch < 2**31 or (isinstance(size, int) and not 0 < size < 2**31):
-    raise ValueError(
+    raise UserError(
         f"size and batch must be from 1 to {2**31 - 1}, got size={size},"
         f" batch={batch}"
     )

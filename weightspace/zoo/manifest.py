@@ -17,6 +17,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from weightspace.errors import UserError
 from weightspace.io import files
 from weightspace.recurrence import NO_KERNELS
 from weightspace.rnn import RNNSpec
@@ -33,7 +34,7 @@ _KEYS = {
 }
 
 
-class ZooError(ValueError):
+class ZooError(UserError):
   """A folder that cannot be used as a zoo; the message says why."""
 
 
@@ -49,7 +50,7 @@ def shard_networks(spec: ZooSpec, index: int) -> range:
     ValueError: there is no such shard.
   """
   if not 0 <= index < num_shards(spec):
-    raise ValueError(
+    raise UserError(
         f"there is no shard {index}: {spec.num_networks} networks in shards"
         f" of {spec.shard_size} make the shards 0 to {num_shards(spec) - 1}"
     )
@@ -133,10 +134,10 @@ def read(path: Path) -> tuple[ZooSpec, dict[str, Any]]:
     files.check_seal(text)
     lacking = [name for name in _KEYS if name not in document]
     if lacking:
-      raise ValueError(f"it lacks {', '.join(lacking)}")
+      raise UserError(f"it lacks {', '.join(lacking)}")
     for name, kind in _KEYS.items():
       if type(document[name]) is not kind:
-        raise ValueError(f"{name} is not of type {kind.__name__}")
+        raise UserError(f"{name} is not of type {kind.__name__}")
     return ZooSpec.from_json(document), document
   except (ValueError, OSError) as error:
     raise ZooError(

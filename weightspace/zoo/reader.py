@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.io import npy
 from weightspace.rnn import RNN, make_rnn
 from weightspace.tasks import Rollouts
@@ -154,7 +155,7 @@ class Zoo:
     shapes = self.shapes[rows]
     if len(shapes) and np.any(shapes != shapes[0]):
       other = rows[np.argmax(shapes != shapes[0])]
-      raise ValueError(
+      raise UserError(
           f"rows {rows[0]} and {other} are networks of different shapes,"
           f" {self.spec.rnns[shapes[0]]} and"
           f" {self.spec.rnns[self.shapes[other]]}; ask for rows of one shape:"

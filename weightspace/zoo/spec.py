@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from weightspace.errors import UserError
 from weightspace.plugins import nearest
 from weightspace.rnn import RNNSpec
 
@@ -74,25 +75,25 @@ class ZooSpec:
       object.__setattr__(self, name, value)
     steps = self.snapshot_steps
     if not steps or list(steps) != sorted(set(steps)):
-      raise ValueError(f"snapshot_steps must increase, got {steps}")
+      raise UserError(f"snapshot_steps must increase, got {steps}")
     if not self.task_names:
-      raise ValueError("task_names is empty: a task needs at least one number")
+      raise UserError("task_names is empty: a task needs at least one number")
     taken = sorted(set(self.metric_names) & set(RESERVED))
     if taken:
-      raise ValueError(
+      raise UserError(
           f"metric_names holds {', '.join(taken)}: names of other columns of"
           f" a zoo; take others than {', '.join(RESERVED)}"
       )
     object.__setattr__(self, "rnns", _shapes(self.rnns))
     shards = -(-self.num_networks // self.shard_size)
     if max(self.num_networks, steps[-1]) > _INT32 or shards > _MOST_SHARDS:
-      raise ValueError(
+      raise UserError(
           f"num_networks and snapshot_steps may be {_INT32} at most, and shards"
           f" {_MOST_SHARDS}; got {self.num_networks} networks in {shards}"
           f" shards, steps up to {steps[-1]}"
       )
     if shards < len(self.rnns):
-      raise ValueError(
+      raise UserError(
           f"{self.num_networks} networks in shards of {self.shard_size} make"
           f" {shards} shards, too few for {len(self.rnns)} shapes: a shard"
           " holds networks of one shape; choose a smaller shard_size"
@@ -102,7 +103,7 @@ class ZooSpec:
   def rnn(self) -> RNNSpec:
     """The shape of all networks; ValueError where they have several."""
     if len(self.rnns) > 1:
-      raise ValueError(
+      raise UserError(
           f"the zoo holds networks of {len(self.rnns)} shapes, and this is"
           f" about zoos of one: {', '.join(map(str, self.rnns))}"
       )
@@ -138,12 +139,12 @@ def check_version(data: dict[str, Any]) -> None:
   """ValueError unless this software reads the schema of `data`."""
   version = data.get("schema_version") if isinstance(data, dict) else None
   if type(version) is not int or version < 1:
-    raise ValueError(
+    raise UserError(
         f"it states no schema_version (found {version!r}, expected an integer"
         " from 1), so it does not describe a zoo"
     )
   if version > SCHEMA_VERSION:
-    raise ValueError(
+    raise UserError(
         f"it has schema {version}, newer than schema {SCHEMA_VERSION}, the"
         " newest supported; install a newer weightspace"
     )
@@ -175,7 +176,7 @@ def _leaves(value, prefix=""):
 def _fields(what, data, cls):
   known = [field.name for field in dataclasses.fields(cls)]
   if not isinstance(data, dict):
-    raise ValueError(
+    raise UserError(
         f"{what} must be an object with the fields {', '.join(known)}, got"
         f" {data!r}"
     )
@@ -184,9 +185,9 @@ def _fields(what, data, cls):
   ]
   missing = [name for name in known if name not in data]
   if unknown:
-    raise ValueError(f"{what} has unknown fields: {'; '.join(unknown)}")
+    raise UserError(f"{what} has unknown fields: {'; '.join(unknown)}")
   if missing:
-    raise ValueError(f"{what} lacks the fields: {', '.join(missing)}")
+    raise UserError(f"{what} lacks the fields: {', '.join(missing)}")
   return dict(data)
 
 
@@ -198,7 +199,7 @@ def _shape(fields):
       _integer("hidden", h, 1) for h in _sequence("hidden", rnn["hidden"])
   ]
   if len(rnn["hidden"]) > _MOST_LAYERS:
-    raise ValueError(f"hidden has more than {_MOST_LAYERS} layers")
+    raise UserError(f"hidden has more than {_MOST_LAYERS} layers")
   rnn["cell"] = _names("cell", [rnn["cell"]])[0]
   rnn["inputs"] = _integer("inputs", rnn["inputs"], 1)
   rnn["outputs"] = _integer("outputs", rnn["outputs"], 1)
@@ -209,11 +210,11 @@ def _shapes(rnns):
   rnns = tuple(_sequence("rnns", rnns))
   for rnn in rnns:
     if not isinstance(rnn, RNNSpec):
-      raise ValueError(f"rnns must be RNNSpecs, got {rnn!r}")
+      raise UserError(f"rnns must be RNNSpecs, got {rnn!r}")
   if not rnns or len(set(rnns)) < len(rnns):
-    raise ValueError(f"rnns must be different shapes, at least one, got {rnns}")
+    raise UserError(f"rnns must be different shapes, at least one, got {rnns}")
   if len({(rnn.inputs, rnn.outputs) for rnn in rnns}) > 1:
-    raise ValueError(
+    raise UserError(
         f"rnns must all have the same inputs and outputs, got {rnns}"
     )
   return rnns
@@ -225,13 +226,13 @@ def _integer(name, value, minimum):
   except TypeError:
     number = None
   if number is None or number < minimum:
-    raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
+    raise UserError(f"{name} must be an integer >= {minimum}, got {value!r}")
   return number
 
 
 def _sequence(name, value):
   if not isinstance(value, list | tuple):
-    raise ValueError(f"{name} must be a list, got {value!r}")
+    raise UserError(f"{name} must be a list, got {value!r}")
   return value
 
 
@@ -239,11 +240,11 @@ def _names(field, values):
   names = tuple(_sequence(field, values))
   for name in names:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-      raise ValueError(
+      raise UserError(
           f"{field}: {name!r} is not a plain name of letters, digits and _"
       )
   if len(set(names)) < len(names):
-    raise ValueError(f"{field} names something twice: {names}")
+    raise UserError(f"{field} names something twice: {names}")
   return names
 
 
@@ -251,7 +252,7 @@ def _json_dict(name, value):
   try:
     normal = json.loads(json.dumps(value, allow_nan=False))
   except (TypeError, ValueError) as error:
-    raise ValueError(f"{name} must hold JSON values only: {error}") from error
+    raise UserError(f"{name} must hold JSON values only: {error}") from error
   if not isinstance(normal, dict):
-    raise ValueError(f"{name} must be a dict of JSON values, got {value!r}")
+    raise UserError(f"{name} must be a dict of JSON values, got {value!r}")
   return normal

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.tasks import TaskFamily
 from weightspace.zoo.reader import Zoo
 
@@ -54,19 +55,19 @@ def by_task(
   distinct, of_row = _distinct(tasks)
   novelty = np.asarray(novelty)
   if novelty.shape != of_row.shape or not np.isfinite(novelty).all():
-    raise ValueError(
+    raise UserError(
         f"novelty has shape {novelty.shape}, expected finite numbers of shape"
         f" {of_row.shape}, one for each row of tasks"
     )
   if min(fractions) <= 0 or sum(fractions) >= 1:
-    raise ValueError(
+    raise UserError(
         f"fractions {fractions} must be positive with a sum below 1: what is"
         " left is the OOD split"
     )
   n = len(distinct)
   train, validation = (int(fraction * n) for fraction in fractions)
   if min(train, validation, n - train - validation) < 1:
-    raise ValueError(
+    raise UserError(
         f"{n} distinct tasks make {train} for training, {validation} for"
         f" validation and {n - train - validation} for OOD; every split needs"
         " at least one, so use a zoo with more tasks (7 for the fractions 0.7"
@@ -107,7 +108,7 @@ def halve(
   distinct, of_row = _distinct(np.asarray(tasks)[rows])
   n = len(distinct)
   if n < 2:
-    raise ValueError(
+    raise UserError(
         f"the {len(rows)} rows to halve have {n} distinct tasks, but each half"
         " needs its own: at least 2"
     )
@@ -120,7 +121,7 @@ def _distinct(tasks):
   """The distinct tasks in lexicographic order, and the one of each row."""
   tasks = np.asarray(tasks)
   if tasks.ndim != 2 or not np.isfinite(tasks).all():
-    raise ValueError(
+    raise UserError(
         f"tasks has shape {tasks.shape}, expected finite numbers of shape"
         " [R, D], one row for each row of the zoo"
     )
@@ -159,9 +160,25 @@ def of_zoo(zoo: Zoo, family: TaskFamily, *, seed: int) -> Splits:
     zoo: to split.
     family: its task family, which says how novel a task is.
     seed: of the shuffle.
+
+  Raises:
+    UserError: nothing is left of a split; see `by_task` too.
   """
   task = zoo.columns["task"]
   novelty = np.asarray(jax.vmap(family.novelty)(jnp.asarray(task)))
   parts = by_task(task, novelty, seed=seed)
   finite = zoo.columns["finite"]
-  return Splits(*(rows[finite[rows]] for rows in parts))
+  final = zoo.columns["step"] == zoo.spec.snapshot_steps[-1]
+  if not np.any(finite[final]):
+    raise UserError(
+        f"all {zoo.spec.num_networks} networks of {zoo.path} diverged, so there"
+        " is nothing to learn from: make a zoo with lower learning rates"
+    )
+  kept = Splits(*(rows[finite[rows]] for rows in parts))
+  empty = [name for name, rows in kept._asdict().items() if not len(rows)]
+  if empty:
+    raise UserError(
+        f"all networks of the {' and '.join(empty)} tasks of {zoo.path}"
+        " diverged: make a zoo of more networks, or with lower learning rates"
+    )
+  return kept

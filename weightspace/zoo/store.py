@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.io import files
 from weightspace.zoo import arrays as layout
 from weightspace.zoo import manifest
@@ -238,7 +239,7 @@ def _check_order(spec, index, arrays):
     wrong = np.flatnonzero(arrays[name] != values)
     if len(wrong):
       row = wrong[0]
-      raise ValueError(
+      raise UserError(
           f"shard {index}: array {name!r} is {arrays[name][row]} at row {row},"
           f" expected {values[row]}; rows are network-major: every snapshot of"
           " a network, then the next network"

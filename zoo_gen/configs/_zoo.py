@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from weightspace.errors import UserError
+
 
 def get_config(family: str, size: str, sizes: tuple[str, ...]) -> ConfigDict:
   """A zoo of the paper's: 1000 LSTMs of 2 x 32, nine snapshots each.
@@ -12,7 +14,7 @@ def get_config(family: str, size: str, sizes: tuple[str, ...]) -> ConfigDict:
     sizes: those there are; ValueError for any other.
   """
   if size not in sizes:
-    raise ValueError(f"no size {size!r}; there are: {', '.join(sizes)}")
+    raise UserError(f"no size {size!r}; there are: {', '.join(sizes)}")
   config = ConfigDict()
   config.family = family
   config.task = ConfigDict()  # fields of the family's Config

@@ -23,12 +23,14 @@ from concurrent import futures
 
 import jax
 
+from weightspace.errors import UserError
+
 _LOG = logging.getLogger("weightspace")
 _FOLDER = pathlib.Path(__file__).parent
 _FLAGS = "-std=c++20", "-O3", "-march=native", "-fPIC", "-w"
 
 
-class KernelError(ValueError):
+class KernelError(UserError):
   """Kernels were requested and cannot be had; the message says why."""
 
 
