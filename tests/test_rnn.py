@@ -230,6 +230,14 @@ def test_flatten_is_in_torchs_order():
   )
 
 
+def test_flatten_refuses_other_weights():
+  rnn = make_rnn(RNNSpec("gru", (2,), 2, 2))
+  batch = jax.tree.map(lambda s: jnp.zeros((3, *s)), rnn.shapes,
+                       is_leaf=lambda s: s and isinstance(s[0], int))
+  with pytest.raises(ValueError, match=r"expected weights of one network"):
+    rnn.flatten(batch)
+
+
 def test_unflatten_refuses_another_size():
   rnn = make_rnn(RNNSpec("gru", (4,), 3, 2))
   with pytest.raises(ValueError, match=f"has {rnn.size} parameters"):

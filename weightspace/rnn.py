@@ -138,6 +138,11 @@ def make_rnn(
     return recurrence.generate(cell, weights, first, draws, kernels)
 
   def flatten(weights):
+    if list(map(jnp.shape, jax.tree.leaves(weights))) != leaf_shapes:
+      raise ValueError(
+          f"expected weights of one network of {spec}, got leaves of shapes"
+          f" {list(map(jnp.shape, jax.tree.leaves(weights)))}"
+      )
     return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(weights)])
 
   def unflatten(vector):

@@ -99,6 +99,20 @@ def test_no_damage_gives_another_error(tmp_path_factory, data):
     assert sum(array.nbytes for array in result.values()) <= len(good)
 
 
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"a": np.array([object()])}, "a has dtype object"),
+        ({"a": np.ones(2, complex)}, "a has dtype complex128"),
+        ({3: np.ones(2)}, "names of arrays are strings, got 3"),
+    ],
+)
+def test_what_the_format_lacks_is_not_written(tmp_path, arrays, message):
+  with pytest.raises(ValueError, match=message):
+    tensors.write(tmp_path / "x.safetensors", arrays)
+  assert not list(tmp_path.iterdir())
+
+
 def test_a_missing_file_or_a_folder_is_an_os_error(tmp_path):
   with pytest.raises(FileNotFoundError):
     tensors.read(tmp_path / "nothing")

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.interop.networks import assert_same_bits, fill, networks
+from weightspace.interop import flax as flax_format
 from weightspace.interop import tensors
 from weightspace.interop import torch as interop
 from weightspace.rnn import RNNSpec, make_rnn
@@ -195,6 +196,38 @@ def test_on_the_way_out():
     interop.to_state_dict(rnn, weights)
   with pytest.raises(ValueError, match=r"2 modules, .* for 2 layers|1 modules"):
     interop.to_state_dict(rnn, weights, recurrent=("a", "a"))
+
+
+def _wrong_weights():
+  """(RNN, weights that are not its own, message), of each kind."""
+  lstm = make_rnn(RNNSpec("lstm", (3,), 2, 2))
+  gru = make_rnn(RNNSpec("gru", (3,), 2, 2))
+  weights = fill(lstm, 0)
+  readout = weights.readout
+  yield (
+      lstm, jax.tree.map(lambda leaf: np.stack([leaf] * 4), weights),
+      r"layers/0/wx has shape \(4, 4, 3, 2\).* a batch",
+  )  # fmt: skip
+  yield gru, weights, r"layers/0/wx .*\(4, 3, 2\), expected \(3, 3, 2\) of gru"
+  yield (
+      lstm, weights._replace(readout=readout._replace(b=readout.w)),
+      r"readout/b has shape",
+  )  # fmt: skip
+  yield (
+      lstm, weights._replace(layers=weights.layers * 2), "got 2 layers"
+  )
+  yield lstm, jax.tree.map(np.int32, weights), "dtype int32"
+  yield lstm, jax.tree.map(lambda x: x * np.pi, jax.tree.map(
+      np.float64, weights)), "lose digits"  # fmt: skip
+
+
+def test_other_weights_than_the_architectures_are_not_written(tmp_path):
+  for rnn, weights, message in _wrong_weights():
+    with pytest.raises(ValueError, match=message):
+      interop.save(tmp_path / "x.safetensors", rnn, weights)
+    with pytest.raises(ValueError, match=message):
+      flax_format.to_params(rnn, weights)
+  assert not list(tmp_path.iterdir())
 
 
 def test_a_cell_that_torch_has_not(plant):

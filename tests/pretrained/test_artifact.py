@@ -62,6 +62,22 @@ def test_what_could_not_be_read_is_not_written(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_arrays_of_other_shapes_or_dtypes_are_not_saved(tmp_path):
+  encoder = example.make()
+  table = encoder.reference
+  for changes, message in (
+      ({"params": jax.tree.map(lambda leaf: leaf[None], encoder.params)},
+       r"cannot be saved: tensors\.safetensors: encoder/.* expected float32"),
+      ({"reference": table._replace(net_id=np.int64(table.net_id))},
+       r"reference/net_id is int64"),
+  ):  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+      weightspace.save_encoder(
+          tmp_path / "new", dataclasses.replace(encoder, **changes)
+      )
+  assert not list(tmp_path.iterdir())
+
+
 def test_what_there_is_not(tmp_path):
   with pytest.raises(FileNotFoundError, match="none of that name is shipped"):
     weightspace.load_encoder("nonsense")

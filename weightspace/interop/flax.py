@@ -26,8 +26,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace.errors import UserError
-from weightspace.interop import Network, tensors
+from weightspace.interop import Network, leaves, tensors
 from weightspace.interop.tensors import listed
 from weightspace.rnn import RNN, RNNSpec, make_rnn
 from weightspace.types import Layer, Linear, Weights
@@ -125,8 +124,8 @@ def to_params(
     `{"params": ...}` of NumPy arrays, float32.
 
   Raises:
-    ValueError: Flax has no such cell, or the number of paths is not that of
-      layers.
+    ValueError: Flax has no such cell, the number of paths is not that of
+      layers, or the weights are not those of one such network.
   """
   depth = len(rnn.spec.hidden)
   if rnn.spec.cell not in _GATES:
@@ -139,12 +138,13 @@ def to_params(
     raise UserError(
         f"layers must be {depth} distinct paths, one per layer, got {layers!r}"
     )
+  weights = leaves.checked(rnn, weights)
   params: dict[str, Any] = {}
   for path, layer in zip(layers, weights.layers):
     _put(params, path, _cell_params(layer, rnn.spec.cell))
   if readout is None:
     readout = f"layers_{depth}"
-  w, b = map(_float32, weights.readout)
+  w, b = weights.readout
   _put(params, readout, {"kernel": w.T.copy(), "bias": b})
   return {"params": params}
 
@@ -184,7 +184,7 @@ def _layer(path, node, cell):
 
 
 def _cell_params(layer, cell):
-  wx, wh, bx, bh = map(_float32, layer)
+  wx, wh, bx, bh = layer
   node: dict[str, Any] = {}
   for g, gate in enumerate(_GATES[cell]):
     both = _has_bias(cell, "i", gate) and _has_bias(cell, "h", gate)
@@ -323,7 +323,3 @@ def _put(tree, path, node):
   if name in tree:
     raise UserError(f"two parts of the network have the path {path!r}")
   tree[name] = node
-
-
-def _float32(leaf):
-  return np.array(leaf, np.float32)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace.errors import UserError
+_STORED = "biufV"  # kinds of dtypes; V is that of bfloat16
 
 
 def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -42,9 +42,21 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def serialize(arrays: Mapping[str, Any]) -> bytes:
-  """Serializes named arrays in safetensors format."""
+  """Serializes named arrays in safetensors format.
+
+  Raises:
+    ValueError: a name is not a string, or the format lacks an array's dtype.
+  """
   import safetensors.numpy
 
+  for name, array in arrays.items():
+    if not isinstance(name, str):
+      raise ValueError(f"names of arrays are strings, got {name!r}")
+    if np.asarray(array).dtype.kind not in _STORED:
+      raise ValueError(
+          f"{name} has dtype {np.asarray(array).dtype}; safetensors stores"
+          " booleans, integers and floating-point numbers"
+      )
   # The library ignores strides, so arrays must be contiguous
   return safetensors.numpy.save({
       name: np.array(array, order="C", copy=True)
@@ -58,6 +70,9 @@ def write(path: str | os.PathLike, arrays: Mapping[str, Any]) -> None:
   Args:
     path: of the file.
     arrays: by name; of any memory layout.
+
+  Raises:
+    ValueError: as of `serialize`; the file is then left as it was.
   """
   path = Path(path)
   scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")

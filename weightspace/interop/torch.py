@@ -27,8 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import cells
-from weightspace.errors import UserError
-from weightspace.interop import Network, _state_dicts, tensors
+from weightspace.interop import Network, _state_dicts, leaves, tensors
 from weightspace.interop._state_dicts import TENSORS, join
 from weightspace.rnn import RNN, RNNSpec, make_rnn
 from weightspace.types import Layer, Linear, Weights
@@ -77,7 +76,7 @@ def load(
       )
     cell = kind
     layers += [
-        _layer(name, k, leaves) for k, leaves in enumerate(tensors_of_layers)
+        _layer(name, k, named) for k, named in enumerate(tensors_of_layers)
     ]
   _check_chain(layers, where)
   hidden = tuple(layer.wh.shape[-1] for layer in layers)
@@ -109,8 +108,8 @@ def to_state_dict(
     {name: NumPy array, float32}.
 
   Raises:
-    ValueError: torch has no such cell, or one module cannot have layers of
-      different widths.
+    ValueError: torch has no such cell, one module cannot have layers of
+      different widths, or the weights are not those of one such network.
   """
   spec = rnn.spec
   if spec.cell not in CELLS:
@@ -134,15 +133,13 @@ def to_state_dict(
           f"recurrent names {len(set(recurrent))} modules, {tuple(recurrent)},"
           f" for {depth} layers"
       )
+  weights = leaves.checked(rnn, weights)
   arrays = {}
   for (name, k), layer in zip(places, weights.layers):
     for tensor, leaf in zip(TENSORS, layer):
-      leaf = np.asarray(leaf)
-      arrays[join(name, f"{tensor}_l{k}")] = np.array(
-          leaf.reshape(-1, *leaf.shape[2:]), np.float32
-      )
+      arrays[join(name, f"{tensor}_l{k}")] = leaf.reshape(-1, *leaf.shape[2:])
   for tensor, leaf in zip(("weight", "bias"), weights.readout):
-    arrays[join(readout, tensor)] = np.array(leaf, np.float32)
+    arrays[join(readout, tensor)] = leaf
   return arrays
 
 
@@ -154,7 +151,11 @@ def save(
     recurrent: str | Sequence[str] = "rnn",
     readout: str = "readout",
 ) -> None:
-  """Saves a network's `to_state_dict` as a `.safetensors` file."""
+  """Saves a network's `to_state_dict` as a `.safetensors` file.
+
+  Raises:
+    ValueError: as of `to_state_dict`; no file is then written.
+  """
   arrays = to_state_dict(rnn, weights, recurrent=recurrent, readout=readout)
   tensors.write(path, arrays)
 

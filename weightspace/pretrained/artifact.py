@@ -75,11 +75,20 @@ def write(
           " allowed; smaller or fewer heads, or fewer networks in the table,"
           " take less"
       )
-    read(scratch)  # what could not be read again is not left behind
+    _check(scratch)
     scratch.replace(path)
   finally:
     shutil.rmtree(scratch, ignore_errors=True)
   files.sync_folder(path.parent)
+
+
+def _check(scratch):
+  """Reads what was written; what cannot be read again is not left behind."""
+  try:
+    read(scratch)
+  except ValueError as error:
+    text = str(error).replace(f"{scratch}/", "")  # which is removed
+    raise ValueError(f"the encoder cannot be saved: {text}") from error
 
 
 def _describe(encoder):

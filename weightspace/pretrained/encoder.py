@@ -10,8 +10,7 @@ import numpy as np
 
 from weightspace import cells, encoders, properties, tasks
 from weightspace.encoders import Encoder, Transcript
-from weightspace.errors import UserError
-from weightspace.interop import tensors
+from weightspace.interop import leaves, tensors
 from weightspace.pretrained.ensembles import Ensemble, Prediction
 from weightspace.pretrained.reference import Neighbour, Reference
 from weightspace.rnn import RNN, RNNSpec, make_rnn
@@ -274,25 +273,9 @@ def _shown(shapes):
 
 def _checked(rnn, weights):
   """Weights [N, ...] as float32, of the right shapes and finite."""
-  blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
-  if jax.tree.structure(weights) != jax.tree.structure(blank):
-    raise UserError(
-        f"expected the weights of a network of {describe_shape(rnn.spec)}, got"
-        f" {len(getattr(weights, 'layers', ()))} layers in a"
-        f" {type(weights).__name__}"
-    )
-  checked = []
-  leaves = tensors.named(weights)
-  size = np.shape(weights.readout.b)[:1]
-  for (name, leaf), expected in zip(leaves.items(), jax.tree.leaves(blank)):
-    leaf = tensors.float32(name, leaf)
-    if leaf.shape != (*size, *expected.shape):
-      raise UserError(
-          f"{name} has shape {leaf.shape[1:]}, expected {expected.shape} of"
-          f" {describe_shape(rnn.spec)} with {rnn.spec.inputs} inputs and"
-          f" {rnn.spec.outputs} outputs"
-      )
+  size = np.shape(getattr(getattr(weights, "readout", None), "b", None))[:1]
+  result = leaves.checked(rnn, weights, batch=size)
+  for name, leaf in tensors.named(result).items():
     if not np.isfinite(leaf).all():
-      raise UserError(f"{name} is not finite: a network that diverged?")
-    checked.append(jnp.asarray(leaf))
-  return jax.tree.unflatten(jax.tree.structure(blank), checked)
+      raise ValueError(f"{name} is not finite: a network that diverged?")
+  return jax.tree.map(jnp.asarray, result)
