@@ -139,7 +139,7 @@ def make_rnn(
 
   def flatten(weights):
     if list(map(jnp.shape, jax.tree.leaves(weights))) != leaf_shapes:
-      raise ValueError(
+      raise UserError(
           f"expected weights of one network of {spec}, got leaves of shapes"
           f" {list(map(jnp.shape, jax.tree.leaves(weights)))}"
       )

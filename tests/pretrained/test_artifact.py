@@ -2,9 +2,11 @@
 
 import contextlib
 import copy
+import dataclasses
 import json
 import tracemalloc
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -14,6 +14,7 @@ import pytest
 from tests.interop.networks import fill
 from weightspace import pretrained, zoo
 from weightspace.evaluation import codes, prediction
+from weightspace.interop import tensors
 from weightspace.interop import torch as interop
 from weightspace.pretrained import card as model_card
 from weightspace.pretrained import examination
@@ -144,6 +145,43 @@ def test_a_network_from_elsewhere(exported, tmp_path):
       r" +\d\.\d{4} +\d+ +\d+ +\d\.\d{3}  a\^n b\^.*",
   ):
     assert re.search(f"^{line}", text, re.MULTILINE), text
+
+
+def test_outputs_of_another_model_are_noticed(exported, tmp_path):
+  rnn = make_rnn(RNNSpec("lstm", (5, 5), 3, 6))
+  weights = fill(rnn, 0)
+  arrays = interop.to_state_dict(rnn, weights)
+  arrays["emb.weight"] = np.eye(6, 3, dtype=np.float32)
+  tensors.write(tmp_path / "x.safetensors", arrays)
+  tokens = np.array([0, 5, 2, 1])
+  outputs = np.asarray(rnn.unroll(weights, arrays["emb.weight"][tokens]))
+  for name, error in (("same", 0), ("other", 0.14)):
+    np.savez(tmp_path / name, inputs=tokens, outputs=outputs + error)
+    done = launch(
+        "embed", f"--encoder={exported}",
+        f"--weights={tmp_path / 'x.safetensors'}",
+        f"--verify_with={tmp_path / name}.npz",
+    )  # fmt: skip
+    if error:
+      assert done.returncode == 1
+      assert re.fullmatch(
+          r"error: --verify_with: .* differ by 0\.14, .*\n", done.stderr
+      )
+    else:
+      assert done.returncode == 0, done.stderr
+      assert "6 inputs, 6 outputs" in done.stdout
+
+
+def test_messages_name_the_flags(exported, tmp_path):
+  rnn = make_rnn(RNNSpec("lstm", (5,), 6, 6))
+  arrays = interop.to_state_dict(rnn, fill(rnn, 0), recurrent="a")
+  arrays |= interop.to_state_dict(rnn, fill(rnn, 1), recurrent="b")
+  tensors.write(tmp_path / "x.safetensors", arrays)
+  done = launch(
+      "embed", f"--encoder={exported}",
+      f"--weights={tmp_path / 'x.safetensors'}",
+  )  # fmt: skip
+  assert done.returncode == 1 and "name it with --prefix=" in done.stderr
 
 
 def test_the_documented_example_examines_a_network_of_torch():

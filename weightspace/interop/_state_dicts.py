@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.interop.tensors import listed
@@ -18,6 +16,14 @@ _NAME = re.compile(
     r"(?:(?P<prefix>.*)\.)?(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))"
     r"_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?"
 )
+_PLAIN = ("weight", "bias")
+# Weights that hooks or parametrisations compute, and what from
+_COMPUTED = re.compile(
+    r"(?:(?P<owner>.*)\.)?(?:parametrizations\.[^.]+\..+"
+    r"|(?:weight|bias)(?:_(?:ih|hh|hr)_l\d{1,4}(?:_reverse)?)?"
+    r"_(?:orig|mask|g|v|u))"
+)
+_CHECKPOINTS = ("state_dict", "model_state_dict", "model")
 
 
 class StateDict(NamedTuple):
@@ -77,8 +83,9 @@ def _unpickled(path):
         f"{path} contains a {type(content).__name__}, not a state dict; save"
         " model.state_dict()"
     )
-  if isinstance(content.get("state_dict"), Mapping):  # a training checkpoint
-    content = content["state_dict"]
+  for name in _CHECKPOINTS:  # of training
+    if isinstance(content.get(name), Mapping):
+      return dict(content[name])
   return dict(content)
 
 
@@ -98,7 +105,10 @@ def recurrent_groups(arrays: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def recurrent_names(
-    groups: Mapping[str, dict], names: str | Sequence[str] | None, where: str
+    groups: Mapping[str, dict],
+    names: str | Sequence[str] | None,
+    where: str,
+    argument: str,
 ) -> list[str]:
   """The names of recurrent modules; by default of the only one.
 
@@ -115,59 +125,78 @@ def recurrent_names(
             f" {listed(groups)}"
         )
     if not names or len(set(names)) < len(names):
-      raise UserError(f"recurrent must be distinct names, got {names}")
+      raise UserError(f"{argument} must be distinct names, got {names}")
     return names
   if len(groups) != 1:
     raise UserError(
         f"{where} has {len(groups)} recurrent modules ({listed(groups)}),"
         " expected one nn.LSTM, nn.GRU or nn.RNN, with tensors such as"
         " weight_ih_l0"
-        + ("; name it, or several that are stacked" if groups else "")
+        + (
+            f"; name it with {argument}=, or several that are stacked"
+            if groups
+            else ""
+        )
     )
   return list(groups)
 
 
-def readout_name(
-    arrays: Mapping[str, Any], hidden: int, name: str | None, where: str
-) -> str:
-  """The name of the `Linear` readout; by default the only one of its width.
-
-  Raises:
-    ValueError: there is no such module; or, by default, not exactly one.
-  """
-  if name is not None:
-    if join(name, "weight") not in arrays:
-      raise UserError(
-          f"{where} has no {join(name, 'weight')}; it has {listed(arrays)}"
-      )
-    return name
-  names = [
-      name[: -len("weight")].removesuffix(".")
-      for name, array in arrays.items()
-      if re.fullmatch(r"(.*\.)?weight", str(name))
-      and np.ndim(array) == 2
-      and np.shape(array)[1] == hidden
-  ]
-  if len(names) != 1:
-    raise UserError(
-        f"{where} has {len(names)} Linear readouts of {hidden} hidden units"
-        f" ({listed(names)}), expected one, with a weight of [outputs,"
-        f" {hidden}]" + ("; name it" if names else "")
-    )
-  return names[0]
-
-
-def check_nothing_else(
-    arrays: Mapping[str, Any], recurrent: Sequence[str], readout: str,
-    where: str,
+def check_plain(
+    arrays: Mapping[str, Any], within: Sequence[str] | None, where: str
 ) -> None:
-  """Checks that all tensors belong to the recurrent modules and the readout.
+  """Checks that no weight is stored as others that it is computed from.
+
+  Pruning, parametrisations and normalisation of weights do that.
+
+  Args:
+    arrays: the state dict.
+    within: names of modules; by default all are checked.
+    where: for error messages.
 
   Raises:
-    ValueError: there are others, which the network's outputs may depend on.
+    ValueError: naming these tensors and what makes them plain weights.
   """
-  known = {join(readout, "weight"), join(readout, "bias")}
-  rest = [
+  computed, advice = [], ""
+  for name in map(str, arrays):
+    match = _COMPUTED.fullmatch(name)
+    if match and (within is None or (match["owner"] or "") in within):
+      computed.append(name)
+      advice = advice or _advice(name, arrays)
+  if computed:
+    raise UserError(
+        f"{where} has weights that are computed from others:"
+        f" {listed(computed)}. Make them plain weights first, with {advice}"
+    )
+
+
+def _advice(name, arrays):
+  match = re.search(r"(?:^|\.)parametrizations\.([^.]+)\.", name)
+  if match:
+    return (
+        "torch.nn.utils.parametrize.remove_parametrizations(module,"
+        f" {match[1]!r})"
+    )
+  base = name.rpartition("_")[0]
+  tensor = base.rpartition(".")[2]
+  if f"{base}_g" in arrays:
+    return f"torch.nn.utils.remove_weight_norm(module, {tensor!r})"
+  if f"{base}_u" in arrays:
+    return f"torch.nn.utils.remove_spectral_norm(module, {tensor!r})"
+  return f"torch.nn.utils.prune.remove(module, {tensor!r})"
+
+
+def unknown(
+    arrays: Mapping[str, Any], recurrent: Sequence[str], parts: Sequence[str]
+) -> list[str]:
+  """The names of tensors of neither the recurrent modules nor the parts.
+
+  Args:
+    arrays: the state dict.
+    recurrent: names of recurrent modules.
+    parts: names of modules with a weight and perhaps a bias.
+  """
+  known = {join(part, tensor) for part in parts for tensor in _PLAIN}
+  return [
       str(name)
       for name in arrays
       if name not in known
@@ -176,12 +205,28 @@ def check_nothing_else(
           and (match["prefix"] or "") in recurrent
       )
   ]
-  if rest:
-    raise UserError(
-        f"{where} has more than a recurrent module and its readout:"
-        f" {listed(rest)}. If the outputs do not depend on these, name both,"
-        f" {recurrent} and {readout!r}"
-    )
+
+
+def within(name: str, part: str) -> bool:
+  """Whether a tensor or module belongs to a module itself or is below it.
+
+  Of a module without a name, only its own tensors belong to it.
+  """
+  return name.startswith(f"{part}.") if part else "." not in name
+
+
+def common(names: Sequence[str]) -> str:
+  """The name of the smallest module that contains modules of these names."""
+  first, *others = [name.split(".")[:-1] for name in names]
+  for other in others:
+    while first != other[: len(first)]:
+      first = first[:-1]
+  return ".".join(first)
+
+
+def below(name: str, module: str) -> bool:
+  """Whether a module of that name is in another one; "" contains all."""
+  return not module or name.startswith(f"{module}.")
 
 
 def join(prefix: str, name: str) -> str:

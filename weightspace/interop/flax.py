@@ -26,6 +26,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
 from weightspace.interop import Network, leaves, tensors
 from weightspace.interop.tensors import listed
 from weightspace.rnn import RNN, RNNSpec, make_rnn

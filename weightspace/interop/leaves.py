@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.rnn import RNN
 from weightspace.types import Weights
@@ -30,7 +31,7 @@ def checked(
   )
   structure = jax.tree.structure(rnn.shapes, is_leaf=_is_shape)
   if jax.tree.structure(weights) != structure:
-    raise ValueError(
+    raise UserError(
         f"expected the weights of a network, {described}, got"
         f" {len(getattr(weights, 'layers', ()))} layers in a"
         f" {type(weights).__name__}"
@@ -44,7 +45,7 @@ def checked(
       hint = "; it looks like a batch: take one network of it" * (
           one and array.shape[1:] == shape
       )
-      raise ValueError(
+      raise UserError(
           f"{name} has shape {array.shape[len(batch):]}, expected {shape} of"
           f" {described}{hint}"
       )

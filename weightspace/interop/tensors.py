@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace.errors import UserError
+
 _STORED = "biufV"  # kinds of dtypes; V is that of bfloat16
 
 
@@ -51,9 +53,9 @@ def serialize(arrays: Mapping[str, Any]) -> bytes:
 
   for name, array in arrays.items():
     if not isinstance(name, str):
-      raise ValueError(f"names of arrays are strings, got {name!r}")
+      raise UserError(f"names of arrays are strings, got {name!r}")
     if np.asarray(array).dtype.kind not in _STORED:
-      raise ValueError(
+      raise UserError(
           f"{name} has dtype {np.asarray(array).dtype}; safetensors stores"
           " booleans, integers and floating-point numbers"
       )
@@ -111,7 +113,7 @@ def float32(name: str, array: Any) -> np.ndarray:
     ValueError: it is not a floating-point array, or would lose precision.
   """
   try:
-    array = _as_numpy(array)
+    array = as_numpy(array)
   except Exception as error:  # such as a tensor on the meta device
     raise UserError(f"{name} cannot be read as an array: {error}") from error
   if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -138,7 +140,8 @@ def listed(names: Iterable[Any]) -> str:
   return (", ".join(names[:8]) + more) or "none"
 
 
-def _as_numpy(array):
+def as_numpy(array: Any) -> np.ndarray:
+  """An array or a torch tensor as a NumPy array; bfloat16 becomes float32."""
   if hasattr(array, "detach"):  # a torch tensor; torch is not imported
     array = array.detach().cpu()
     if array.dtype.is_floating_point and array.dtype.itemsize < 4:

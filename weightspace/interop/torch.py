@@ -7,32 +7,48 @@
     model.load_state_dict({k: torch.from_numpy(a) for k, a in arrays.items()})
 
 Weights are converted exactly in both directions, and outputs equal torch's up
-to rounding. torch is imported only to read a pickle.
+to rounding. torch is imported for modules and to read a pickle.
+
+An `nn.Embedding` or `nn.Linear` below the recurrent module is multiplied into
+the first layer, which then reads one-hot tokens or the inputs of the `Linear`.
 
 The cell is inferred from the number of rows of `weight_ih` per hidden unit: 4
-for an LSTM, 3 for a GRU, 1 for an `nn.RNN`. A state dict does not contain the
-nonlinearity of the last one, which is assumed to be tanh; for a module, it is
-checked.
+for an LSTM, 3 for a GRU, 1 for an `nn.RNN`. A state dict contains neither the
+nonlinearity of the last one, which is assumed to be tanh, nor modules without
+weights, such as a ReLU or a LayerNorm without weights before the readout, nor
+what `forward` computes. The types of a module's parts are checked; for a state
+dict, `verify_with` compares outputs with those of the model.
 
 Missing biases (`bias=False`) are read as zeros. `to_state_dict` always writes
 biases; modules without them can ignore the zeros.
 """
 
-import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from weightspace import cells
-from weightspace.interop import Network, _state_dicts, leaves, tensors
+from weightspace.errors import UserError
+from weightspace.interop import (
+    ArgumentNames,
+    Network,
+    _folding,
+    _layers,
+    _leftovers,
+    _modules,
+    _parts,
+    _state_dicts,
+    _verification,
+    leaves,
+    tensors,
+)
+from weightspace.interop._layers import CELLS
 from weightspace.interop._state_dicts import TENSORS, join
 from weightspace.rnn import RNN, RNNSpec, make_rnn
-from weightspace.types import Layer, Linear, Weights
+from weightspace.types import Weights
 
-CELLS = {"lstm": "LSTM", "gru": "GRU", "elman": "RNN"}  # names in torch
+_NAMES = ArgumentNames()
 
 
 def load(
@@ -40,6 +56,10 @@ def load(
     *,
     recurrent: str | Sequence[str] | None = None,
     readout: str | None = None,
+    embedding: str | None = None,
+    verify_with: tuple[Any, Any] | None = None,
+    tolerance: float = _verification.TOLERANCE,
+    names: ArgumentNames = _NAMES,
 ) -> Network:
   """Converts a torch network.
 
@@ -51,41 +71,62 @@ def load(
       the module itself; or the names of stacked modules, first layer first. By
       default, the only one.
     readout: the name of the `Linear` readout of the last layer. By default, the
-      only one of that width. If both names are given, other tensors are
+      only one of that width. If `recurrent` is given too, other tensors are
       ignored; otherwise they are an error.
+    embedding: the name of an `Embedding` or `Linear` whose outputs the first
+      layer reads, or "none". It becomes a part of the first layer, which then
+      reads one-hot tokens or the inputs of the `Linear`. By default, the only
+      one that fits.
+    verify_with: inputs and outputs of the model, with which the network is
+      compared. Inputs are `[T, N, I]`, `[N, T, I]` or `[T, I]`, or integer
+      tokens of one axis less; outputs are those of the readout at all steps or
+      the last one, from states of zeros and in evaluation mode.
+    tolerance: the largest difference from these outputs, in units of the
+      largest of them, or of 1 if that is more.
+    names: what error messages call these arguments.
 
   Returns:
     The `RNN` and its weights, float32.
 
   Raises:
-    ValueError: the network is not supported, or ambiguous.
+    ValueError: the network is not supported, is ambiguous, or computes other
+      outputs than those of `verify_with`.
     OSError: the file cannot be read.
   """
   arrays, module, where = _state_dicts.read(model)
+  all_named = recurrent is not None and readout is not None
+  named = None
+  if all_named:
+    named = [recurrent] if isinstance(recurrent, str) else list(recurrent)
+    named += [name for name in (readout, embedding) if name is not None]
+  _state_dicts.check_plain(arrays, named, where)
   groups = _state_dicts.recurrent_groups(arrays)
-  names = _state_dicts.recurrent_names(groups, recurrent, where)
-  layers, cell = [], None
-  for name in names:
-    _check_module(module, name)
-    tensors_of_layers = _layers(name, groups[name])
-    kind = _cell(name, tensors_of_layers[0])
-    if cell not in (None, kind):
-      raise UserError(
-          f"{where}: {names[0] or 'it'} is {CELLS[cell]} and {name} is"
-          f" {CELLS[kind]}; all layers must have the same cell"
-      )
-    cell = kind
-    layers += [
-        _layer(name, k, named) for k, named in enumerate(tensors_of_layers)
-    ]
-  _check_chain(layers, where)
+  modules = _state_dicts.recurrent_names(
+      groups, recurrent, where, names.recurrent
+  )
+  kinds = {}
+  if module is not None:
+    kinds = _modules.kinds(module)
+    _modules.check_parts(module, modules, (), verify_with is not None)
+  cell, layers = _layers.stack(groups, modules, where)
   hidden = tuple(layer.wh.shape[-1] for layer in layers)
-  name = _state_dicts.readout_name(arrays, hidden[-1], readout, where)
-  if recurrent is None or readout is None:
-    _state_dicts.check_nothing_else(arrays, names, name, where)
-  linear = _readout(arrays, name, hidden[-1])
+  search = _parts.Search(
+      arrays, modules, layers[0].wx.shape[-1], hidden[-1], kinds, where, names
+  )
+  parts = _parts.find(search, readout, embedding, all_named)
+  _leftovers.check(search, parts, all_named, verify_with is not None)
+  if module is not None:
+    _check_module(module, modules, parts, all_named, verify_with, names)
+  linear = _layers.readout(arrays, parts.readout, hidden[-1])
+  if parts.embedding is not None:
+    layers = _folding.fold(
+        layers, *_layers.input_layer(arrays, parts.embedding, parts.form)
+    )
   spec = RNNSpec(cell, hidden, layers[0].wx.shape[-1], linear.w.shape[0])
-  return Network(make_rnn(spec), Weights(tuple(layers), linear))
+  network = Network(make_rnn(spec), Weights(layers, linear))
+  if verify_with is not None:
+    _verification.check(network, verify_with, tolerance, names.verify_with)
+  return network
 
 
 def to_state_dict(
@@ -160,116 +201,11 @@ def save(
   tensors.write(path, arrays)
 
 
-def _check_module(module, name):
-  """Checks a module's nonlinearity, which its tensors do not determine."""
-  if module is None:
-    return
-  try:
-    part = module.get_submodule(name)
-  except AttributeError:  # a wrapper that renames what it holds
-    return
-  mode = getattr(part, "mode", None)
-  if mode == "RNN_RELU" or getattr(part, "nonlinearity", "tanh") != "tanh":
-    raise UserError(
-        f"{name or 'it'} is an nn.RNN with ReLU; only tanh is supported"
-    )
-
-
-def _layers(name, group):
-  """The tensors of each layer by name, first layer first."""
-  if any(reverse for _, _, reverse in group):
-    raise UserError(
-        f"{name or 'it'} is bidirectional; only causal networks are supported"
-    )
-  if any(tensor == "weight_hr" for tensor, _, _ in group):
-    raise UserError(
-        f"{name or 'it'} has projections (proj_size), which are not supported"
-    )
-  depth = 1 + max(k for _, k, _ in group)
-  if depth > len(group):  # each layer has at least one tensor
-    raise UserError(f"{name or 'it'} lacks some of its {depth} layers")
-  layers = [
-      {t: group[t, k, False] for t in TENSORS if (t, k, False) in group}
-      for k in range(depth)
-  ]
-  names = {tuple(layer) for layer in layers}
-  if len(names) > 1 or names.pop() not in (TENSORS, TENSORS[:2]):
-    raise UserError(
-        f"the layers of {name or 'it'} have"
-        f" {'; '.join(', '.join(layer) or 'nothing' for layer in layers)};"
-        f" expected {', '.join(TENSORS)} in each, or none of the biases"
-    )
-  return layers
-
-
-def _cell(name, leaves):
-  shapes = {t: tuple(np.shape(leaf)) for t, leaf in leaves.items()}
-  for cell in CELLS:
-    gates = cells.load(cell).gates
-    hh = shapes["weight_hh"]
-    if len(hh) == 2 and hh[1] > 0 and hh[0] == gates * hh[1]:
-      return cell
-  raise UserError(
-      f"{join(name, 'weight_hh_l0')} has shape {shapes['weight_hh']}, expected"
-      " [4 H, H] of an LSTM, [3 H, H] of a GRU or [H, H] of an RNN"
-  )
-
-
-def _layer(name, k, leaves):
-  arrays = {
-      tensor: tensors.float32(join(name, f"{tensor}_l{k}"), leaf)
-      for tensor, leaf in leaves.items()
-  }
-  rows, hidden = (*arrays["weight_hh"].shape, 0)[:2]
-  wx = arrays["weight_ih"]
-  expected = {
-      "weight_ih": (rows, *wx.shape[1:2]),
-      "weight_hh": (rows, hidden),
-      "bias_ih": (rows,),
-      "bias_hh": (rows,),
-  }
-  for tensor, array in arrays.items():
-    if array.shape != expected[tensor]:
-      raise UserError(
-          f"{join(name, f'{tensor}_l{k}')} has shape {array.shape}, expected"
-          f" {expected[tensor]} with weight_hh of {rows, hidden}"
-      )
-  if wx.ndim != 2 or not hidden or not wx.size or rows % hidden:
-    raise UserError(
-        f"{join(name, f'weight_ih_l{k}')} has shape {wx.shape} and"
-        f" weight_hh {rows, hidden}: not those of a recurrent layer"
-    )
-  zeros = np.zeros(rows, np.float32)
-  leaves = [arrays.get(tensor, zeros) for tensor in TENSORS]
-  return Layer(*(
-      jnp.asarray(leaf.reshape(-1, hidden, *leaf.shape[1:])) for leaf in leaves
-  ))
-
-
-def _check_chain(layers, where):
-  gates = layers[0].wh.shape[0]
-  for k, (below, above) in enumerate(itertools.pairwise(layers)):
-    hidden, read = below.wh.shape[-1], above.wx.shape[-1]
-    if above.wh.shape[0] != gates or hidden != read:
-      raise UserError(
-          f"{where}: layer {k + 1} has {read} inputs and"
-          f" {above.wh.shape[0]} gates, but layer {k} has {hidden} outputs and"
-          f" {gates} gates: they cannot be stacked"
-      )
-
-
-def _readout(arrays, name, hidden):
-  w = tensors.float32(join(name, "weight"), arrays[join(name, "weight")])
-  if w.ndim != 2 or w.shape[1] != hidden or not len(w):
-    raise UserError(
-        f"{join(name, 'weight')} has shape {w.shape}, expected [outputs,"
-        f" {hidden}]: the readout of the last layer"
-    )
-  b = np.zeros(len(w), np.float32)
-  if join(name, "bias") in arrays:
-    b = tensors.float32(join(name, "bias"), arrays[join(name, "bias")])
-  if b.shape != (len(w),):
-    raise UserError(
-        f"{join(name, 'bias')} has shape {b.shape}, expected ({len(w)},)"
-    )
-  return Linear(jnp.asarray(w), jnp.asarray(b))
+def _check_module(module, recurrent, parts, all_named, verify_with, names):
+  linear = [(parts.readout, "Linear")]
+  if parts.embedding is not None:
+    linear.append((parts.embedding, parts.form))
+  _modules.check_parts(module, recurrent, linear, verify_with is not None)
+  if verify_with is None:
+    used = [*recurrent, *(name for name, _ in linear)]
+    _modules.check_nothing_between(module, used, all_named, names)

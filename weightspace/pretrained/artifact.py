@@ -88,7 +88,7 @@ def _check(scratch):
     read(scratch)
   except ValueError as error:
     text = str(error).replace(f"{scratch}/", "")  # which is removed
-    raise ValueError(f"the encoder cannot be saved: {text}") from error
+    raise UserError(f"the encoder cannot be saved: {text}") from error
 
 
 def _describe(encoder):

@@ -10,6 +10,7 @@ import numpy as np
 
 from weightspace import cells, encoders, properties, tasks
 from weightspace.encoders import Encoder, Transcript
+from weightspace.errors import UserError
 from weightspace.interop import leaves, tensors
 from weightspace.pretrained.ensembles import Ensemble, Prediction
 from weightspace.pretrained.reference import Neighbour, Reference
@@ -277,5 +278,5 @@ def _checked(rnn, weights):
   result = leaves.checked(rnn, weights, batch=size)
   for name, leaf in tensors.named(result).items():
     if not np.isfinite(leaf).all():
-      raise ValueError(f"{name} is not finite: a network that diverged?")
+      raise UserError(f"{name} is not finite: a network that diverged?")
   return jax.tree.map(jnp.asarray, result)
