@@ -79,10 +79,10 @@ def _configured(fields, steps, seed):
       "steps": steps, "seed": seed, "validate_every": max(1, steps // 5),
       "checkpoint_every": steps,
   }  # fmt: skip
-  config["optimizer"]["decay_steps"] = steps
+  optimizer = config["optimizer"]
+  optimizer["decay_steps"] = steps if steps > optimizer["warmup_steps"] else 0
   for name, value in fields.items():
-    part = "optimizer" if name in config["optimizer"] else "emulation"
-    config[part][name] = value
+    (optimizer if name in optimizer else config["emulation"])[name] = value
   return config
 
 
