@@ -15,7 +15,7 @@ from weightspace import launch
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for all of it.")
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of everything that is random.", lower_bound=0
+    "seed", 0, "Of everything that is random.", 0, 2**32 - 1
 )
 _SIZE = flags.DEFINE_enum(
     "size", "full", ["full", "tiny"],

@@ -92,7 +92,8 @@ def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
     xs = jnp.concatenate([inputs, given], axis=-1)
     embedding = jnp.concatenate([params["embedding"], params["code"]]).T
     layers = fold_embedding(
-        params["rnn"].layers, Linear(embedding, jnp.zeros(config.hidden))
+        params["rnn"].layers,
+        Linear(embedding, jnp.zeros(config.hidden, jnp.float32)),
     )
     weights = params["rnn"]._replace(layers=layers)
     return jax.nn.log_softmax(rnn.unroll(weights, xs))
@@ -115,4 +116,5 @@ def make(config: Config, *, code: int, inputs: int, outputs: int) -> Emulator:
 
 def _linear(key, rows, columns):
   """LeCun's initialisation of a matrix; the layer above has the bias."""
-  return jax.random.normal(key, (rows, columns)) * jnp.float32(rows) ** -0.5
+  scale = jnp.float32(rows) ** -0.5
+  return jax.random.normal(key, (rows, columns), jnp.float32) * scale

@@ -12,7 +12,7 @@ from typing import Any
 
 from weightspace.errors import UserError
 
-SEEDS = 2**32  # the seeds that JAX tells apart, whatever its settings
+SEEDS = 2**32  # the seeds that JAX distinguishes, whatever its settings
 _INT32 = 2**31 - 1
 
 

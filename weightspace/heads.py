@@ -152,7 +152,7 @@ def make(
   def loss(outputs, targets):
     if property_.kind == "classification":
       each = optax.softmax_cross_entropy(
-          outputs, jax.nn.one_hot(targets, shape[-1])
+          outputs, jax.nn.one_hot(targets, shape[-1], dtype=jnp.float32)
       )
     elif property_.kind == "proportion":
       each = optax.sigmoid_binary_cross_entropy(outputs, targets)
@@ -164,7 +164,10 @@ def make(
       each = (outputs - targets) ** 2
     return jnp.sum(each, axis=-1)
 
-  return Head(lambda key: module.init(key, jnp.zeros(code)), apply, loss)
+  def init(key):
+    return module.init(key, jnp.zeros(code, jnp.float32))
+
+  return Head(init, apply, loss)
 
 
 def fold_standardisation(

@@ -39,7 +39,8 @@ def run(
 ) -> None:
   """Parses flags and runs `main`, which takes no arguments.
 
-  One XLA device is made of each CPU core. A UserError, or an OSError such as a
+  JAX's settings that change numbers are pinned, see `weightspace.settings`, and
+  one XLA device is made of each CPU core. A UserError, or an OSError such as a
   full disk, ends the program with status 1 and one line that says what is
   wrong; so does an unknown field of a config, with the nearest name. Other
   exceptions are bugs and keep their traceback.
@@ -56,8 +57,9 @@ def run(
     if len(argv) > 1:
       raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # jax is chatty about backends
-    from weightspace import parallel
+    from weightspace import parallel, settings
 
+    settings.pin()
     parallel.use_all_cores()
     how = "off" if distributed is None else distributed.value
     with (

@@ -32,7 +32,7 @@ def identity(rnn: RNN) -> Element:
   hidden = rnn.spec.hidden
   return Element(
       tuple(jnp.arange(h, dtype=jnp.int32) for h in hidden),
-      tuple(jnp.ones(h) for h in hidden),
+      tuple(jnp.ones(h, jnp.float32) for h in hidden),
   )
 
 
@@ -49,8 +49,11 @@ def sample(key: Key, rnn: RNN, *, signed: bool = True) -> Element:
             jnp.int32
         )
     )
-    coin = jax.random.bernoulli(derive(key, "sign", k), shape=(h,))
-    signs.append(jnp.where(coin & bool(draw_signs), -1.0, 1.0))
+    coin = jax.random.bernoulli(
+        derive(key, "sign", k), jnp.float32(0.5), (h,)
+    )
+    sign = jnp.where(coin & bool(draw_signs), -1.0, 1.0)
+    signs.append(sign.astype(jnp.float32))
   return Element(tuple(permutations), tuple(signs))
 
 

@@ -14,7 +14,7 @@ from weightspace import launch
 
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _OUT = flags.DEFINE_string("out", None, "Folder to write; must not be there.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the splits.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the splits.", 0, 2**32 - 1)
 
 
 def main() -> None:

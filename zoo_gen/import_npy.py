@@ -16,7 +16,7 @@ _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo, made if missing.")
 _SAMPLE = flags.DEFINE_integer(
     "sample", 64, "Rows to replay, at most.", lower_bound=1
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of their choice.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of their choice.", 0, 2**32 - 1)
 
 
 def main() -> None:

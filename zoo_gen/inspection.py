@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from weightspace import plugins, precision, tasks, zoo
+from weightspace import plugins, precision, settings, tasks, zoo
 from weightspace.exchange import imported
 from weightspace.progress import Progress
 from weightspace.zoo import loader, manifest, replay
@@ -39,6 +39,7 @@ class Report(NamedTuple):
   problems: list[str]
 
 
+@settings.pinned()
 def inspect(
     path: str | os.PathLike,
     *,

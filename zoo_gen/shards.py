@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import logging
 
-from weightspace import plugins, tasks, zoo
+from weightspace import plugins, settings, tasks, zoo
 from weightspace.errors import UserError
 from weightspace.fields import check_seed
 from weightspace.io import files
@@ -81,6 +81,7 @@ def plan(config: Mapping[str, Any]) -> ZooSpec:
   )
 
 
+@settings.pinned()
 def generate(
     path: str | os.PathLike,
     spec: ZooSpec,

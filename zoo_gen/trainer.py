@@ -22,7 +22,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from weightspace import fields, precision
 from weightspace.errors import UserError
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.parallel import replicated
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
@@ -121,7 +121,7 @@ def make_traits(
   """What tells a network from others: (net_id) -> (task [D], weight decay)."""
 
   def traits(net_id):
-    key = derive(jax.random.key(seed), "traits", net_id)
+    key = derive(make_key(seed), "traits", net_id)
     choices = jnp.asarray(recipe.weight_decays)
     decay = jax.random.choice(derive(key, "weight decay"), choices)
     return family.sample_task(derive(key, "task")), decay
@@ -150,7 +150,7 @@ def make_row(
   def row(vector, net_id, step):
     task, decay = traits(net_id)
     weights = rnn.unflatten(vector)
-    key = derive(jax.random.key(seed), "snapshot", net_id, step)
+    key = derive(make_key(seed), "snapshot", net_id, step)
     with precision.products("float32"):
       seen = family.rollouts(
           derive(key, "rollouts"), task, rnn, weights, rollouts
@@ -196,7 +196,7 @@ def make_trainer(
   """
   if group is None and mesh.devices.flat[0].platform == "cpu":
     group = 1
-  root = jax.random.key(seed)
+  root = make_key(seed)
   traits = make_traits(recipe, family, seed=seed)
   shared_data = jax.device_put(family.data, replicated(mesh))
   optimizer, loss = _make_optimizer(recipe), _make_loss(rnn)
@@ -264,7 +264,9 @@ def _make_loss(rnn):
   def loss(weights, batch):
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
     # One-hot, not a gather, whose transpose would be a scatter: slow on CPU
-    right = jax.nn.one_hot(batch.targets, log_probs.shape[-1])
+    right = jax.nn.one_hot(
+        batch.targets, log_probs.shape[-1], dtype=jnp.float32
+    )
     losses = -jnp.sum(right * log_probs, axis=-1)
     return jnp.sum(losses * batch.mask) / jnp.sum(batch.mask)
 

@@ -34,6 +34,7 @@ from absl import flags
 
 from experiments.benchmarks import _roofline, _torch
 from weightspace import launch
+from weightspace.keys import make_key
 
 _ENCODERS = flags.DEFINE_list(
     "encoders",
@@ -114,8 +115,8 @@ def _ours(config):
         task,
     )
 
-  networks = network(jax.random.split(jax.random.key(0), _NETWORKS))
-  data = batches.Split(jax.random.key(0), (Data(*networks, {}),))
+  networks = network(jax.random.split(make_key(0), _NETWORKS))
+  data = batches.Split(make_key(0), (Data(*networks, {}),))
   mesh = parallel.mesh(parallel.DATA)
   config = config_lib.parse(config)
   model = emulation.make_model(
@@ -123,8 +124,8 @@ def _ours(config):
   )
   loss = emulation.make_loss(model, family, config.emulation, mesh)
   optimizer = make_optimizer(config.optimizer)
-  begin = training.init_state(jax.jit(model.init)(jax.random.key(1)), optimizer)
-  key = jax.random.key(2)
+  begin = training.init_state(jax.jit(model.init)(make_key(1)), optimizer)
+  key = make_key(2)
   begin, key, data = jax.device_put(
       (begin, key, data), parallel.replicated(mesh)
   )

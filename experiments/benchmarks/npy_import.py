@@ -25,6 +25,7 @@ from absl import flags
 
 from weightspace import launch
 from weightspace.errors import UserError
+from weightspace.keys import make_key
 
 _FAMILY = flags.DEFINE_enum(
     "family", "tiled_mnist", ["tiled_mnist", "formal_language"], "Which one."
@@ -104,7 +105,7 @@ def _rows(family):
   run = np.repeat(np.arange(_DIFFERENT), len(_STEPS))
   step = np.tile(_STEPS, _DIFFERENT)
   generator = np.random.default_rng(0)
-  keys = jax.random.split(jax.random.key(0), len(run))
+  keys = jax.random.split(make_key(0), len(run))
   vectors = jax.vmap(lambda key: rnn.flatten(rnn.init(key)))(keys)
   count = (len(run), _ROLLOUTS)
   if family.spec.kind == "token":

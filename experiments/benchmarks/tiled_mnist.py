@@ -19,6 +19,7 @@ import time
 from absl import flags
 
 from weightspace import launch
+from weightspace.keys import make_key
 
 _STEPS = flags.DEFINE_integer("steps", 50, "Of training, a round.")
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "How often to measure each.")
@@ -38,7 +39,7 @@ def main() -> None:
   recipe = Recipe(weight_decays=(0.0, 0.001, 0.01, 0.1))
   family = tasks.make("tiled_mnist", {"digits": _DIGITS.value})
   batch = jax.device_get(
-      family.sample_batch(jax.random.key(0), jnp.ones(1), recipe.batch)
+      family.sample_batch(make_key(0), jnp.ones(1), recipe.batch)
   )
   ready = family._replace(
       sample_batch=lambda key, task, size: jax.tree.map(jnp.asarray, batch),

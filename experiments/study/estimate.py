@@ -10,7 +10,7 @@ import jax
 from experiments.configs import emulation as emulation_config
 from weightspace import tasks
 from weightspace.evaluation import prediction
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.progress import seconds
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.training import batches, emulation
@@ -118,12 +118,12 @@ def _seconds_per_step(zoo_config, size, name) -> float:
   )
   optimizer = make_optimizer(config.optimizer)
   data = batches.Split(
-      jax.random.key(0), (_untrained(rnn, family, config.emulation.batch),)
+      make_key(0), (_untrained(rnn, family, config.emulation.batch),)
   )
   step = jax.jit(
       make_step(emulation.make_loss(model, family, config.emulation), optimizer)
   )
-  key = jax.random.key(0)
+  key = make_key(0)
   state = init_state(model.init(key), optimizer)
   state, _ = jax.block_until_ready(step(state, key, data))
   start = time.monotonic()
@@ -143,5 +143,5 @@ def _untrained(rnn, family, count) -> Data:
     seen = family.rollouts(derive(key, "rollouts"), task, rnn, weights, 1)
     return task, rnn.flatten(weights), seen
 
-  task, vectors, seen = make(jax.random.split(jax.random.key(0), count))
+  task, vectors, seen = make(jax.random.split(make_key(0), count))
   return Data(vectors, seen.sequences, seen.log_probs, task, {})

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing import connection
 from typing import Any
 
+from weightspace import settings
 from weightspace.errors import UserError
 
 
@@ -116,6 +117,7 @@ def _work(pipe, function, core, parent):
   """A worker: one core, and no longer than who started it."""
   os.sched_setaffinity(0, {core})
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+  settings.pin()
 
   def watch():
     while os.getppid() == parent:

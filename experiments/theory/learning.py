@@ -16,7 +16,7 @@ from experiments.theory.config import ARMS, Arm, Config
 from experiments.theory.noisy_networks import Networks, make_networks
 from weightspace import encoders, heads, properties
 from weightspace.evaluation import bootstrap
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
 from weightspace.theory import rollouts
 from weightspace.training.fit import Program, Schedule, fit
@@ -89,7 +89,9 @@ def learn(
     vectors, words = data
 
     def of_seed(params, key):
-      rows = jax.random.randint(key, (config.batch,), 0, len(vectors))
+      rows = jax.random.randint(
+          key, (config.batch,), 0, len(vectors), jnp.int32
+      )
       outputs = logits(params, vectors[rows])
       return jnp.mean(head.loss(outputs, words[rows]))
 
@@ -102,7 +104,7 @@ def learn(
     right = jnp.all(jnp.argmax(outputs, axis=-1) == words[None], axis=-1)
     return right, head.loss(outputs, jnp.broadcast_to(words, outputs.shape[:3]))
 
-  key = jax.random.key(config.seed)
+  key = make_key(config.seed)
   optimizer = OptimizerConfig(
       learning_rate=config.learning_rate,
       weight_decay=0.0,

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.theory.config import Config
 from weightspace import parallel, symmetry, tasks
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily
 from weightspace.theory import networks
@@ -33,7 +33,7 @@ def make_networks(config: Config, depth: int) -> Networks:
   """Builds the networks of one depth; adds noise, tunes and augments them."""
   family = tasks.make("secret_path", {"depth": depth})
   rnn = networks.make(config.cell, depth, config.hidden)
-  root = jax.random.key(config.seed)
+  root = make_key(config.seed)
   recipe = Recipe(
       snapshot_steps=(config.tune_steps,),
       learning_rates=(config.tune_rate,) * 3,
@@ -47,7 +47,9 @@ def make_networks(config: Config, depth: int) -> Networks:
             rnn, word, gain=config.gain, contrast=config.contrast
         )
     )
-    noise = jax.random.normal(derive(root, "noise", net_id), clean.shape)
+    noise = jax.random.normal(
+        derive(root, "noise", net_id), clean.shape, jnp.float32
+    )
     return word, clean, clean + config.noise * noise
 
   def move(net_id, vector):

@@ -20,7 +20,9 @@ _ENCODER = flags.DEFINE_string(
 _NETWORKS = flags.DEFINE_integer("networks", 50, "LSTMs to train.", 1)
 _STEPS = flags.DEFINE_integer("steps", 1000, "Of training each.", 1)
 _HIDDEN = flags.DEFINE_integer("hidden", 32, "Units of each of two layers.", 1)
-_SEED = flags.DEFINE_integer("seed", 1000, "Of the first; others follow.", 0)
+_SEED = flags.DEFINE_integer(
+    "seed", 1000, "Of the first; others follow.", 0, 2**31
+)
 _WRITE = flags.DEFINE_bool("write", False, "Keep the result with the encoder.")
 
 

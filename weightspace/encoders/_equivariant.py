@@ -178,7 +178,7 @@ class Layer(nn.Module):
       diagonal = received[key, "diagonal"]
       if on_diagonal is not None:
         diagonal += on_diagonal[None]
-      y += jnp.eye(x.shape[0])[..., None] * diagonal[None]
+      y += jnp.eye(x.shape[0], dtype=jnp.float32)[..., None] * diagonal[None]
     return y
 
   def _contract(self, fields, pools):

@@ -122,7 +122,7 @@ def step_queries(config: Config, *, feedback: bool) -> Queries:
   """One learned query for each step; `feedback` adds the core's output."""
 
   def init(key):
-    return jax.random.normal(key, (config.length, config.hidden))
+    return jax.random.normal(key, (config.length, config.hidden), jnp.float32)
 
   def apply(params, output, t):
     query = jnp.asarray(params)[t]
@@ -181,7 +181,7 @@ class _Interrogation:
   def init(self, key):
     """Initial params."""
     config = self.config
-    output = jnp.zeros(config.hidden)
+    output = jnp.zeros(config.hidden, jnp.float32)
     queries = self.queries.init(derive(key, "source"))
     params = {
         "source": queries,
@@ -190,7 +190,8 @@ class _Interrogation:
             self.queries.apply(queries, output, jnp.int32(0)),
         ),
         "embed": self.embed.init(
-            derive(key, "embed"), jnp.zeros(self.output_shape).ravel()
+            derive(key, "embed"),
+            jnp.zeros(self.output_shape, jnp.float32).ravel(),
         ),
         "core": _modules.init_core(
             derive(key, "core"), config.hidden, config.layers
@@ -201,11 +202,11 @@ class _Interrogation:
       decoder["Dense_1"] = jax.tree.map(jnp.zeros_like, decoder["Dense_1"])
     if config.start == "inputs":
       params["start"] = jax.random.normal(
-          derive(key, "start"), (config.length, *self.probe_shape)
+          derive(key, "start"), (config.length, *self.probe_shape), jnp.float32
       )
     transcript = Transcript(
-        jnp.zeros((config.length, *self.probe_shape)),
-        jnp.zeros((config.length, *self.output_shape)),
+        jnp.zeros((config.length, *self.probe_shape), jnp.float32),
+        jnp.zeros((config.length, *self.output_shape), jnp.float32),
     )
     for name, reader in self.readers.items():
       params[f"read_{name}"] = reader.init(
@@ -229,14 +230,16 @@ class _Interrogation:
     config = self.config
     carry = (
         _modules.core_state(config.hidden, config.layers),
-        jnp.zeros(config.hidden),
+        jnp.zeros(config.hidden, jnp.float32),
         self.rnn.initial_state((config.parallel,)),
-        jnp.zeros(self.output_shape),
+        jnp.zeros(self.output_shape, jnp.float32),
     )
     noise = ()
     if config.start == "samples":
       noise = jax.random.gumbel(
-          _sums.sampling_key(key), (config.length, *self.probe_shape)
+          _sums.sampling_key(key),
+          (config.length, *self.probe_shape),
+          jnp.float32,
       )
     kernel, bias = (params["embed"]["params"][k] for k in ("kernel", "bias"))
     core = fold_embedding(params["core"], Linear(kernel.T, bias))
@@ -248,7 +251,7 @@ class _Interrogation:
     )
     (_, output, *_), transcript = _deferred.scan(
         self._step, self._maps(), {**params, "core": core}, rest, carry,
-        jnp.arange(config.length),
+        jnp.arange(config.length, dtype=jnp.int32),
     )  # fmt: skip
     code = sum(
         reader.apply(
@@ -305,10 +308,11 @@ class _Interrogation:
     probe = _modules.squash(self.inputs.kind, logits, config.low, config.high)
     size = self.rnn.spec.inputs
     if self.inputs.kind == "token" and config.tokens == "hard":
-      hard = jax.nn.one_hot(jnp.argmax(logits, axis=-1), size)
+      best = jnp.argmax(logits, axis=-1)
+      hard = jax.nn.one_hot(best, size, dtype=jnp.float32)
       probe = probe + jax.lax.stop_gradient(hard - probe)
     if config.start == "samples":
-      first = jax.nn.one_hot(self.inputs.first, size)
+      first = jax.nn.one_hot(self.inputs.first, size, dtype=jnp.float32)
       probe = jnp.where(t == 0, first, probe)
     return probe
 

@@ -44,7 +44,7 @@ def fit_examples(examples: jax.Array, count: int, length: int) -> jax.Array:
         "probes that start as inputs need as many real sequences as"
         f" parallel={count}, got {n}"
     )
-  time = jnp.minimum(jnp.arange(length), steps - 1)
+  time = jnp.minimum(jnp.arange(length, dtype=jnp.int32), steps - 1)
   return jnp.swapaxes(examples[:count, time], 0, 1)
 
 

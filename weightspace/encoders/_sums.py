@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from weightspace.encoders import Inputs, Transcript, _modules
 from weightspace.errors import UserError
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.rnn import RNN
 from weightspace.types import Key, Weights
 
@@ -95,12 +95,13 @@ def sample(
     The tokens read `[L, M, I]`, one-hot, and log-probabilities `[L, M, V]`.
   """
   weights = jax.lax.stop_gradient(weights)
-  draws = jax.random.uniform(sampling_key(key), (length, strings))
+  draws = jax.random.uniform(sampling_key(key), (length, strings), jnp.float32)
   tokens, answers = rnn.generate(weights, inputs.first, draws)
   read = jnp.concatenate(
       [jnp.full((1, strings), inputs.first, tokens.dtype), tokens[:-1]]
   )
-  return Transcript(jax.nn.one_hot(read, rnn.spec.inputs), answers)
+  read = jax.nn.one_hot(read, rnn.spec.inputs, dtype=jnp.float32)
+  return Transcript(read, answers)
 
 
 class SampleReader(NamedTuple):
@@ -141,8 +142,8 @@ def make_sample_reader(
 
   def init(key):
     blank = Transcript(
-        jnp.zeros((length, 1, rnn.spec.inputs)),
-        jnp.zeros((length, 1, rnn.spec.outputs)),
+        jnp.zeros((length, 1, rnn.spec.inputs), jnp.float32),
+        jnp.zeros((length, 1, rnn.spec.outputs), jnp.float32),
     )
     return reader.init(key, features("token", blank))
 
@@ -159,7 +160,7 @@ def make_sample_reader(
 
 def sampling_key(key: Key | None) -> Key:
   """`key` in training; a constant key in evaluation, where `key` is None."""
-  return derive(jax.random.key(0), "evaluation") if key is None else key
+  return derive(make_key(0), "evaluation") if key is None else key
 
 
 def check_generates(rnn: RNN, inputs: Inputs, what: str) -> None:

@@ -7,6 +7,7 @@ property. An encoder is worth its improvement over this baseline.
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
 from weightspace import fields
 from weightspace.encoders import Encoder, Inputs
@@ -32,6 +33,8 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   del rnn, inputs
   return Encoder(
       init=lambda key: {},
-      apply=lambda params, weights, key=None: jax.nn.one_hot(0, config.code),
+      apply=lambda params, weights, key=None: jax.nn.one_hot(
+          0, config.code, dtype=jnp.float32
+      ),
       invariant=True,
   )

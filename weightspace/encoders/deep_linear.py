@@ -73,8 +73,10 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   reader = _modules.MLP((config.hidden, config.hidden, config.code))
 
   def init(key):
-    latent = jax.random.normal(derive(key, "latent"), (m, config.latent))
-    answers = jnp.zeros(config.length * m * rnn.spec.outputs)
+    latent = jax.random.normal(
+        derive(key, "latent"), (m, config.latent), jnp.float32
+    )
+    answers = jnp.zeros(config.length * m * rnn.spec.outputs, jnp.float32)
     return {
         "latent": latent,
         "generator": generator.init(derive(key, "generator"), latent),

@@ -33,7 +33,7 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
 
   return Encoder(
       init=lambda key: network.init(
-          key, read(rnn.unflatten(jnp.zeros(rnn.size)))
+          key, read(rnn.unflatten(jnp.zeros(rnn.size, jnp.float32)))
       ),
       apply=lambda params, weights, key=None: _modules.unit(
           network.apply(params, read(weights))

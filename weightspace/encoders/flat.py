@@ -36,7 +36,7 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   del inputs  # the weights are read, the network is never run
   mlp = _modules.MLP((config.hidden,) * config.layers + (config.code,))
   return Encoder(
-      init=lambda key: mlp.init(key, jnp.zeros(rnn.size)),
+      init=lambda key: mlp.init(key, jnp.zeros(rnn.size, jnp.float32)),
       apply=lambda params, weights, key=None: _modules.unit(
           mlp.apply(params, rnn.flatten(weights))
       ),

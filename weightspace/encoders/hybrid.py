@@ -84,8 +84,8 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
     return fields
 
   def init(key):
-    logits = jax.random.normal(derive(key, "probes"), shape)
-    blank = rnn.unflatten(jnp.zeros(rnn.size))
+    logits = jax.random.normal(derive(key, "probes"), shape, jnp.float32)
+    blank = rnn.unflatten(jnp.zeros(rnn.size, jnp.float32))
     return {
         "probes": logits,
         "network": network.init(derive(key, "network"), read(logits, blank)),

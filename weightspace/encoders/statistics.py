@@ -103,7 +103,7 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   mlp = _modules.MLP((config.hidden,) * config.layers + (config.code,))
 
   def init(key):
-    blank = rnn.unflatten(jnp.zeros(rnn.size))
+    blank = rnn.unflatten(jnp.zeros(rnn.size, jnp.float32))
     return mlp.init(key, features(rnn, blank, config.symmetry))
 
   def apply(params, weights, key=None):

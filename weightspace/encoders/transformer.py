@@ -137,7 +137,8 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   transformer = _Transformer(config)
 
   def init(key):
-    return transformer.init(key, rows(rnn.unflatten(jnp.zeros(rnn.size))))
+    blank = rnn.unflatten(jnp.zeros(rnn.size, jnp.float32))
+    return transformer.init(key, rows(blank))
 
   return Encoder(
       init=init,

@@ -61,17 +61,19 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
   """
   length = _modules.sequence_length(config, inputs)
   shape = (length, config.parallel, rnn.spec.inputs)
-  times = jnp.arange(length - 1, -1, -config.every)[::-1]
+  times = jnp.arange(length - 1, -1, -config.every, dtype=jnp.int32)[::-1]
   reader = _modules.MLP((config.hidden,) * config.layers + (config.code,))
 
   def init(key):
-    fixed = jax.random.normal(derive(key, "inputs"), shape)
+    fixed = jax.random.normal(derive(key, "inputs"), shape, jnp.float32)
     token = inputs.kind == "token"
     fixed = jax.nn.softmax(4 * fixed) if token else jnp.tanh(fixed)
     size = len(times) * config.parallel * rnn.spec.outputs
     return {
         "fixed": fixed,
-        "reader": reader.init(derive(key, "reader"), jnp.zeros(size)),
+        "reader": reader.init(
+            derive(key, "reader"), jnp.zeros(size, jnp.float32)
+        ),
     }
 
   def start_from(params, examples):
@@ -90,7 +92,7 @@ def make(config: Config, rnn: RNN, inputs: Inputs) -> Encoder:
 
   def read(params, features, key=None):
     if key is not None and config.noise:
-      noise = jax.random.normal(key, features.shape)
+      noise = jax.random.normal(key, features.shape, jnp.float32)
       features = features + config.noise * noise
     return _modules.unit(reader.apply(params["reader"], features))
 

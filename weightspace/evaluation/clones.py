@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import tasks
+from weightspace import settings, tasks
 from weightspace.emulator import Emulator
 from weightspace.errors import UserError
 from weightspace.evaluation import codes as codes_lib
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.recurrence import generate_by
 from weightspace.tasks import TaskFamily
 from weightspace.training import batches
@@ -94,6 +94,7 @@ def make_performance(emulator: Emulator, family: TaskFamily) -> Callable:
   return lambda *args: performance(family.data, *args)
 
 
+@settings.pinned()
 def measure(
     zoo: Zoo,
     pretrained: Pretrained,
@@ -124,7 +125,7 @@ def measure(
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
   performance = make_performance(pretrained.model.emulator, family)
   codes = codes_lib.of_zoo(zoo, pretrained, rows)
-  key = jax.random.key(seed)
+  key = make_key(seed)
   make_keys = jax.jit(jax.vmap(lambda row: derive(key, "clone", row)))
 
   def accuracies(places):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import settings
 from weightspace.encoders import Encoder
 from weightspace.errors import UserError
 from weightspace.rnn import RNN
@@ -15,6 +16,7 @@ from weightspace.zoo import Zoo, loader
 _TSNE_COMPONENTS = 50  # codes with more numbers are first reduced by PCA
 
 
+@settings.pinned()
 def encode(
     encoder: Encoder,
     rnn: RNN,
@@ -48,6 +50,7 @@ def encode(
   )
 
 
+@settings.pinned()
 def of_zoo(
     zoo: Zoo, pretrained: Pretrained, rows: np.ndarray | None = None
 ) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import tasks
+from weightspace import settings, tasks
 from weightspace.evaluation import bootstrap
 from weightspace.training import emulation, encoding
 from weightspace.training.pretrain import Pretrained
@@ -14,6 +14,7 @@ from weightspace.zoo import Zoo, loader
 DIVERGENCES = ("total_variation", "reverse_kl")
 
 
+@settings.pinned()
 def row_losses(
     zoo: Zoo,
     pretrained: Pretrained,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from weightspace import properties
+from weightspace import properties, settings
 from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap, prediction
 from weightspace.evaluation.fitting import Trained
@@ -14,6 +14,7 @@ from weightspace.pretrained import Ensemble
 from weightspace.progress import Progress
 
 
+@settings.pinned()
 def train(
     codes: np.ndarray,
     columns: dict[str, np.ndarray],

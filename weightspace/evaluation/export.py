@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from weightspace import plugins, properties, tasks
+from weightspace import plugins, properties, settings, tasks
 from weightspace.evaluation import bootstrap, codes, emulation, ensembles
 from weightspace.evaluation import prediction as prediction_lib
 from weightspace.pretrained import PretrainedEncoder, Reference
@@ -15,6 +15,7 @@ from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import Zoo, splits
 
 
+@settings.pinned()
 def export(
     zoo: Zoo,
     pretrained: Pretrained,

@@ -11,7 +11,7 @@ import numpy as np
 
 from weightspace import fields, heads, properties
 from weightspace.errors import UserError
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.training.batches import Rows
 from weightspace.training.fit import Program, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
@@ -173,7 +173,7 @@ def _make_trainer(property_name, scope, code, config, form):
     targets = property_.target(columns, scope)
     centre, scale = heads.scaling(property_, targets[rows])
     middle, spread = heads.moments(np.asarray(codes)[rows])
-    key = jax.random.key(seed)
+    key = make_key(seed)
     data = jax.tree.map(
         jnp.asarray,
         _Data(

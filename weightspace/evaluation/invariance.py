@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import symmetry
+from weightspace import settings, symmetry
 from weightspace.errors import UserError
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.rnn import RNN
 from weightspace.training import batches
 from weightspace.zoo import loader
@@ -21,6 +21,7 @@ from weightspace.zoo import loader
 _OTHERS = 16  # networks that each network is compared with
 
 
+@settings.pinned()
 def drift(
     encode: Callable | None,
     rnn: RNN,
@@ -58,7 +59,7 @@ def drift(
   others = _others(
       np.arange(size) if net_ids is None else np.asarray(net_ids), seed
   )
-  key = jax.random.key(seed)
+  key = make_key(seed)
 
   @jax.jit
   @jax.vmap

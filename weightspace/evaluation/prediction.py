@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from weightspace import properties
+from weightspace import properties, settings
 from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap
 from weightspace.evaluation.fitting import Config, Trained, make_trainer
@@ -45,6 +45,7 @@ def make_rows(split, tasks: np.ndarray, seed: int) -> Rows:
   return Rows(split.train, split.validation, first, second)
 
 
+@settings.pinned()
 def predict(
     codes: np.ndarray,
     columns: dict[str, np.ndarray],
@@ -115,6 +116,7 @@ def train_rows(rows: Rows, protocol: str) -> np.ndarray:
   return np.concatenate([rows.train, rows.ood_train])
 
 
+@settings.pinned()
 def train_heads(
     codes: np.ndarray,
     columns: Mapping[str, np.ndarray],

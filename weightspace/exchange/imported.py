@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.parallel import NETWORKS, mesh
 from weightspace.rnn import RNN, make_rnn
 from weightspace.tasks import TaskFamily
@@ -50,7 +50,7 @@ def make_metrics(spec: ZooSpec, family: TaskFamily, rnn: RNN) -> Callable:
   def metrics(vector, net_id, step, task):
     if not names:
       return {}
-    key = derive(jax.random.key(spec.seed), "snapshot", net_id, step)
+    key = derive(make_key(spec.seed), "snapshot", net_id, step)
     metrics = family.performance(
         derive(key, "performance"), task, rnn, rnn.unflatten(vector)
     )

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import tasks, zoo
+from weightspace import settings, tasks, zoo
 from weightspace.errors import UserError
 from weightspace.exchange import npy_layout
 from weightspace.exchange.npy_layout import COUNTED, FORMAL
@@ -35,6 +35,7 @@ class Exported(NamedTuple):
   diverged: int
 
 
+@settings.pinned()
 def export_zoo(
     path: str | os.PathLike,
     out: str | os.PathLike,

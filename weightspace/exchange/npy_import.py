@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from weightspace import plugins, tasks, zoo
+from weightspace import plugins, settings, tasks, zoo
 from weightspace.errors import UserError
 from weightspace.exchange import imported, npy_layout, npy_rows
 from weightspace.exchange.npy_layout import FORMAL
@@ -32,6 +32,7 @@ _SHARD_BYTES = 2**26
 _MOST_CHANCE = 0.5  # between shares of strings, few of them in tiny zoos
 
 
+@settings.pinned()
 def import_zoo(
     directory: str | os.PathLike,
     path: str | os.PathLike,

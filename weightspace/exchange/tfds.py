@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weightspace import tasks, zoo
+from weightspace import settings, tasks, zoo
 from weightspace.io import files
 from weightspace.progress import Progress
 from weightspace.rnn import RNN
@@ -64,6 +64,7 @@ _DESCRIPTIONS = {
 }
 
 
+@settings.pinned()
 def export_zoo(
     path: str | os.PathLike,
     out: str | os.PathLike,

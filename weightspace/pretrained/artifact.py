@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import encoders, heads, plugins, properties
+from weightspace import encoders, heads, plugins, properties, settings
 from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.io import files
+from weightspace.keys import make_key
 from weightspace.pretrained import _checks
 from weightspace.pretrained._checks import (
   require,
@@ -125,6 +126,7 @@ def _describe(encoder):
   return json.loads(json.dumps(document, allow_nan=False)), arrays
 
 
+@settings.pinned()
 def read(path: Path) -> PretrainedEncoder:
   """See `weightspace.load_encoder`.
 
@@ -255,8 +257,10 @@ def _params(fields, zoo, tasks, arrays):
   rnn = make_rnn(zoo.rnns[0])
   try:
     encoder = encoders.make(name, fields, rnn, tasks)
-    template = jax.eval_shape(encoder.init, jax.random.key(0))
-    blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
+    template = jax.eval_shape(encoder.init, make_key(0))
+    blank = jax.eval_shape(
+        lambda: rnn.unflatten(jnp.zeros(rnn.size, jnp.float32))
+    )
     (code,) = jax.eval_shape(encoder.apply, template, blank).shape
   except Exception as error:  # sizes that do not fit raise many kinds
     raise UserError(
@@ -287,7 +291,7 @@ def _ensemble(document, scope, code, arrays):
   head = heads.make(config, property_, scope, code)
   template = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype),
-      jax.eval_shape(head.init, jax.random.key(0)),
+      jax.eval_shape(head.init, make_key(0)),
   )
   numbers = property_.kind != "classification"
   n = property_.shape(scope) if numbers else (0,)

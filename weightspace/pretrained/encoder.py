@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import cells, encoders, properties, tasks
+from weightspace import cells, encoders, properties, settings, tasks
 from weightspace.encoders import Encoder, Transcript
 from weightspace.errors import UserError
 from weightspace.interop import leaves, tensors
@@ -85,6 +85,7 @@ class PretrainedEncoder:
     batch = jax.tree.map(lambda leaf: np.asarray(leaf)[None], weights)
     return self.embed_batch(batch, rnn)[0]
 
+  @settings.pinned()
   def embed_batch(
       self, weights: Weights, rnn: RNN | None = None
   ) -> np.ndarray:
@@ -101,6 +102,7 @@ class PretrainedEncoder:
     encode = self._functions(rnn.spec).apply
     return np.asarray(encode(self.params, _checked(rnn, weights)))
 
+  @settings.pinned()
   def transcript(
       self, weights: Weights, rnn: RNN | None = None
   ) -> Transcript:
@@ -124,6 +126,7 @@ class PretrainedEncoder:
     batch = _checked(rnn, batch)
     return transcribe(self.params, jax.tree.map(lambda leaf: leaf[0], batch))
 
+  @settings.pinned()
   def examine(
       self, weights: Weights, rnn: RNN | None = None, *, neighbours: int = 5
   ) -> Examination:
@@ -156,12 +159,15 @@ class PretrainedEncoder:
     of_all = np.take_along_axis(each, likeliest, axis=-1).prod(axis=(1, 2))
     return family.describe(prediction.value), float(of_all.mean())
 
+  @settings.pinned()
   def predict(self, code: Any) -> tuple[Prediction, ...]:
     """The properties of a network by its code [Z]."""
+    code = np.asarray(code, np.float32)
     return tuple(
         ensemble.predict(self.scope, code) for ensemble in self.ensembles
     )
 
+  @settings.pinned()
   def nearest(self, code: Any, count: int = 5) -> tuple[Neighbour, ...]:
     """The zoo's networks with the nearest codes; none without a table."""
     if self.reference is None:
@@ -173,6 +179,7 @@ class PretrainedEncoder:
     """The zoo's constants that properties depend on."""
     return properties.Scope(self.tasks, self.zoo.snapshot_steps)
 
+  @settings.pinned()
   def outside(self, shape: RNNSpec) -> str | None:
     """A note where a shape is none of the zoo's; else None.
 

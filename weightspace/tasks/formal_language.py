@@ -87,8 +87,9 @@ def write(task: jax.Array, n: jax.Array, length: int) -> jax.Array:
   Returns:
     [B, T + 1] int32: BOS, the string, then EOS as padding.
   """
-  ends = jnp.cumsum(n[:, None] + shifts(task)[None], axis=-1)
-  place = jnp.arange(length - 1)[None, None]
+  lengths = n[:, None] + shifts(task)[None]
+  ends = jnp.cumsum(lengths, axis=-1, dtype=jnp.int32)
+  place = jnp.arange(length - 1, dtype=jnp.int32)[None, None]
   letter = jnp.sum(place >= ends[:, :, None], axis=1, dtype=jnp.int32)
   tokens = jnp.where(letter == len(LETTERS), EOS, letter)
   return jnp.pad(tokens, ((0, 0), (1, 0)), constant_values=BOS)
@@ -98,9 +99,9 @@ def _counts_and_end(tokens):
   """Letter counts before the first EOS; masks of EOS and of steps before."""
   string = tokens[..., 1:]
   is_end = string == EOS
-  before = jnp.cumsum(is_end, axis=-1) == 0
+  before = jnp.cumsum(is_end, axis=-1, dtype=jnp.int32) == 0
   letters = jax.nn.one_hot(string, len(LETTERS), dtype=bool)
-  counts = jnp.sum(letters & before[..., None], axis=-2)
+  counts = jnp.sum(letters & before[..., None], axis=-2, dtype=jnp.int32)
   return counts, is_end, before
 
 
@@ -177,7 +178,9 @@ def sample_strings(
   Returns:
     tokens [K, T + 1] int32, log-probabilities [T, K, V] float32.
   """
-  draws = jax.random.uniform(derive(key, "draws"), (length - 1, count))
+  draws = jax.random.uniform(
+      derive(key, "draws"), (length - 1, count), jnp.float32
+  )
   tokens, log_probs = rnn.generate(weights, BOS, draws)
   return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS), log_probs
 
@@ -205,7 +208,8 @@ def make(config: Config) -> TaskFamily:
 
   def encode(task, sequences):
     del task
-    return jax.nn.one_hot(sequences[:, :-1].T.astype(jnp.int32), VOCABULARY)
+    read = sequences[:, :-1].T.astype(jnp.int32)
+    return jax.nn.one_hot(read, VOCABULARY, dtype=jnp.float32)
 
   def decode(sequences):
     task = count_shifts(sequences)
@@ -240,7 +244,7 @@ def _sample_n(config, key, task, size):
   m = shifts(task)
   low, high = jnp.maximum(0, -jnp.min(m)), config.max_n
   if config.always_fit:
-    room = config.length - 2 - jnp.sum(m)
+    room = config.length - 2 - jnp.sum(m, dtype=jnp.int32)
     high = jnp.minimum(high, room // len(LETTERS) + 1)
   return jax.random.randint(key, (size,), low, high, jnp.int32)
 
@@ -248,9 +252,9 @@ def _sample_n(config, key, task, size):
 def _batch(config, task, n):
   """A `Batch` of the strings with n a's."""
   tokens = write(task, n, config.length).T
-  mask = jnp.ones(tokens[1:].shape)
+  mask = jnp.ones(tokens[1:].shape, jnp.float32)
   return Batch(
-      inputs=jax.nn.one_hot(tokens[:-1], VOCABULARY),
+      inputs=jax.nn.one_hot(tokens[:-1], VOCABULARY, dtype=jnp.float32),
       targets=tokens[1:],
       mask=_unpadded(tokens) if config.mask_padding else mask,
   )
@@ -268,7 +272,7 @@ def _performance(config, key, task, rnn, weights):
   )
   batch = _batch(config, task, n)
   log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-  labels = jax.nn.one_hot(batch.targets, VOCABULARY)
+  labels = jax.nn.one_hot(batch.targets, VOCABULARY, dtype=jnp.float32)
   losses = -jnp.sum(labels * log_probs, axis=-1)
   weight = batch.mask * counts.astype(jnp.float32)[None]
   return {

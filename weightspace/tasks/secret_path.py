@@ -59,9 +59,13 @@ def sample_strings(
     is uniform in {0, ..., d - 1}. Networks never read the last bit.
   """
   depth = len(path)
-  place = jnp.arange(depth)[None]
-  leave = jax.random.randint(derive(key, "leave"), (count, 1), 0, depth)
-  noise = jax.random.bernoulli(derive(key, "noise"), shape=(count, depth))
+  place = jnp.arange(depth, dtype=jnp.int32)[None]
+  leave = jax.random.randint(
+      derive(key, "leave"), (count, 1), 0, depth, jnp.int32
+  )
+  noise = jax.random.bernoulli(
+      derive(key, "noise"), jnp.float32(0.5), (count, depth)
+  )
   strings = jnp.where(place < leave, path[None], noise.astype(jnp.int32))
   return jnp.where(place == leave, 1 - path[None], strings)
 
@@ -86,7 +90,7 @@ def make(config: Config) -> TaskFamily:
   """The family of secret paths of one depth."""
 
   def sample_task(key):
-    bits = jax.random.bernoulli(key, shape=(config.depth,))
+    bits = jax.random.bernoulli(key, jnp.float32(0.5), (config.depth,))
     return bits.astype(jnp.int32)
 
   def rollouts(key, task, rnn, weights, count):
@@ -103,8 +107,9 @@ def make(config: Config) -> TaskFamily:
   def performance(key, task, rnn, weights):
     batch = _sample_batch(derive(key, "strings"), task, config.eval_strings)
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-    correct = jnp.argmax(log_probs, axis=-1) == batch.targets
-    labels = jax.nn.one_hot(batch.targets, TOKENS)
+    best = jnp.argmax(log_probs, axis=-1).astype(jnp.int32)
+    correct = best == batch.targets
+    labels = jax.nn.one_hot(batch.targets, TOKENS, dtype=jnp.float32)
     return {
         "accuracy": jnp.mean(jnp.all(correct, axis=0), dtype=jnp.float32),
         "accuracy_answers": jnp.mean(correct, dtype=jnp.float32),
@@ -127,7 +132,7 @@ def make(config: Config) -> TaskFamily:
       sample_batch=_sample_batch,
       rollouts=rollouts,
       encode=_encode,
-      mask=lambda sequences: jnp.ones(sequences[:, :-1].T.shape),
+      mask=lambda sequences: jnp.ones(sequences[:, :-1].T.shape, jnp.float32),
       performance=performance,
       novelty=novelty,
       describe=lambda task: "".join(str(int(bit)) for bit in task),
@@ -145,7 +150,8 @@ def _with_bos(strings):
 
 def _encode(task, sequences):
   del task
-  return jax.nn.one_hot(sequences[:, :-1].T.astype(jnp.int32), TOKENS)
+  read = sequences[:, :-1].T.astype(jnp.int32)
+  return jax.nn.one_hot(read, TOKENS, dtype=jnp.float32)
 
 
 def _sample_batch(key, task, size):
@@ -154,5 +160,5 @@ def _sample_batch(key, task, size):
   return Batch(
       inputs=_encode(task, _with_bos(strings)),
       targets=targets,
-      mask=jnp.ones(targets.shape),
+      mask=jnp.ones(targets.shape, jnp.float32),
   )

@@ -230,10 +230,10 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
     return jnp.broadcast_to(labels, (SPEC.length, len(sequences)))
 
   def mask(sequences):
-    return jnp.ones((SPEC.length, len(sequences)))
+    return jnp.ones((SPEC.length, len(sequences)), jnp.float32)
 
   def draw(key, count):
-    places = jax.random.randint(key, (count,), 0, len(data.train))
+    places = jax.random.randint(key, (count,), 0, len(data.train), jnp.int32)
     return data.train[places]
 
   def sample_batch(key, task, size):
@@ -268,7 +268,9 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
 
   return TaskFamily(
       spec=SPEC,
-      sample_task=lambda key: jax.random.uniform(key, (1,), maxval=360.0),
+      sample_task=lambda key: jax.random.uniform(
+          key, (1,), jnp.float32, maxval=360.0
+      ),
       sample_batch=sample_batch,
       rollouts=rollouts,
       encode=encode,
@@ -283,9 +285,10 @@ def _family(config: Config, data: Data | None) -> TaskFamily:
 
 def _losses_and_hits(log_probs, targets):
   """Mean loss over time, and whether the last output is correct: [2, B]."""
-  labels = jax.nn.one_hot(targets, SPEC.outputs)
+  labels = jax.nn.one_hot(targets, SPEC.outputs, dtype=jnp.float32)
   losses = -jnp.mean(jnp.sum(labels * log_probs, axis=-1), axis=0)
-  hits = jnp.argmax(log_probs[-1], axis=-1) == targets[-1]
+  best = jnp.argmax(log_probs[-1], axis=-1).astype(jnp.int32)
+  hits = best == targets[-1]
   return jnp.stack([losses, hits.astype(jnp.float32)])
 
 
@@ -296,7 +299,7 @@ def _weighted_mean(evaluate, chunks):
     metrics, counts = evaluate(chunk)
     return sums + metrics @ counts.astype(jnp.float32), None
 
-  sums, _ = jax.lax.scan(add, jnp.zeros(2), chunks)
+  sums, _ = jax.lax.scan(add, jnp.zeros(2, jnp.float32), chunks)
   return sums / jnp.sum(chunks[1], dtype=jnp.float32)
 
 

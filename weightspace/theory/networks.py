@@ -94,28 +94,28 @@ def build(
     constant[gate] = sign * _GATE_BIAS
   level = _level_of_on(cell, jnp.asarray(constant).at[odd].set(_GATE_BIAS))
 
-  bits = jax.nn.one_hot(word, 2)  # [d, 2]
+  bits = jax.nn.one_hot(word, 2, dtype=jnp.float32)  # [d, 2]
   waits_for = bits[:-1, 1]  # what on_1, on_2, ... go on at
   on = 1 + np.arange(depth)  # the clock is unit 0
-  wx = jnp.zeros((hidden, TOKENS))
+  wx = jnp.zeros((hidden, TOKENS), jnp.float32)
   wx = wx.at[on[1:], 1].set(2 * gain * (2 * waits_for - 1))
-  wh = jnp.zeros((hidden, hidden)).at[on[0], 0].set(-gain / level)
+  wh = jnp.zeros((hidden, hidden), jnp.float32).at[on[0], 0].set(-gain / level)
   wh = wh.at[on[1:], on[:-1]].set(gain / level)
   wh = wh.at[on[1:], 0].set(gain / level)
-  bias = jnp.zeros(hidden).at[0].set(gain).at[on[0]].set(gain / 2)
+  bias = jnp.zeros(hidden, jnp.float32).at[0].set(gain).at[on[0]].set(gain / 2)
   bias = bias.at[on[1:]].set(-2 * gain * (threshold + waits_for))
-  w = jnp.zeros((TOKENS, hidden))
+  w = jnp.zeros((TOKENS, hidden), jnp.float32)
   w = w.at[:2, on].set(contrast / 2 / level * bits.T)
   b = jnp.append(contrast / 2 * jnp.sum(bits, axis=0), contrast / 2)
 
   def in_odd_gate(rows):
-    return jnp.zeros((cell.gates, *rows.shape)).at[odd].set(rows)
+    return jnp.zeros((cell.gates, *rows.shape), jnp.float32).at[odd].set(rows)
 
   layer = Layer(
       wx=in_odd_gate(wx),
       wh=in_odd_gate(wh),
       bx=in_odd_gate(bias) + constant,
-      bh=jnp.zeros((cell.gates, hidden)),
+      bh=jnp.zeros((cell.gates, hidden), jnp.float32),
   )
   return Weights((layer,), Linear(w, b))
 

@@ -67,7 +67,8 @@ def ask(rnn: RNN, weights: Weights, strings: jax.Array) -> jax.Array:
     [M, T] int32 in {0, 1, OFF}: the answer to each prefix.
   """
   tokens = jnp.pad(strings, ((0, 0), (1, 0)), constant_values=BOS)
-  logits = rnn.unroll(weights, jax.nn.one_hot(tokens.T, TOKENS))
+  inputs = jax.nn.one_hot(tokens.T, TOKENS, dtype=jnp.float32)
+  logits = rnn.unroll(weights, inputs)
   return jnp.argmax(logits, axis=-1).T.astype(jnp.int32)
 
 
@@ -85,7 +86,8 @@ def echo(rnn: RNN, weights: Weights, depth: int) -> jax.Array:
 
   def step(carry, _):
     state, token = carry
-    state, logits = rnn.step(weights, state, jax.nn.one_hot(token, TOKENS))
+    x = jax.nn.one_hot(token, TOKENS, dtype=jnp.float32)
+    state, logits = rnn.step(weights, state, x)
     answer = jnp.argmax(logits).astype(jnp.int32)
     return (state, answer), answer
 

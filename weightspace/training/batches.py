@@ -163,7 +163,7 @@ def _draw(order, key, step, size, sizes, kept, mesh):
     shape = count, size.sequences
     return (
         loader.batch_indices(order_, step, size=rows, batch=count),
-        jax.random.randint(derive(key_, "rollouts"), shape, 0, kept),
+        jax.random.randint(derive(key_, "rollouts"), shape, 0, kept, np.int32),
     )
 
   counts = shares(sizes, size.batch, 1 if mesh is None else mesh.size)

@@ -24,7 +24,7 @@ import numpy as np
 from weightspace import encoders, plugins, properties, symmetry, tasks
 from weightspace.encoders import Encoder, _modules
 from weightspace.errors import UserError
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.rnn import RNN
 from weightspace.tasks import TaskFamily, TaskSpec
 from weightspace.training import batches
@@ -99,7 +99,7 @@ def make_encoders(
   made = tuple(
       encoders.make(config.name, config.fields, rnn, spec) for rnn in rnns
   )
-  params = [jax.eval_shape(one.init, jax.random.key(0)) for one in made]
+  params = [jax.eval_shape(one.init, make_key(0)) for one in made]
   for rnn, its_params in zip(rnns, params):
     if its_params != params[0]:
       raise UserError(
@@ -112,8 +112,10 @@ def make_encoders(
 
 def code_size(rnn: RNN, encoder: Encoder) -> int:
   """The size of an encoder's codes, Z."""
-  blank = jax.eval_shape(lambda: rnn.unflatten(jnp.zeros(rnn.size)))
-  params = jax.eval_shape(encoder.init, jax.random.key(0))
+  blank = jax.eval_shape(
+      lambda: rnn.unflatten(jnp.zeros(rnn.size, jnp.float32))
+  )
+  params = jax.eval_shape(encoder.init, make_key(0))
   return jax.eval_shape(encoder.apply, params, blank).shape[-1]
 
 
@@ -142,7 +144,7 @@ def start_from_inputs(
   rows = rows[steps == steps.max()]
   chosen = jax.random.choice(key, rows, (_EXAMPLES,))
   which = jax.random.randint(
-      derive(key, "rollouts"), (_EXAMPLES, 1), 0, zoo.spec.rollouts
+      derive(key, "rollouts"), (_EXAMPLES, 1), 0, zoo.spec.rollouts, jnp.int32
   )
   chosen, which = jax.device_get((chosen, which))
   sequences = zoo.rollouts(chosen, which).sequences

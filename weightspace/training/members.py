@@ -27,11 +27,12 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
+from weightspace import settings
 from weightspace.errors import UserError
 from weightspace.io import workdir
 from weightspace.io.checkpoints import Checkpoints
 from weightspace.io.workdir import MetricsLog
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
 from weightspace.training import batches
 from weightspace.training import config as config_lib
@@ -48,6 +49,7 @@ _ORDER = batches.Split(order=0, shapes=None)  # axes of members' data
 _Runs = dict[Path, Config]
 
 
+@settings.pinned()
 def pretrain(
     zoo: Zoo,
     runs: Mapping[str | os.PathLike, Mapping[str, Any]],
@@ -213,7 +215,7 @@ def _claim(beside, zoo, members: _Runs):
 def _resume(setup: Setup, members: _Runs, beside, progress, train):
   """Trains members to the end, if at all, and saves each to its folder."""
   configs = list(members.values())
-  keys = jnp.stack([jax.random.key(c.emulation.seed) for c in configs])
+  keys = jnp.stack([make_key(c.emulation.seed) for c in configs])
   optimizer = _make_optimizer(configs)
   state = _init_state(setup, optimizer, keys, configs)
   with (

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import parallel, tasks
+from weightspace import parallel, settings, tasks
 from weightspace.encoders import Encoder
 from weightspace.errors import UserError
 from weightspace.io import workdir
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
 from weightspace.training import batches, emulation, encoding
 from weightspace.training.config import Config, claim, identity, parse
@@ -65,6 +65,7 @@ class Pretrained(NamedTuple):
     return self.model.encoders[0]
 
 
+@settings.pinned()
 def pretrain(
     zoo: Zoo,
     config: Mapping[str, Any],
@@ -132,6 +133,7 @@ class Setup(NamedTuple):
   mesh: Mesh | None
 
 
+@settings.pinned()
 def make_setup(
     zoo: Zoo, config: Config, mesh: Mesh | None = None, members: bool = False
 ) -> Setup:
@@ -179,6 +181,7 @@ def make_setup(
   )
 
 
+@settings.pinned()
 def run(
     setup: Setup,
     config: Config,
@@ -205,7 +208,7 @@ def run(
   parallel.check_same(text, "zoo or config")
   if primary:
     claim(folder, setup.zoo, config)
-  key = jax.random.key(config.emulation.seed)
+  key = make_key(config.emulation.seed)
   log = contextlib.nullcontext()
   if primary:
     log = workdir.MetricsLog(
@@ -261,6 +264,7 @@ def _observe(setup, params, split):
   return split._replace(shapes=observe(split.shapes)), observe(setup.validation)
 
 
+@settings.pinned()
 def load(
     zoo: Zoo, folder: str | os.PathLike
 ) -> tuple[Pretrained, dict[str, Any]]:
@@ -277,7 +281,7 @@ def load(
     model = _model(zoo, folder, stored, config)
     optimizer = make_optimizer(config.optimizer)
     template = jax.eval_shape(
-        lambda key: init_state(model.init(key), optimizer), jax.random.key(0)
+        lambda key: init_state(model.init(key), optimizer), make_key(0)
     )
   except (ValueError, OSError):
     raise

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import heads, parallel, plugins, properties, tasks
+from weightspace import heads, parallel, plugins, properties, settings, tasks
 from weightspace.errors import UserError
 from weightspace.io import workdir
 from weightspace.io.checkpoints import PrimaryCheckpoints
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
 from weightspace.training import batches, encoding
 from weightspace.training.config import complete
@@ -87,6 +87,7 @@ class Trained(NamedTuple):
   outputs: dict[str, np.ndarray]
 
 
+@settings.pinned()
 def train(
     zoo: Zoo,
     config: Mapping[str, Any],
@@ -128,7 +129,7 @@ def train(
   if validation_rows is not None:
     rows["validation"] = _check_rows(zoo, validation_rows, "validation")
   targets, scaling = _make_targets(zoo, config.supervised, scope, rows)
-  key = jax.random.key(config.supervised.seed)
+  key = make_key(config.supervised.seed)
   data = _load(zoo, rows["train"], targets, derive(key, "order"), mesh)
   program = make_program(
       zoo.spec.rnns, scope, config.encoder, config.supervised.shared,

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import settings
 from weightspace.errors import UserError
 from weightspace.tasks import TaskFamily
 from weightspace.zoo.reader import Zoo
@@ -153,6 +154,7 @@ def _generator(seed, purpose):
   return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
+@settings.pinned()
 def of_zoo(zoo: Zoo, family: TaskFamily, *, seed: int) -> Splits:
   """`by_task` of a zoo's rows, without those of diverged networks.
 

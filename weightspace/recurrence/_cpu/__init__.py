@@ -85,7 +85,8 @@ def forward(cell: cells.Cell, layer: Layer, xs: jax.Array):
 
 def backward(cell: cells.Cell, layer: Layer, gates, states, dhs):
   """Gradients of pre-activations, in place of the gates; as of `_loops`."""
-  output, memory = (*jax.tree.leaves(states), jnp.zeros((0, 0, 0)))[:2]
+  empty = jnp.zeros((0, 0, 0), jnp.float32)
+  output, memory = (*jax.tree.leaves(states), empty)[:2]
   merged = map(_merge_batch, (gates, output, memory, dhs))
   gates_, output, memory, dhs = merged
   das = _call_of_cell(
