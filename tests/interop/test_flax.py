@@ -67,6 +67,87 @@ def test_from_ours_and_back_computes_the_same(network):
   assert_same_bits(network.weights.readout, weights.readout)
 
 
+TOKENS = np.array([0, 3, 1, 5, 2])
+
+
+def _variables(*modules, inputs=5):
+  """(model, variables, inputs, outputs) of a stack of modules."""
+  model = nn.Sequential(list(modules))
+  xs = TOKENS
+  if not isinstance(modules[0], nn.Embed):
+    xs = np.random.default_rng(1).normal(size=(5, inputs)).astype(np.float32)
+  variables = randomised(jax.eval_shape(model.init, jax.random.key(0), xs))
+  return variables, xs, model.apply(variables, xs)
+
+
+@pytest.mark.parametrize(
+    "below, names, inputs",
+    [
+        (nn.Embed(6, 5), {}, 6),
+        (nn.Embed(6, 5), {"layers": "layers_1/cell", "readout": "layers_2"}, 6),
+        (nn.Embed(6, 5), {"embedding": "layers_0"}, 6),
+        (nn.Dense(5), {}, 2),
+        (nn.Dense(5), {"layers": "layers_1/cell", "readout": "layers_2"}, 2),
+    ],
+)
+def test_an_input_layer_becomes_a_part_of_the_first_layer(below, names, inputs):
+  variables, xs, ys = _variables(
+      below, nn.RNN(nn.GRUCell(4)), nn.Dense(3), inputs=2
+  )
+  network = interop.load(variables, verify_with=(xs, ys), **names)
+  assert network.rnn.spec == RNNSpec("gru", (4,), inputs, 3)
+
+
+def _relu(xs):
+  return nn.relu(xs)
+
+
+def test_modules_without_parameters_are_noticed_by_their_outputs():
+  variables, xs, ys = _variables(
+      nn.RNN(nn.SimpleCell(4)), _relu, nn.Dense(3)
+  )
+  interop.load(variables)
+  with pytest.raises(ValueError, match=r"verify_with: .* differ by \d"):
+    interop.load(variables, verify_with=(xs, ys))
+
+
+class Normalised(nn.Module):
+  @nn.compact
+  def __call__(self, xs):
+    return nn.WeightNorm(nn.Dense(3))(nn.RNN(nn.SimpleCell(4))(xs))
+
+
+def test_what_may_take_part_is_refused():
+  cell = nn.RNN(nn.SimpleCell(5))
+  named = {"layers": "layers_0/cell", "readout": "layers_2"}
+  statistics = nn.BatchNorm(True, use_scale=False, use_bias=False)
+  for modules, names, message in (
+      ((nn.Dense(5), cell), {}, r"'layers_0' may be .* a Dense that"),
+      ((nn.Embed(6, 5), cell), {}, "0 Dense readouts"),
+      ((cell, nn.Dense(5), nn.Dense(3)), named, "'layers_1' .*stand between"),
+      ((cell, statistics, nn.Dense(3)), {}, "'batch_stats/layers_1/mean'"),
+      (
+          (cell, nn.RNN(nn.SimpleCell(5)), nn.Dense(3)), named,
+          "'layers_1/cell' .* may be stacked with",
+      ),
+  ):  # fmt: skip
+    variables, *_ = _variables(*modules)
+    with pytest.raises(ValueError, match=message):
+      interop.load(variables, **names)
+  xs = np.zeros((4, 2), np.float32)
+  variables = randomised(
+      jax.eval_shape(Normalised().init, jax.random.key(0), xs)
+  )
+  for names in ({}, {"layers": "SimpleCell_0", "readout": "Dense_0"}):
+    with pytest.raises(ValueError, match=r"not understood: 'WeightNorm_0/De"):
+      interop.load(variables, **names)
+  masked = _params(layers_2={**_kernel(3, 2), "mask": np.ones(2)})
+  with pytest.raises(ValueError, match=r"not understood: 'layers_2/mask'"):
+    interop.load(
+        masked, layers=["layers_0/cell", "layers_1/cell"], readout="layers_2"
+    )
+
+
 class Named(nn.Module):
   def setup(self):
     self.zeroth = nn.RNN(nn.SimpleCell(3))

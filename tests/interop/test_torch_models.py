@@ -135,7 +135,7 @@ def test_half_a_network_that_may_be_read_otherwise_is_refused():
             {"recurrent": "rnn", "readout": "fc"},
             r"not understood: 'fc\.scale'",
         ),
-        (USUAL, {"embedding": "fc"}, r"fc\.weight has shape \(2, 4\), exp"),
+        (USUAL, {"embedding": "fc"}, r"'fc' has a weight of \(2, 4\), exp"),
         (USUAL, {"embedding": "no"}, r"has no no\.weight"),
         (
             USUAL | {"b.weight_hh_l0": np.zeros((4, 4), np.float32)},

@@ -1,58 +1,53 @@
-"""Tensors of a state dict that are no part of the network that is read."""
+"""Tensors of a network that are no part of what is read of it."""
 
-import numpy as np
+from collections.abc import Sequence
 
 from weightspace.errors import UserError
-from weightspace.interop import _state_dicts
 from weightspace.interop._parts import Parts, Search
-from weightspace.interop._state_dicts import join
 from weightspace.interop.tensors import listed
 
 
 def check(
-    search: Search, parts: Parts, all_named: bool, verified: bool
+    search: Search,
+    parts: Parts,
+    *,
+    others: Sequence[str],
+    not_understood: Sequence[str],
+    all_named: bool,
+    verified: bool,
 ) -> None:
   """Checks that no other tensors take part in the network.
 
   Args:
-    search: the state dict.
+    search: the network.
     parts: as they were found.
+    others: names of other tensors.
+    not_understood: those of them that are in the parts.
     all_named: whether the user named these, so that others are ignored.
     verified: whether outputs are compared.
 
   Raises:
-    ValueError: parts have tensors that are not understood; there are others
+    UserError: parts have tensors that are not understood; there are others
       that are not ignored; or they fit between the parts.
   """
-  names = [parts.readout]
-  if parts.embedding is not None:
-    names.append(parts.embedding)
-  rest = _state_dicts.unknown(search.arrays, search.recurrent, names)
-  owned = [
-      name
-      for name in rest
-      if any(
-          _state_dicts.within(name, part) for part in search.recurrent + names
-      )
-  ]
-  if owned:
+  if not_understood:
     raise UserError(
         f"{search.where} has tensors in parts of the network that are not"
-        f" understood: {listed(owned)}"
+        f" understood: {listed(not_understood)}"
     )
   called = search.names
-  if rest and not all_named:
+  if others and not all_named:
     raise UserError(
         f"{search.where} has more than a recurrent module, its readout and one"
-        f" Embedding or Linear before it: {listed(rest)}. If the outputs do not"
-        f" depend on these, name both parts, {called.recurrent}= and"
-        f" {called.readout}=, and the input layer if there is one,"
-        f" {called.embedding}=. Several Linear layers in a row must be"
-        " multiplied into one first"
+        f" {' or '.join(search.words.values())} before it: {listed(others)}. If"
+        " the outputs do not depend on these, name both parts,"
+        f" {called.recurrent}= and {called.readout}=, and the input layer if"
+        f" there is one, {called.embedding}=. Several Linear layers in a row"
+        " must be multiplied into one first"
     )
   if verified:
     return
-  linear = _linear_between(search, parts, names)
+  linear = _linear_between(search, parts)
   if linear:
     raise UserError(
         f"{listed(linear)} of {search.where} may stand between the parts that"
@@ -60,7 +55,7 @@ def check(
         " outputs do not depend on it, prove that with"
         f" {called.verify_with}="
     )
-  stacked = _recurrent_beside(search, names)
+  stacked = _recurrent_beside(search, parts)
   if stacked:
     raise UserError(
         f"{listed(stacked)} of {search.where} may be stacked with"
@@ -70,40 +65,47 @@ def check(
     )
 
 
-def _linear_between(search, parts, names):
+def _linear_between(search, parts):
   """Layers that could read the last layer, or that the input layer reads."""
-  blocks = search.blocks()
   reads = None
   if parts.form == "Linear":
-    reads = blocks[parts.embedding][1]
-  common = _state_dicts.common(search.recurrent + names)
+    reads = search.blocks[parts.embedding].columns
   result = []
-  for name, (rows, columns) in blocks.items():
-    if name in names:
+  for name, (rows, columns, biased, place) in search.blocks.items():
+    if name in parts.linear:
       continue
-    square = rows == columns == search.hidden
-    biased = join(name, "bias") in search.arrays
-    below = search.place(name) != 1 and (
-        rows == reads or (columns == reads and not biased)
-    )
-    if below or (square and _state_dicts.below(name, common)):
+    above = rows == columns == search.hidden and _is_beside(search, parts, name)
+    below_it = rows == reads or (columns == reads and not biased)
+    if above or (below_it and place != 1):
       result.append(name)
   return result
 
 
-def _recurrent_beside(search, names):
+def _recurrent_beside(search, parts):
   """Recurrent modules that fit below or above those that are read."""
-  common = _state_dicts.common(search.recurrent + names)
-  result = []
-  for name, group in _state_dicts.recurrent_groups(search.arrays).items():
-    if name in search.recurrent or not _state_dicts.below(name, common):
-      continue
-    ih, hh = (
-        np.shape(group.get((tensor, 0, False)))
-        for tensor in ("weight_ih", "weight_hh")
-    )
-    if len(ih) == len(hh) == 2 and (
-        hh[1] == search.inputs or ih[1] == search.hidden
-    ):
-      result.append(name)
-  return result
+  return [
+      name
+      for name, (inputs, hidden) in search.others.items()
+      if (hidden == search.inputs or inputs == search.hidden)
+      and _is_beside(search, parts, name)
+  ]
+
+
+def _is_beside(search, parts, name):
+  """Whether a module is in the smallest one that contains all parts."""
+  module = common([*search.recurrent, *parts.linear], search.separator)
+  return below(name, module, search.separator)
+
+
+def common(names: Sequence[str], separator: str = ".") -> str:
+  """The name of the smallest module that contains modules of these names."""
+  first, *others = [name.split(separator)[:-1] for name in names]
+  for other in others:
+    while first != other[: len(first)]:
+      first = first[:-1]
+  return separator.join(first)
+
+
+def below(name: str, module: str, separator: str = ".") -> bool:
+  """Whether a module of that name is in another one; "" contains all."""
+  return not module or name.startswith(f"{module}{separator}")

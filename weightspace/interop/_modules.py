@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weightspace.errors import UserError
-from weightspace.interop import ArgumentNames, _state_dicts
+from weightspace.interop import ArgumentNames, _leftovers
 
 RECURRENT = ("LSTM", "GRU", "RNN")
 _KNOWN = (*RECURRENT, "Linear", "Embedding")
@@ -88,11 +88,11 @@ def check_nothing_between(
   Raises:
     ValueError: naming the module.
   """
-  common = _state_dicts.common(parts) if all_named else ""
+  common = _leftovers.common(parts) if all_named else ""
   for name, part in module.named_modules():
     if name in parts or any(p and name.startswith(f"{p}.") for p in parts):
       continue
-    if not _state_dicts.below(name, common):
+    if not _leftovers.below(name, common):
       continue
     kind = _kind(part)
     if _is_harmless(part) or (not kind and _is_container(part)):

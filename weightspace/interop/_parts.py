@@ -1,19 +1,15 @@
-"""Which modules of a state dict are the readout and the input layer.
+"""Which modules of a network are its readout and its input layer.
 
 A state dict has names and shapes, but neither the modules' types nor their
 order of computation. What several readings fit is refused.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from weightspace.errors import UserError
-from weightspace.interop import NO_EMBEDDING, ArgumentNames, _state_dicts
-from weightspace.interop._state_dicts import join
+from weightspace.interop import NO_EMBEDDING, ArgumentNames
 from weightspace.interop.tensors import listed
 
 FORMS = ("Embedding", "Linear")
@@ -26,83 +22,83 @@ class Parts(NamedTuple):
   embedding: str | None = None  # the input layer
   form: str | None = None  # of the input layer: one of FORMS
 
+  @property
+  def linear(self) -> list[str]:
+    """The names of the readout and of the input layer, if there is one."""
+    return [name for name in self[:2] if name is not None]
+
+
+class Block(NamedTuple):
+  """A module with one matrix: [outputs, inputs], of embeddings [I, E]."""
+
+  rows: int
+  columns: int
+  biased: bool
+  place: int | None = None  # -1 below the recurrent modules, 1 above, or None
+
 
 @dataclass(frozen=True)
 class Search:
   """What is known before the parts are.
 
   Attributes:
-    arrays: the state dict.
+    blocks: {module name: `Block`}.
     recurrent: names of the recurrent modules.
+    others: {name: (inputs, hidden units)} of other recurrent modules.
     inputs: size of the inputs that the first layer reads, E.
     hidden: units of the last layer, H.
-    kinds: {module name: type}, empty without a module.
+    kinds: {module name: type} as far as known: one of FORMS, or others.
     where: for error messages.
     names: what messages call the arguments.
+    words: what messages call the forms.
+    separator: of the names of a module and of what contains it.
   """
 
-  arrays: Mapping[str, Any]
-  recurrent: list[str]
+  blocks: Mapping[str, Block]
+  recurrent: Sequence[str]
+  others: Mapping[str, tuple[int, int]]
   inputs: int
   hidden: int
   kinds: Mapping[str, str]
   where: str
   names: ArgumentNames
-
-  def blocks(self) -> dict[str, tuple[int, int]]:
-    """{module name: shape of its weight}, of weights with two axes."""
-    return {
-        str(name)[: -len("weight")].removesuffix("."): np.shape(array)
-        for name, array in self.arrays.items()
-        if re.fullmatch(r"(.*\.)?weight", str(name)) and np.ndim(array) == 2
-    }
+  words: Mapping[str, str] = field(
+      default_factory=lambda: {form: form for form in FORMS}
+  )
+  separator: str = "."
 
   def is_readout(self, name: str) -> bool:
     """Whether a module may be the readout."""
     return (
-        self.blocks()[name][1] == self.hidden
+        self.blocks[name].columns == self.hidden
         and self.kinds.get(name, "Linear") == "Linear"
     )
 
   def forms(self, name: str) -> list[str]:
     """The forms that a module may have as input layer."""
-    rows, columns = self.blocks()[name]
-    biased = join(name, "bias") in self.arrays
+    block = self.blocks[name]
     fits = {
-        "Embedding": columns == self.inputs and not biased,
-        "Linear": rows == self.inputs,
+        "Embedding": block.columns == self.inputs and not block.biased,
+        "Linear": block.rows == self.inputs,
     }
     return [f for f in FORMS if fits[f] and self.kinds.get(name, f) == f]
-
-  def place(self, name: str) -> int | None:
-    """-1 where a module is registered before the recurrent ones, else 1.
-
-    None where the order of tensors says nothing: it is that of their names.
-    """
-    order = [str(key) for key in self.arrays]
-    if not self.kinds and order == sorted(order):
-      return None
-    first = next(
-        i
-        for i, key in enumerate(order)
-        if not _state_dicts.recurrent_groups({key: 0}).keys().isdisjoint(
-            self.recurrent
-        )
-    )
-    return -1 if order.index(join(name, "weight")) < first else 1
 
   def inferred(self, readout: str) -> list[tuple[str, str]]:
     """(name, form) of modules that are an input layer beyond doubt of order."""
     result = []
-    for name in self.blocks():
+    for name, block in self.blocks.items():
       forms = self.forms(name) if name != readout else []
-      place = self.place(name)
-      if name not in self.kinds and place == 1:
+      if name not in self.kinds and block.place == 1:
         forms = []
-      if forms == ["Linear"] and place != -1:
+      if forms == ["Linear"] and block.place != -1:
         forms = []
       result += [(name, form) for form in forms]
     return result
+
+  def called(self, form: str) -> str:
+    """What messages call a form, with its article."""
+    word = self.words[form]
+    return f"an {word}" if word[0] in "AEIOU" else f"a {word}"
 
 
 def find(
@@ -121,13 +117,7 @@ def find(
   Raises:
     ValueError: there are no such modules, or several readings.
   """
-  blocks = search.blocks()
-  for name, argument in ((readout, None), (embedding, NO_EMBEDDING)):
-    weight = join(name or "", "weight")
-    if name not in (None, argument) and weight not in search.arrays:
-      raise UserError(
-          f"{search.where} has no {weight}; it has {listed(search.arrays)}"
-      )
+  blocks = search.blocks
   if embedding not in (None, NO_EMBEDDING):
     given = [(embedding, _form(search, embedding))]
   else:
@@ -158,7 +148,7 @@ def find(
   if readings:
     raise UserError(
         f"{search.where} can be read in {len(readings)} ways:"
-        f" {'; '.join(map(_described, readings))}. Name"
+        f" {'; '.join(_described(search, each) for each in readings)}. Name"
         f" {search.names.readout}= and {search.names.embedding}=, or load"
         " the module itself, which shows the types of its parts, and save the"
         " result"
@@ -169,28 +159,33 @@ def find(
         " without a nonlinearity, must be multiplied into one first"
     ) * bool(readouts)
     raise UserError(
-        f"{search.where} has {len(readouts)} Linear readouts of"
-        f" {search.hidden} hidden units ({listed(readouts)}), expected one,"
+        f"{search.where} has {len(readouts)} {search.words['Linear']} readouts"
+        f" of {search.hidden} hidden units ({listed(readouts)}), expected one,"
         f" with a weight of [outputs, {search.hidden}]{hint}"
     )
   return Parts(readouts[0], *(given[0] if given else ()))
 
 
 def _form(search, name):
-  forms = search.forms(name) if name in search.blocks() else []
-  weight = join(name, "weight")
-  shape = np.shape(search.arrays[weight])
-  if not forms:
+  if name not in search.blocks:
     raise UserError(
-        f"{weight} has shape {shape}, expected [{search.inputs}, inputs] of a"
-        f" Linear or [inputs, {search.inputs}] of an Embedding, which has no"
-        f" bias: the first layer reads {search.inputs} inputs"
+        f"{search.where} has no {' or '.join(search.words.values())}"
+        f" {name!r}; it has {listed(search.blocks)}"
+    )
+  forms = search.forms(name)
+  if not forms:
+    rows, columns, *_ = search.blocks[name]
+    raise UserError(
+        f"{name!r} has a weight of {rows, columns}, expected"
+        f" [{search.inputs}, inputs] of {search.called('Linear')} or [inputs,"
+        f" {search.inputs}] of {search.called('Embedding')} without a bias: the"
+        f" first layer reads {search.inputs} inputs"
     )
   if len(forms) > 1:
     raise UserError(
-        f"{weight} of {shape} can be that of an Embedding or of a Linear"
-        " without bias; load the module itself, which shows its type, and save"
-        " the result"
+        f"{name!r} can be {search.called('Embedding')} or"
+        f" {search.called('Linear')} without bias; load the module itself,"
+        " which shows its type, and save the result"
     )
   return forms[0]
 
@@ -198,16 +193,14 @@ def _form(search, name):
 def _beside_named(search, readout):
   """The input layer where the other parts are named; none or one."""
   possible = []
-  for name in search.blocks():
+  for name in search.blocks:
     forms = search.forms(name) if name != readout else []
-    if search.place(name) == 1 and name not in search.kinds:
+    if search.blocks[name].place == 1:
       forms = [form for form in forms if form == "Embedding"]
-    if search.place(name) == 1 and forms == ["Linear"]:
-      forms = []
     if forms:
       possible.append(name)
   inferred = search.inferred(readout)
-  complete = set(search.blocks()) <= {readout, *possible}
+  complete = set(search.blocks) <= {readout, *possible}
   if not possible:
     return []
   if complete and len(possible) == len(inferred) == 1:
@@ -225,7 +218,7 @@ def _check_no_doubt(search, readings, embedding):
   for reading in readings:
     name = reading.readout
     forms = search.forms(name)
-    place = search.place(name)
+    place = search.blocks[name].place
     if place == 1 or not forms or reading.embedding is not None:
       continue
     if embedding == NO_EMBEDDING:
@@ -234,19 +227,14 @@ def _check_no_doubt(search, readings, embedding):
       continue
     raise UserError(
         f"{search.where}: {name!r} may be the readout, or"
-        f" {' or '.join(form_name(form) for form in forms)} that the first"
+        f" {' or '.join(search.called(form) for form in forms)} that the first"
         f" layer reads, in which case there is no readout. If it is the"
         f" readout, name it with {search.names.readout}={name!r}"
     )
 
 
-def form_name(form: str) -> str:
-  """With its article."""
-  return f"an {form}" if form == "Embedding" else f"a {form}"
-
-
-def _described(reading):
+def _described(search, reading):
   text = f"readout {reading.readout!r}"
   if reading.embedding is not None:
-    text += f" with {reading.embedding!r} as {form_name(reading.form)} below"
+    text += f" with {reading.embedding!r}, {search.called(reading.form)}, below"
   return text

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from weightspace.errors import UserError
 from weightspace.interop import tensors
+from weightspace.interop._parts import Block
 from weightspace.interop.tensors import listed
 
 TENSORS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -185,18 +188,66 @@ def _advice(name, arrays):
   return f"torch.nn.utils.prune.remove(module, {tensor!r})"
 
 
-def unknown(
+def blocks(
+    arrays: Mapping[str, Any], recurrent: Sequence[str], in_order: bool
+) -> dict[str, Block]:
+  """Modules whose weight has two axes.
+
+  Args:
+    arrays: the state dict.
+    recurrent: names of recurrent modules.
+    in_order: whether the order of tensors is that of the modules for sure;
+      otherwise it is unless they are in the order of their names.
+  """
+  order = [str(key) for key in arrays]
+  first = None
+  if in_order or order != sorted(order):
+    first = next(
+        i
+        for i, key in enumerate(order)
+        if not recurrent_groups({key: 0}).keys().isdisjoint(recurrent)
+    )
+  result = {}
+  for i, (name, array) in enumerate(arrays.items()):
+    if re.fullmatch(r"(.*\.)?weight", str(name)) and np.ndim(array) == 2:
+      module = str(name)[: -len("weight")].removesuffix(".")
+      place = None if first is None else -1 if i < first else 1
+      result[module] = Block(
+          *np.shape(array), join(module, "bias") in arrays, place
+      )
+  return result
+
+
+def other_recurrent(
+    groups: Mapping[str, dict], names: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+  """{name: (inputs, hidden units)} of recurrent modules that are not named."""
+  result = {}
+  for name, group in groups.items():
+    ih, hh = (
+        np.shape(group.get((tensor, 0, False)))
+        for tensor in ("weight_ih", "weight_hh")
+    )
+    if name not in names and len(ih) == len(hh) == 2:
+      result[name] = ih[1], hh[1]
+  return result
+
+
+def others(
     arrays: Mapping[str, Any], recurrent: Sequence[str], parts: Sequence[str]
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
   """The names of tensors of neither the recurrent modules nor the parts.
 
   Args:
     arrays: the state dict.
     recurrent: names of recurrent modules.
     parts: names of modules with a weight and perhaps a bias.
+
+  Returns:
+    All such names, and those of them that belong to these modules.
   """
   known = {join(part, tensor) for part in parts for tensor in _PLAIN}
-  return [
+  names = [
       str(name)
       for name in arrays
       if name not in known
@@ -205,28 +256,17 @@ def unknown(
           and (match["prefix"] or "") in recurrent
       )
   ]
+  owned = [
+      name
+      for name in names
+      if any(_within(name, part) for part in [*recurrent, *parts])
+  ]
+  return names, owned
 
 
-def within(name: str, part: str) -> bool:
-  """Whether a tensor or module belongs to a module itself or is below it.
-
-  Of a module without a name, only its own tensors belong to it.
-  """
+def _within(name, part):
+  # Of a module without a name, only its own tensors belong to it
   return name.startswith(f"{part}.") if part else "." not in name
-
-
-def common(names: Sequence[str]) -> str:
-  """The name of the smallest module that contains modules of these names."""
-  first, *others = [name.split(".")[:-1] for name in names]
-  for other in others:
-    while first != other[: len(first)]:
-      first = first[:-1]
-  return ".".join(first)
-
-
-def below(name: str, module: str) -> bool:
-  """Whether a module of that name is in another one; "" contains all."""
-  return not module or name.startswith(f"{module}.")
 
 
 def join(prefix: str, name: str) -> str:

@@ -16,6 +16,10 @@ one kernel per gate, the transpose of torch's weights, and fewer biases:
 `load` followed by `to_params` is exact. `to_params` adds `bx` and `bh` where
 Flax has one bias, which preserves the network's outputs.
 
+An `nn.Embed` or `nn.Dense` below the first layer is multiplied into it.
+Parameters do not show modules without parameters, such as a ReLU before the
+readout; `verify_with` compares outputs with those of the model.
+
 This module does not import Flax.
 """
 
@@ -27,7 +31,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace.errors import UserError
-from weightspace.interop import Network, leaves, tensors
+from weightspace.interop import (
+    ArgumentNames,
+    Network,
+    _folding,
+    _leftovers,
+    _parts,
+    _trees,
+    _verification,
+    leaves,
+    tensors,
+)
 from weightspace.interop.tensors import listed
 from weightspace.rnn import RNN, RNNSpec, make_rnn
 from weightspace.types import Layer, Linear, Weights
@@ -44,6 +58,7 @@ _KINDS = {
     frozenset(part + gate for part in "ih" for gate in gates): cell
     for cell, gates in _GATES.items()
 }
+_NAMES = ArgumentNames(recurrent="layers")
 _MGU = frozenset(("if", "in", "hf", "hn"))
 
 
@@ -52,6 +67,9 @@ def load(
     *,
     layers: str | Sequence[str] | None = None,
     readout: str | None = None,
+    embedding: str | None = None,
+    verify_with: tuple[Any, Any] | None = None,
+    tolerance: float = _verification.TOLERANCE,
 ) -> Network:
   """Converts a Flax network.
 
@@ -61,21 +79,30 @@ def load(
       "layers_0/cell". By default all cells, in the order of the one number in
       which their paths differ.
     readout: path of the `Dense` readout of the last layer. By default, the
-      only one of that width. If both are given, other parameters are ignored;
-      otherwise they are an error.
+      only one of that width. If `layers` is given too, other parameters are
+      ignored; otherwise they are an error.
+    embedding: path of an `Embed` or `Dense` whose outputs the first layer
+      reads, or "none". It becomes a part of the first layer, which then reads
+      one-hot tokens or the inputs of the `Dense`. By default, the only `Embed`
+      of that size, or `Dense` with a smaller number in its path.
+    verify_with: inputs and outputs of the model, with which the network is
+      compared, as of `interop.torch.load`.
+    tolerance: the largest difference from these outputs, in units of the
+      largest of them, or of 1 if that is more.
 
   Returns:
     The `RNN` and its weights, float32.
 
   Raises:
-    ValueError: the network is not supported, or ambiguous.
+    UserError: the network is not supported, is ambiguous, or computes other
+      outputs than those of `verify_with`.
   """
   if not isinstance(params, Mapping):
     raise UserError(
         f"expected nested parameters, got {type(params).__name__}"
     )
-  nodes = dict(_nodes(params.get("params", params)))
-  cells = {path: _KINDS[k] for path, k in _kinds(nodes).items() if k in _KINDS}
+  nodes = dict(_trees.nodes(params.get("params", params)))
+  cells = _trees.cells(nodes, _KINDS)
   paths = _ordered(cells, nodes, layers)
   kinds = {cells[path] for path in paths}
   if len(kinds) > 1:
@@ -84,7 +111,7 @@ def load(
         " must have the same cell"
     )
   (cell,) = kinds
-  stack = [_layer(path, nodes[path], cell) for path in paths]
+  stack = tuple(_layer(path, nodes[path], cell) for path in paths)
   hidden = tuple(layer.wh.shape[-1] for layer in stack)
   for path, layer, below in zip(paths[1:], stack[1:], hidden):
     if layer.wx.shape[-1] != below:
@@ -92,17 +119,35 @@ def load(
           f"{path} has {layer.wx.shape[-1]} inputs, but the layer below it has"
           f" {below} outputs"
       )
-  name = _readout_path(nodes, paths, hidden[-1], readout)
-  if layers is None or readout is None:
-    _check_nothing_else(nodes, paths, name)
-  linear = _dense(name, nodes[name])
+  all_named = layers is not None and readout is not None
+  search = _trees.search(
+      nodes, cells, paths, stack[0].wx.shape[-1], hidden[-1], _NAMES
+  )
+  _trees.check_dense(search, readout)
+  parts = _parts.find(search, readout, embedding, all_named)
+  others, not_understood = _trees.others(nodes, params, paths, parts)
+  _leftovers.check(
+      search, parts, others=others, not_understood=not_understood,
+      all_named=all_named, verified=verify_with is not None,
+  )  # fmt: skip
+  linear = _dense(parts.readout, nodes[parts.readout])
   if linear.w.shape[1] != hidden[-1]:
     raise UserError(
-        f"{name} has {linear.w.shape[1]} inputs, but the last layer has"
-        f" {hidden[-1]} outputs"
+        f"{parts.readout} has {linear.w.shape[1]} inputs, but the last layer"
+        f" has {hidden[-1]} outputs"
+    )
+  if parts.form == "Embedding":
+    table = _leaf(parts.embedding, nodes[parts.embedding], "embedding", 2)
+    stack = _folding.fold(stack, table.T)
+  elif parts.form == "Linear":
+    stack = _folding.fold(
+        stack, *_dense(parts.embedding, nodes[parts.embedding])
     )
   spec = RNNSpec(cell, hidden, stack[0].wx.shape[-1], linear.w.shape[0])
-  return Network(make_rnn(spec), Weights(tuple(stack), linear))
+  network = Network(make_rnn(spec), Weights(stack, linear))
+  if verify_with is not None:
+    _verification.check(network, verify_with, tolerance, _NAMES.verify_with)
+  return network
 
 
 def to_params(
@@ -224,18 +269,6 @@ def _leaf(path, node, name, ndim):
   return array
 
 
-def _nodes(tree, path=""):
-  """Yields (path, node) of every mapping in a tree."""
-  yield path, tree
-  for name, child in tree.items():
-    if isinstance(child, Mapping):
-      yield from _nodes(child, f"{path}/{name}" if path else str(name))
-
-
-def _kinds(nodes):
-  return {path: frozenset(map(str, node)) for path, node in nodes.items()}
-
-
 def _ordered(cells, nodes, layers):
   """Paths of the layers, first layer first: `layers`, or all cells' paths."""
   if layers is not None:
@@ -247,7 +280,7 @@ def _ordered(cells, nodes, layers):
       raise UserError(f"layers must be distinct paths, got {paths}")
     return paths
   if not cells:
-    mgu = [path for path, kind in _kinds(nodes).items() if kind == _MGU]
+    mgu = _trees.cells(nodes, {_MGU: "mgu"})
     hint = "".join(f"; {p!r} is an MGUCell, which is unsupported" for p in mgu)
     raise UserError(
         "there are no parameters of an LSTMCell, OptimizedLSTMCell, GRUCell or"
@@ -271,50 +304,6 @@ def _ordered(cells, nodes, layers):
   (place,) = differ
   order = sorted(zip(parts, cells), key=lambda pair: int(pair[0][place]))
   return [path for _, path in order]
-
-
-def _is_dense(node):
-  return "kernel" in node and np.ndim(node["kernel"]) == 2
-
-
-def _outside(path, paths):
-  return not any(path == p or path.startswith(f"{p}/" if p else "")
-                 for p in paths)
-
-
-def _readout_path(nodes, paths, hidden, readout):
-  dense = {
-      path: np.shape(node["kernel"])[0]
-      for path, node in nodes.items()
-      if _is_dense(node) and _outside(path, paths)
-  }
-  if readout is not None:
-    if readout not in dense:
-      raise UserError(f"{readout!r} is not a Dense; Denses: {listed(dense)}")
-    return readout
-  matching = [path for path, inputs in dense.items() if inputs == hidden]
-  if len(matching) != 1:
-    raise UserError(
-        f"there are {len(matching)} Dense readouts of {hidden} hidden units"
-        f" ({listed(matching)}), expected one" + "; name it" * bool(matching)
-    )
-  return matching[0]
-
-
-def _check_nothing_else(nodes, paths, readout):
-  rest = [
-      f"{path}/{name}".strip("/")
-      for path, node in nodes.items()
-      if _outside(path, [*paths, readout])
-      for name, child in node.items()
-      if not isinstance(child, Mapping)
-  ]
-  if rest:
-    raise UserError(
-        f"there is more than layers and a readout: {listed(rest)}. If the"
-        " outputs do not depend on these, name both,"
-        f" layers={paths} and readout={readout!r}"
-    )
 
 
 def _put(tree, path, node):

@@ -31,6 +31,7 @@ import numpy as np
 
 from weightspace.errors import UserError
 from weightspace.interop import (
+    NO_EMBEDDING,
     ArgumentNames,
     Network,
     _folding,
@@ -45,6 +46,7 @@ from weightspace.interop import (
 )
 from weightspace.interop._layers import CELLS
 from weightspace.interop._state_dicts import TENSORS, join
+from weightspace.interop.tensors import listed
 from weightspace.rnn import RNN, RNNSpec, make_rnn
 from weightspace.types import Weights
 
@@ -111,10 +113,21 @@ def load(
   cell, layers = _layers.stack(groups, modules, where)
   hidden = tuple(layer.wh.shape[-1] for layer in layers)
   search = _parts.Search(
-      arrays, modules, layers[0].wx.shape[-1], hidden[-1], kinds, where, names
-  )
+      _state_dicts.blocks(arrays, modules, module is not None), modules,
+      _state_dicts.other_recurrent(groups, modules), layers[0].wx.shape[-1],
+      hidden[-1], kinds, where, names,
+  )  # fmt: skip
+  for name in (readout, None if embedding == NO_EMBEDDING else embedding):
+    if name is not None and join(name, "weight") not in arrays:
+      raise UserError(
+          f"{where} has no {join(name, 'weight')}; it has {listed(arrays)}"
+      )
   parts = _parts.find(search, readout, embedding, all_named)
-  _leftovers.check(search, parts, all_named, verify_with is not None)
+  others, not_understood = _state_dicts.others(arrays, modules, parts.linear)
+  _leftovers.check(
+      search, parts, others=others, not_understood=not_understood,
+      all_named=all_named, verified=verify_with is not None,
+  )  # fmt: skip
   if module is not None:
     _check_module(module, modules, parts, all_named, verify_with, names)
   linear = _layers.readout(arrays, parts.readout, hidden[-1])
