@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.interop.networks import assert_same_bits
-from weightspace.interop import ArgumentNames
+from weightspace.interop import ArgumentNames, tensors
 from weightspace.interop import torch as interop
 from weightspace.rnn import RNNSpec
 
@@ -90,6 +90,17 @@ def test_a_linear_input_layer_becomes_a_part_of_the_first_layer():
   )
 
 
+def test_the_order_in_a_file_says_nothing(tmp_path):
+  arrays = _arrays(fc=(3, 4), rnn=(3, 4), biased=["fc"])
+  with pytest.raises(ValueError, match=r"'fc' may be .* a Linear that"):
+    interop.load(arrays)  # in the order of registration
+  arrays["fc.bias"] = arrays["fc.bias"].astype(np.float16)
+  tensors.write(tmp_path / "x.safetensors", arrays)
+  assert list(tensors.read(tmp_path / "x.safetensors")) != sorted(arrays)
+  network = interop.load(tmp_path / "x.safetensors")
+  assert network.rnn.spec == RNNSpec("elman", (4,), 3, 3)
+
+
 def test_half_a_network_that_may_be_read_otherwise_is_refused():
   embedding = _arrays(emb=(6, 4), rnn=(4, 4))
   with pytest.raises(ValueError, match=r"'emb' may be .* an Embedding"):
@@ -136,7 +147,7 @@ def test_half_a_network_that_may_be_read_otherwise_is_refused():
             r"not understood: 'fc\.scale'",
         ),
         (USUAL, {"embedding": "fc"}, r"'fc' has a weight of \(2, 4\), exp"),
-        (USUAL, {"embedding": "no"}, r"has no no\.weight"),
+        (USUAL, {"embedding": "no"}, r"--embedding: .* has no no\.weight"),
         (
             USUAL | {"b.weight_hh_l0": np.zeros((4, 4), np.float32)},
             {},
@@ -313,6 +324,18 @@ def test_live_types_are_those_of_the_module():
   ys = head(square["rnn"](square["emb"](tokens))[0])
   interop.load(nn.ModuleDict(square), verify_with=(tokens, ys))
   assert network.rnn.spec.inputs == 5
+
+
+def test_live_a_module_of_two_names():
+  torch = pytest.importorskip("torch")
+  rnn, fc = torch.nn.GRU(4, 4), torch.nn.Linear(4, 2)
+  twice = torch.nn.ModuleDict({"low": rnn, "high": rnn, "fc": fc})
+  xs = torch.randn(5, 4)
+  network = interop.load(
+      twice, recurrent=("low", "high"),
+      verify_with=(xs, fc(rnn(rnn(xs)[0])[0])),
+  )  # fmt: skip
+  assert network.rnn.spec.hidden == (4, 4)
 
 
 def test_live_pruned_and_parametrised_modules():

@@ -18,7 +18,7 @@ _HARMLESS = (
 
 def kinds(module: Any) -> dict[str, str]:
   """{name: type} of all modules, "" where the type's computation is unknown."""
-  return {name: _kind(part) for name, part in module.named_modules()}
+  return {name: _kind(part) for name, part in _named(module).items()}
 
 
 def check_parts(
@@ -39,7 +39,7 @@ def check_parts(
   Raises:
     ValueError: a part's outputs are not determined by its tensors.
   """
-  modules = dict(module.named_modules())
+  modules = _named(module)
   expected = [(name, RECURRENT) for name in recurrent]
   expected += [(name, (kind,)) for name, kind in linear]
   for name, allowed in expected:
@@ -89,7 +89,7 @@ def check_nothing_between(
     ValueError: naming the module.
   """
   common = _leftovers.common(parts) if all_named else ""
-  for name, part in module.named_modules():
+  for name, part in _named(module).items():
     if name in parts or any(p and name.startswith(f"{p}.") for p in parts):
       continue
     if not _leftovers.below(name, common):
@@ -107,6 +107,11 @@ def check_nothing_between(
         f" {names.readout}= and prove it with {names.verify_with}=, or pass the"
         " state_dict()"
     )
+
+
+def _named(module):
+  """Modules by all of their names: some are used twice."""
+  return dict(module.named_modules(remove_duplicate=False))
 
 
 def _kind(part):

@@ -47,7 +47,9 @@ def read(model: Any) -> StateDict:
   if isinstance(model, str | os.PathLike):
     path = Path(model)
     if path.suffix == ".safetensors":
-      return StateDict(tensors.read(path), None, str(path))
+      # The format orders tensors by dtype, which says nothing of the modules
+      arrays = dict(sorted(tensors.read(path).items()))
+      return StateDict(arrays, None, str(path))
     if path.suffix not in _PICKLES:
       raise UserError(
           f"{path} has the suffix {path.suffix!r}, expected a state dict as"
@@ -124,7 +126,7 @@ def recurrent_names(
     for name in names:
       if name not in groups:
         raise UserError(
-            f"{where} has no recurrent module {name!r}; it has:"
+            f"{argument}: {where} has no recurrent module {name!r}; it has:"
             f" {listed(groups)}"
         )
     if not names or len(set(names)) < len(names):

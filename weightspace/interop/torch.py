@@ -117,10 +117,15 @@ def load(
       _state_dicts.other_recurrent(groups, modules), layers[0].wx.shape[-1],
       hidden[-1], kinds, where, names,
   )  # fmt: skip
-  for name in (readout, None if embedding == NO_EMBEDDING else embedding):
-    if name is not None and join(name, "weight") not in arrays:
+  for name, argument in (
+      (readout, names.readout), (embedding, names.embedding)
+  ):  # fmt: skip
+    if (argument, name) == (names.embedding, NO_EMBEDDING) or name is None:
+      continue
+    if join(name, "weight") not in arrays:
       raise UserError(
-          f"{where} has no {join(name, 'weight')}; it has {listed(arrays)}"
+          f"{argument}: {where} has no {join(name, 'weight')}; it has"
+          f" {listed(arrays)}"
       )
   parts = _parts.find(search, readout, embedding, all_named)
   others, not_understood = _state_dicts.others(arrays, modules, parts.linear)
