@@ -98,6 +98,33 @@ def test_an_input_layer_becomes_a_part_of_the_first_layer(below, names, inputs):
   assert network.rnn.spec == RNNSpec("gru", (4,), inputs, 3)
 
 
+class Reversed(nn.Module):
+  """Its names tell no order."""
+
+  def setup(self):
+    self.above = nn.Dense(3)
+    self.below = nn.Dense(5)
+    self.rnn = nn.RNN(nn.GRUCell(4))
+
+  def __call__(self, xs):
+    return self.above(self.rnn(self.below(xs)))
+
+
+def test_outputs_decide_what_names_do_not():
+  xs = np.random.default_rng(1).normal(size=(5, 2)).astype(np.float32)
+  model = Reversed()
+  variables = randomised(jax.eval_shape(model.init, jax.random.key(0), xs))
+  named = {"layers": "rnn/cell", "readout": "above"}
+  with pytest.raises(ValueError, match=r"outputs of 'below': .*verify_with="):
+    interop.load(variables, **named)
+  network = interop.load(
+      variables, verify_with=(xs, model.apply(variables, xs)), **named
+  )
+  assert_same_bits(
+      interop.load(variables, embedding="below").weights, network.weights
+  )
+
+
 def _relu(xs):
   return nn.relu(xs)
 

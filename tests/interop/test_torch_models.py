@@ -114,7 +114,7 @@ def test_half_a_network_that_may_be_read_otherwise_is_refused():
   above = _arrays(rnn=(4, 4), head=(4, 4), biased=["head"])
   assert interop.load(above).rnn.spec == RNNSpec("elman", (4,), 4, 4)
   square = _arrays(emb=(4, 4), rnn=(4, 3), fc=(2, 3), biased=["fc"])
-  with pytest.raises(ValueError, match=r"in 2 ways.* load the module itself"):
+  with pytest.raises(ValueError, match=r"in 2 ways.* with verify_with="):
     interop.load(square)
 
 
@@ -194,6 +194,24 @@ def test_weights_that_are_computed_are_refused(names, tensor, stored, advice):
   arrays |= {name.format(tensor): array for name in stored}
   with pytest.raises(ValueError, match=rf"computed from others.*{advice}"):
     interop.load(arrays, **names)
+
+
+def test_outputs_decide_between_readings():
+  square = _arrays(emb=(6, 6), rnn=(6, 4), fc=(2, 4), biased=["fc"])
+  for table in (square["emb.weight"], square["emb.weight"].T):  # or a Linear
+    ys = _elman(square, table[TOKENS])
+    for names in (
+        {}, {"recurrent": "rnn", "readout": "fc"}, {"embedding": "emb"},
+    ):  # fmt: skip
+      weights = interop.load(
+          square, verify_with=(TOKENS, ys), **names
+      ).weights
+      expected = square["rnn.weight_ih_l0"] @ table.T
+      np.testing.assert_allclose(weights.layers[0].wx[0], expected, rtol=1e-4)
+      with pytest.raises(ValueError, match=r"verify_with"):
+        interop.load(square, **names)
+  with pytest.raises(ValueError, match=r"verify_with: outputs .* differ by"):
+    interop.load(square, verify_with=(TOKENS, ys + 1))
 
 
 def test_outputs_of_the_model_are_compared():

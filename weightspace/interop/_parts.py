@@ -102,8 +102,13 @@ class Search:
 
 
 def find(
-    search: Search, readout: str | None, embedding: str | None, all_named: bool
-) -> Parts:
+    search: Search,
+    readout: str | None,
+    embedding: str | None,
+    *,
+    all_named: bool,
+    several: bool,
+) -> list[Parts]:
   """Finds the readout and, where there is one, the input layer.
 
   Args:
@@ -113,19 +118,23 @@ def find(
       only module that fits.
     all_named: whether the recurrent modules and the readout are named, so that
       other tensors may be ignored.
+    several: whether there may be several readings, of which outputs tell the
+      right one.
+
+  Returns:
+    One reading or, if allowed, more.
 
   Raises:
-    ValueError: there are no such modules, or several readings.
+    UserError: there are no such modules, or too many readings.
   """
   blocks = search.blocks
+  given = []
   if embedding not in (None, NO_EMBEDDING):
-    given = [(embedding, _form(search, embedding))]
-  else:
-    given = []
+    given = [(embedding, f) for f in _forms(search, embedding, several)]
   if all_named:
     if embedding is None:
-      given = _beside_named(search, readout)
-    return Parts(readout, *(given[0] if given else ()))
+      given = _beside_named(search, readout, several)
+    return [Parts(readout, *option) for option in given or [()]]
   readouts = [readout] if readout is not None else [
       name for name in blocks if search.is_readout(name) and name != embedding
   ]  # fmt: skip
@@ -143,15 +152,14 @@ def find(
       readings.append(Parts(name))
   if readout is None:
     _check_no_doubt(search, readings, embedding)
-  if len(readings) == 1:
-    return readings[0]
+  if len(readings) == 1 or (readings and several):
+    return readings
   if readings:
     raise UserError(
         f"{search.where} can be read in {len(readings)} ways:"
         f" {'; '.join(_described(search, each) for each in readings)}. Name"
-        f" {search.names.readout}= and {search.names.embedding}=, or load"
-        " the module itself, which shows the types of its parts, and save the"
-        " result"
+        f" {search.names.readout}= and {search.names.embedding}=, or let"
+        f" outputs decide, with {search.names.verify_with}="
     )
   if len(readouts) != 1:
     hint = (
@@ -163,10 +171,10 @@ def find(
         f" of {search.hidden} hidden units ({listed(readouts)}), expected one,"
         f" with a weight of [outputs, {search.hidden}]{hint}"
     )
-  return Parts(readouts[0], *(given[0] if given else ()))
+  return [Parts(readouts[0], *option) for option in given or [()]]
 
 
-def _form(search, name):
+def _forms(search, name, several):
   if name not in search.blocks:
     raise UserError(
         f"{search.where} has no {' or '.join(search.words.values())}"
@@ -181,35 +189,39 @@ def _form(search, name):
         f" {search.inputs}] of {search.called('Embedding')} without a bias: the"
         f" first layer reads {search.inputs} inputs"
     )
-  if len(forms) > 1:
+  if len(forms) > 1 and not several:
     raise UserError(
         f"{name!r} can be {search.called('Embedding')} or"
-        f" {search.called('Linear')} without bias; load the module itself,"
-        " which shows its type, and save the result"
+        f" {search.called('Linear')} without bias; let outputs decide, with"
+        f" {search.names.verify_with}="
     )
-  return forms[0]
+  return forms
 
 
-def _beside_named(search, readout):
-  """The input layer where the other parts are named; none or one."""
-  possible = []
+def _beside_named(search, readout, several):
+  """(name, form) of input layers where the other parts are named."""
+  possible, options = [], []
   for name in search.blocks:
     forms = search.forms(name) if name != readout else []
     if search.blocks[name].place == 1:
       forms = [form for form in forms if form == "Embedding"]
     if forms:
       possible.append(name)
+      options += [(name, form) for form in forms]
   inferred = search.inferred(readout)
   complete = set(search.blocks) <= {readout, *possible}
   if not possible:
     return []
   if complete and len(possible) == len(inferred) == 1:
     return inferred
+  if several:
+    return [*options, ()]
   called = search.names
   raise UserError(
       f"the first layer of {search.where} may read the outputs of"
       f" {listed(possible)}: name that module with {called.embedding}=, or, if"
-      f" the layer reads the inputs, {called.embedding}={NO_EMBEDDING!r}"
+      f" the layer reads the inputs, {called.embedding}={NO_EMBEDDING!r}; or"
+      f" let outputs decide, with {called.verify_with}="
   )
 
 

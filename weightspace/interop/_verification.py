@@ -1,5 +1,6 @@
 """Comparison of a network with outputs of the model that it was read from."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +11,35 @@ from weightspace.errors import UserError
 from weightspace.interop import Network, tensors
 
 TOLERANCE = 1e-4
+
+
+def first(
+    builders: Sequence[Callable[[], Network]],
+    verify_with: Any,
+    tolerance: float,
+    name: str,
+) -> Network:
+  """The first network that can be built and, if these are given, has outputs.
+
+  Args:
+    builders: of each reading of a model; there is one at least.
+    verify_with: as of `check`, or None.
+    tolerance: as of `check`.
+    name: as of `check`.
+
+  Raises:
+    UserError: there is none; says what is wrong with the first.
+  """
+  errors = []
+  for build in builders:
+    try:
+      network = build()
+      if verify_with is not None:
+        check(network, verify_with, tolerance, name)
+      return network
+    except UserError as error:
+      errors.append(error)
+  raise errors[0]
 
 
 def check(

@@ -23,6 +23,7 @@ readout; `verify_with` compares outputs with those of the model.
 This module does not import Flax.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -124,12 +125,32 @@ def load(
       nodes, cells, paths, stack[0].wx.shape[-1], hidden[-1], _NAMES
   )
   _trees.check_dense(search, readout)
-  parts = _parts.find(search, readout, embedding, all_named)
-  others, not_understood = _trees.others(nodes, params, paths, parts)
+  verified = verify_with is not None
+  readings = _parts.find(
+      search, readout, embedding, all_named=all_named, several=verified
+  )
+
+  def build(parts):
+    return _network(nodes, params, search, parts, cell, stack, all_named,
+                    verified)  # fmt: skip
+
+  return _verification.first(
+      [functools.partial(build, parts) for parts in readings],
+      verify_with, tolerance, _NAMES.verify_with,
+  )  # fmt: skip
+
+
+def _network(
+    nodes, variables, search, parts, cell, stack, all_named, verified
+):
+  others, not_understood = _trees.others(
+      nodes, variables, search.recurrent, parts
+  )
   _leftovers.check(
       search, parts, others=others, not_understood=not_understood,
-      all_named=all_named, verified=verify_with is not None,
+      all_named=all_named, verified=verified,
   )  # fmt: skip
+  hidden = tuple(layer.wh.shape[-1] for layer in stack)
   linear = _dense(parts.readout, nodes[parts.readout])
   if linear.w.shape[1] != hidden[-1]:
     raise UserError(
@@ -144,10 +165,7 @@ def load(
         stack, *_dense(parts.embedding, nodes[parts.embedding])
     )
   spec = RNNSpec(cell, hidden, stack[0].wx.shape[-1], linear.w.shape[0])
-  network = Network(make_rnn(spec), Weights(stack, linear))
-  if verify_with is not None:
-    _verification.check(network, verify_with, tolerance, _NAMES.verify_with)
-  return network
+  return Network(make_rnn(spec), Weights(stack, linear))
 
 
 def to_params(

@@ -23,6 +23,7 @@ Missing biases (`bias=False`) are read as zeros. `to_state_dict` always writes
 biases; modules without them can ignore the zeros.
 """
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -111,11 +112,10 @@ def load(
     kinds = _modules.kinds(module)
     _modules.check_parts(module, modules, (), verify_with is not None)
   cell, layers = _layers.stack(groups, modules, where)
-  hidden = tuple(layer.wh.shape[-1] for layer in layers)
   search = _parts.Search(
       _state_dicts.blocks(arrays, modules, module is not None), modules,
       _state_dicts.other_recurrent(groups, modules), layers[0].wx.shape[-1],
-      hidden[-1], kinds, where, names,
+      layers[-1].wh.shape[-1], kinds, where, names,
   )  # fmt: skip
   for name, argument in (
       (readout, names.readout), (embedding, names.embedding)
@@ -127,24 +127,40 @@ def load(
           f"{argument}: {where} has no {join(name, 'weight')}; it has"
           f" {listed(arrays)}"
       )
-  parts = _parts.find(search, readout, embedding, all_named)
+  verified = verify_with is not None
+  readings = _parts.find(
+      search, readout, embedding, all_named=all_named, several=verified
+  )
+
+  def build(parts):
+    return _network(arrays, module, search, parts, cell, layers, all_named,
+                    verified)  # fmt: skip
+
+  return _verification.first(
+      [functools.partial(build, parts) for parts in readings],
+      verify_with, tolerance, names.verify_with,
+  )  # fmt: skip
+
+
+def _network(
+    arrays, module, search, parts, cell, layers, all_named, verified
+):
+  modules = search.recurrent
   others, not_understood = _state_dicts.others(arrays, modules, parts.linear)
   _leftovers.check(
       search, parts, others=others, not_understood=not_understood,
-      all_named=all_named, verified=verify_with is not None,
+      all_named=all_named, verified=verified,
   )  # fmt: skip
   if module is not None:
-    _check_module(module, modules, parts, all_named, verify_with, names)
+    _check_module(module, parts, search, all_named, verified)
+  hidden = tuple(layer.wh.shape[-1] for layer in layers)
   linear = _layers.readout(arrays, parts.readout, hidden[-1])
   if parts.embedding is not None:
     layers = _folding.fold(
         layers, *_layers.input_layer(arrays, parts.embedding, parts.form)
     )
   spec = RNNSpec(cell, hidden, layers[0].wx.shape[-1], linear.w.shape[0])
-  network = Network(make_rnn(spec), Weights(layers, linear))
-  if verify_with is not None:
-    _verification.check(network, verify_with, tolerance, names.verify_with)
-  return network
+  return Network(make_rnn(spec), Weights(layers, linear))
 
 
 def to_state_dict(
@@ -219,11 +235,11 @@ def save(
   tensors.write(path, arrays)
 
 
-def _check_module(module, recurrent, parts, all_named, verify_with, names):
+def _check_module(module, parts, search, all_named, verified):
   linear = [(parts.readout, "Linear")]
   if parts.embedding is not None:
     linear.append((parts.embedding, parts.form))
-  _modules.check_parts(module, recurrent, linear, verify_with is not None)
-  if verify_with is None:
-    used = [*recurrent, *(name for name, _ in linear)]
-    _modules.check_nothing_between(module, used, all_named, names)
+  _modules.check_parts(module, search.recurrent, linear, verified)
+  if not verified:
+    used = [*search.recurrent, *parts.linear]
+    _modules.check_nothing_between(module, used, all_named, search.names)
