@@ -40,7 +40,7 @@ def randomised(params, seed=0):
 def test_outputs_and_parameters(cell, module):
   hidden = (5, 4) if cell == "gru" else (4,)
   model = sequential(cell, hidden, 3, module)
-  xs = jax.random.normal(jax.random.key(1), (20, 2))
+  xs = jax.random.normal(jax.random.key(1), (20, 2), jnp.float32)
   variables = randomised(jax.eval_shape(model.init, jax.random.key(0), xs))
   network = interop.load(variables)
   assert network.rnn.spec == RNNSpec(cell, hidden, 2, 3)
@@ -199,7 +199,8 @@ def test_more_than_ten_layers_are_in_the_order_of_their_numbers():
 
 
 def test_names_that_tell_no_order():
-  model, xs = Named(), jax.random.normal(jax.random.key(1), (9, 3))
+  model = Named()
+  xs = jax.random.normal(jax.random.key(1), (9, 3), jnp.float32)
   variables = randomised(jax.eval_shape(model.init, jax.random.key(0), xs))
   with pytest.raises(ValueError, match=r"order of the layers.*name them"):
     interop.load(variables)
