@@ -26,15 +26,17 @@ def main() -> None:
   from experiments.study import pipeline
   from weightspace.progress import Progress
 
-  family = _CONFIG.value.family
+  config, family = _CONFIG.value, _CONFIG.value.family
   results = pipeline.run(
-      ingredients.study(_CONFIG.value).to_dict(),
+      ingredients.study(config).to_dict(),
       _WORKDIR.value,
       zoos={family: _ZOO.value},
       stages=["*"],
       workers=0,
       command="python -m experiments.ingredients --config="
-      f"experiments/configs/ingredients.py:{family}",
+      f"experiments/configs/ingredients.py:{family} --config.names="
+      f'"{config.names}" --config.steps={config.steps}'
+      f" --config.seeds={config.seeds}",
       progress=Progress(),
   )
   for name, one in results["variants"][family].items():

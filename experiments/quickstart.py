@@ -19,7 +19,7 @@ _SEED = flags.DEFINE_integer(
 )
 _SIZE = flags.DEFINE_enum(
     "size", "full", ["full", "tiny"],
-    "full: about 5 minutes on 2 cores; tiny: under one, to see that it works.",
+    "full: about 5 minutes on 2 cores; tiny: one or two, to see that it works.",
 )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def run(folder, size: str, seed: int, progress):
       zoos={},
       stages=["*"],
       workers=0,
-      command=f"python -m experiments.quickstart --seed={seed}",
+      command=f"python -m experiments.quickstart --size={size} --seed={seed}",
       progress=progress,
   )
   return results, study_page.write(results, folder / "report")
@@ -68,7 +68,12 @@ def main() -> None:
     print(name)
     for title, value in numbers.items():
       print(f"  {title}: {value}")
-  print(f"headline: {results['headline']}")
+  headline = ", ".join(
+      f"{key} {value if isinstance(value, str) else round(value, 3)}"
+      for key, value in results["headline"].items()
+      if value is not None
+  )
+  print(f"headline: {headline}")
   print(f"{sum(results['seconds'].values()):.0f} s in all. Open {index}")
 
 

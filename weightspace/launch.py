@@ -151,7 +151,13 @@ def _errors_in_one_line() -> Iterator[None]:
 
 def _parse(args):
   try:
-    return app.parse_flags_with_usage(args)
+    return flags.FLAGS(args)
+  except flags.Error as error:
+    # config_flags quotes the whole traceback of what a config raised
+    _, of_config, message = str(error).rpartition("errors.UserError: ")
+    if of_config:
+      sys.exit(f"error: {' '.join(message.split())}")
+    return app.parse_flags_with_usage(args)  # which prints it
   except (AttributeError, KeyError) as error:
     # How config_flags refuses a field that the config does not have
     if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1][0]:

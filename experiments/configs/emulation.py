@@ -6,7 +6,7 @@
 FAMILY is the zoo's task family, by default formal_language. For tiled_mnist,
 probes cover the range of its pixels.
 
-Encoders are the modules of `weightspace.encoders`, and `truth`, an upper bound
+Encoders are the modules of `weightspace.encoders`, and `truth`, a reference
 that uses the zoo's labels as codes. Sizes:
 
 tiny        seconds on 2 cores, for tests.

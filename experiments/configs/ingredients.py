@@ -80,7 +80,15 @@ def get_config(family: str = "formal_language") -> ConfigDict:
 def study(config: ConfigDict) -> ConfigDict:
   """The config of a study of these variants and of nothing else."""
   from experiments.configs import prediction
+  from weightspace import plugins
 
+  known = VARIANTS[config.family]
+  for name in config.names:
+    if name not in known:
+      raise UserError(
+          f"no variant {name!r}{plugins.nearest(name, known)}; there are:"
+          f" {'; '.join(known)}"
+      )
   parts = (
       "search", "emulation", "supervised", "heads", "clones", "few_labels",
   )  # fmt: skip

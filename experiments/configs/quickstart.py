@@ -7,19 +7,27 @@ hyper-parameters; see `configs/reproduce.py` for its fields.
 from ml_collections import ConfigDict
 
 ENCODERS = ("constant", "truth", "statistics", "listening")
-NOTE = (
-    "This is a small study: one-layer networks of 16 units trained for 500"
-    " steps, and encoders trained for 1500 steps of 64 networks. The"
-    " paper's zoo has 1000 two-layer networks of 32 units, trained for 20,000"
-    " steps with nine snapshots each, and its encoders see 6.4 million"
-    " networks in 100,000 steps with cores and emulators of 256 units. It"
-    " counts the padding after the end of a string, which is easy to emulate;"
-    " here only what comes before counts. To go there: python -m"
-    " zoo_gen.generate --config=zoo_gen/configs/formal_languages.py:paper,"
-    " then python -m experiments.pretrain"
-    " --config=experiments/configs/emulation.py:interactive,paper; both are"
-    " meant for an accelerator."
-)
+NOTES = {
+    "tiny": (
+        "This is a trial, to see that everything works: networks of 8 units"
+        " trained for 60 steps, encoders trained for 200. Its numbers say"
+        " nothing about the method; python -m experiments.quickstart, without"
+        " --size=tiny, is the smallest study that does."
+    ),
+    "full": (
+        "This is a small study: one-layer networks of 16 units trained for 500"
+        " steps, and encoders trained for 1500 steps of 64 networks. The"
+        " paper's zoo has 1000 two-layer networks of 32 units, trained for"
+        " 20,000 steps with nine snapshots each, and its encoders see 6.4 million"
+        " networks in 100,000 steps with cores and emulators of 256 units. It"
+        " counts the padding after the end of a string, which is easy to"
+        " emulate; here only what comes before counts. To go there: python -m"
+        " zoo_gen.generate --config=zoo_gen/configs/formal_languages.py:paper,"
+        " then python -m experiments.pretrain"
+        " --config=experiments/configs/emulation.py:interactive,paper; both are"
+        " meant for an accelerator."
+    ),
+}
 
 
 def get_config(size: str = "full", seed: int = 0) -> ConfigDict:
@@ -38,7 +46,7 @@ def get_config(size: str = "full", seed: int = 0) -> ConfigDict:
       heads | {"seed": seed},
       title="What recurrent networks do, read from their weights",
       size=size,
-      note=NOTE,
+      note=NOTES[size],
       encoders=ENCODERS,
       zoos={zoo_config.family: zoo_config},
       zoo_folders={zoo_config.family: "zoo"},  # WORKDIR/zoo

@@ -79,8 +79,8 @@ def summary(results: Mapping[str, Any], family: str) -> dict[str, Any]:
   brief: dict[str, Any] = {}
   for name, entry in emulation["encoders"].items():
     brief[name] = {
-        f"emulation, {part}": _show(entry[part][emulation["divergence"]])
-        for part in ("validation", "ood")
+        f"emulation, {title}": _show(entry[part][emulation["divergence"]])
+        for part, title in (("validation", "validation"), ("ood", "held out"))
         if part in entry
     }
     for property_name, protocols in frozen.get(name, {}).items():

@@ -219,6 +219,9 @@ def model(
     made.emulation.checkpoint_every = max(1, min(steps // 2, 2000))
     if made.optimizer.decay_steps:
       made.optimizer.decay_steps = steps
+      made.optimizer.warmup_steps = min(
+          made.optimizer.warmup_steps, steps // 2
+      )
   if chosen is not None:
     made.optimizer.learning_rate = chosen["learning_rate"]
     made.optimizer.warmup_steps = round(chosen["warmup"] * steps)

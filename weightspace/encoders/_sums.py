@@ -179,8 +179,8 @@ def check_generates(rnn: RNN, inputs: Inputs, what: str) -> None:
     raise UserError(
         f"{what} needs autoregressive networks, with as many input as output"
         f" tokens; these have {rnn.spec.inputs} inputs ({inputs.kind}) and"
-        f" {rnn.spec.outputs} outputs; use an encoder that probes, such as"
-        " 'noninteractive'"
+        f" {rnn.spec.outputs} outputs; use the encoder 'watching', or"
+        " probes with start='inputs'"
     )
   if inputs.first is None:
     raise UserError(

@@ -92,8 +92,14 @@ def best_prediction(frame, family: str, property_: str, metric: str):
   if not len(rows):
     return None
   less = vocabulary.less_is_better(metric)
-  best = rows["value"].idxmin() if less else rows["value"].idxmax()
-  return rows.loc[best]
+  best = rows["value"].min() if less else rows["value"].max()
+  rows = rows[rows["value"] == best]
+  gains = list(gain(frame, family)["encoder"])  # of equals, the best emulated
+  ranks = [
+      gains.index(name) if name in gains else len(gains)
+      for name in rows["encoder"]
+  ]
+  return rows.iloc[int(np.argmin(ranks))]
 
 
 def shapes(zoo: Mapping[str, Any]) -> str:

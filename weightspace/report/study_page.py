@@ -108,7 +108,8 @@ def _sections(results, context) -> Iterator[page.Section]:
     yield page.Section("All runs", [
         page.Tabled(
             contents.runs(runs, exact=False),
-            f"<b>{text.count(len(runs))} trainings.</b> Cells of the tables"
+            f"<b>{text.count(len(runs))}"
+            f" training{'s' if len(runs) > 1 else ''}.</b> Cells of the tables"
             " above name the runs behind them; the CSV files have them in the"
             " column <code>runs</code>.",
             "runs",

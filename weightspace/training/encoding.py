@@ -2,8 +2,8 @@
 
 Training by emulation and supervised training share it.
 
-Beside the encoders of `weightspace.encoders` there is "truth", an upper bound
-of what emulation can gain from codes, the counterpart of "constant":
+Beside the encoders of `weightspace.encoders` there is "truth", a reference
+for what labels are worth to emulation, the counterpart of "constant":
 
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:truth
