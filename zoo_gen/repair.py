@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from weightspace import settings, zoo
+from weightspace import zoo
 from weightspace.errors import UserError
 from weightspace.io import files
 from weightspace.progress import Progress
@@ -25,7 +25,6 @@ BROKEN = "broken"  # in the zoo's folder: what was replaced
 _SCRATCH = "repair"  # in the zoo's folder: a zoo of the shards made again
 
 
-@settings.pinned()
 def repair(
     path: str | os.PathLike,
     *,

@@ -17,7 +17,7 @@ from absl import logging
 from weightspace import plugins, settings, tasks, zoo
 from weightspace.errors import UserError
 from weightspace.fields import check_seed
-from weightspace.io import files
+from weightspace.io import files, locks
 from weightspace.io.checkpoints import watch_sigterm
 from weightspace.parallel import NETWORKS, mesh, sharded
 from weightspace.processes import Share
@@ -26,7 +26,6 @@ from weightspace.recurrence import kernels_name, kernels_requested
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.zoo import manifest
 from weightspace.zoo.spec import ZooSpec
-from zoo_gen import claims
 from zoo_gen.programs import Programs, compile_to_fit, usable_memory
 from zoo_gen.shard_training import Run, make_shard, stop_if
 from zoo_gen.trainer import Recipe, make_trainer
@@ -163,7 +162,7 @@ def generate(
       )  # fmt: skip
       for index in chosen:
         stop_if(preempted)
-        with claims.claim(path / "work" / f"{index:05d}.lock") as mine:
+        with locks.claim(path / "work" / f"{index:05d}.lock") as mine:
           if not mine:
             logging.warning("another process is making shard %d", index)
           elif not zoo.has_shard(path, index):

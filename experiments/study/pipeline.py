@@ -15,7 +15,7 @@ from experiments.study import workers as workers_lib
 from experiments.study.gathering import PART, STAGES
 from experiments.study.study import Study
 from weightspace.errors import UserError
-from weightspace.io import files
+from weightspace.io import files, locks
 from weightspace.progress import Progress
 from zoo_gen import shards
 
@@ -67,7 +67,20 @@ def run(
       for family in zoos
   }
   checks.check(config, plans | given)
-  workdir.mkdir(parents=True, exist_ok=True)
+  for name, what in (("zoo.json", "a zoo"), ("checkpoints", "one training")):
+    if (workdir / name).exists():
+      raise UserError(
+          f"{workdir} is the folder of {what}, not of a study: choose another"
+          " --workdir"
+      )
+  with locks.hold(workdir):
+    return _run(
+        config, workdir, zoos, plans, chosen, workers, command, progress
+    )
+
+
+def _run(config, workdir, zoos, plans, chosen, workers, command, progress):
+  """The chosen stages, of a config that was checked."""
   folders = config.get("zoo_folders") or {}
   places = {
       family: Path(

@@ -10,7 +10,7 @@ from experiments import results
 from experiments.theory import learning, page, queries
 from experiments.theory.config import Config
 from weightspace import plugins
-from weightspace.io import workdir
+from weightspace.io import locks, workdir
 from weightspace.progress import Progress
 from weightspace.report import style
 
@@ -34,6 +34,11 @@ def run(
   commit = results.commit()
   sizes = plugins.configure(Config, config["learning"], "learning")
   folder = workdir.claim(folder, config)
+  with locks.hold(folder):
+    return _run(folder, config, sizes, commit, progress)
+
+
+def _run(folder, config, sizes, commit, progress):
   seconds, measured = {}, {}
   for name, part in (
       (

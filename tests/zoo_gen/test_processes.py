@@ -11,10 +11,10 @@ from tests import processes, tiny_zoo
 from tests.zoo_gen.test_generate import checksums
 from weightspace import zoo
 from weightspace.io import files
+from weightspace.io.locks import claim
 from weightspace.processes import Share
 from weightspace.progress import Progress
 from zoo_gen import shards
-from zoo_gen.claims import claim
 
 pytestmark = pytest.mark.timeout(600)  # processes that compile
 FIELDS = (
@@ -103,7 +103,7 @@ def test_a_claim_is_of_one_at_a_time(tmp_path):
 def test_the_claim_of_a_killed_process_is_void(tmp_path):
   program = (
       "import pathlib, sys, time\n"
-      "from zoo_gen.claims import claim\n"
+      "from weightspace.io.locks import claim\n"
       "with claim(pathlib.Path(sys.argv[1])) as mine:\n"
       "  print(mine, flush=True)\n"
       "  time.sleep(100)\n"

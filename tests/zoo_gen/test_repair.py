@@ -13,10 +13,10 @@ from tests import tiny_zoo as tiny
 from tests.test_recurrence import needs_kernels
 from tests.zoo import example
 from weightspace import zoo
-from weightspace.io import files
+from weightspace.io import files, locks
 from weightspace.progress import Progress
 from weightspace.zoo import manifest
-from zoo_gen import claims, repair, shards
+from zoo_gen import repair, shards
 
 GROUP = 2  # of tests.tiny_zoo
 
@@ -80,7 +80,7 @@ def test_where_another_process_repairs_it_nothing_is_done(path):
   (path / "shards" / "00000" / "task.npy").unlink()
   before = contents(path / "shards")
   with (
-      claims.claim(path / "repair" / "work" / "00000.lock"),
+      locks.claim(path / "repair" / "work" / "00000.lock"),
       pytest.raises(ValueError, match="another process is repairing"),
   ):
     repaired(path)

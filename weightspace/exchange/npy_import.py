@@ -18,7 +18,7 @@ from weightspace import plugins, settings, tasks, zoo
 from weightspace.errors import UserError
 from weightspace.exchange import imported, npy_layout, npy_rows
 from weightspace.exchange.npy_layout import FORMAL
-from weightspace.io import files
+from weightspace.io import files, locks
 from weightspace.progress import Progress
 from weightspace.rnn import make_rnn
 from weightspace.tasks import formal_language, tiled_mnist
@@ -72,7 +72,8 @@ def import_zoo(
   measure = imported.measure_rows(spec, family)
   _replay(folder, spec, family, measure, sample, seed, progress)
   zoo.create(path, spec)
-  _write(folder, Path(path), spec, measure, progress)
+  with locks.hold(path):
+    _write(folder, Path(path), spec, measure, progress)
   return spec
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from weightspace.errors import UserError
-from weightspace.io import files
+from weightspace.io import files, locks
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -27,6 +27,8 @@ def claim(
     complete: Callable[[Any], Any] = lambda config: config,
 ) -> Path:
   """Makes a run's folder, or takes the one that is there.
+
+  Hold its lock, of `weightspace.io.locks`, while you write to it.
 
   Args:
     workdir: the folder.
@@ -54,7 +56,8 @@ def claim(
     for draft in drafts:
       draft.unlink(missing_ok=True)
     return workdir
-  if workdir.exists() and any(f not in drafts for f in workdir.iterdir()):
+  ours = {*drafts, workdir / locks.NAME}
+  if workdir.exists() and any(f not in ours for f in workdir.iterdir()):
     raise FileExistsError(
         f"{workdir} is not empty and has no {CONFIG}, so it is not the folder"
         " of a run; choose another --workdir"

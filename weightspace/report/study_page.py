@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from weightspace.io import locks
 from weightspace.report import (
   charts,
   code_figures,
@@ -60,7 +61,7 @@ def write(
   results = schema.present(results)
   interrogations = schema.present(interrogations) or {}
   schema.check(results, interrogations)
-  with schema.explained("results"):
+  with locks.hold(folder), schema.explained("results"):
     return _write(results, interrogations, page.Document(folder))
 
 

@@ -29,7 +29,7 @@ from jax.sharding import Mesh
 
 from weightspace import settings
 from weightspace.errors import UserError
-from weightspace.io import workdir
+from weightspace.io import locks, workdir
 from weightspace.io.checkpoints import Checkpoints
 from weightspace.io.workdir import MetricsLog
 from weightspace.keys import derive, make_key
@@ -174,8 +174,9 @@ def _train_vmapped(zoo, runs, progress, memory, train):
       train = False
       continue
     _claim(beside, zoo, members)
-    _resume(setup, members, beside, progress, train)
-    shutil.rmtree(beside)
+    with locks.hold(beside):
+      _resume(setup, members, beside, progress, train)
+      shutil.rmtree(beside)
 
 
 def _has_checkpoint(folder) -> bool:

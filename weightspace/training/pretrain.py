@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from weightspace import parallel, settings, tasks
 from weightspace.encoders import Encoder
 from weightspace.errors import UserError
-from weightspace.io import workdir
+from weightspace.io import locks, workdir
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
@@ -208,15 +208,12 @@ def run(
   parallel.check_same(text, "zoo or config")
   if primary:
     claim(folder, setup.zoo, config)
+  lock = locks.hold(folder) if primary else contextlib.nullcontext()
   key = make_key(config.emulation.seed)
-  log = contextlib.nullcontext()
-  if primary:
-    log = workdir.MetricsLog(
-        folder / workdir.METRICS, tensorboard=tensorboard
-    )
   with (
+      lock,
+      _metrics(folder, primary, tensorboard) as metrics,
       PrimaryCheckpoints(folder / workdir.CHECKPOINTS) as checkpoints,
-      log as metrics,
       batches.open_split(
           setup.zoo,
           setup.rows,
@@ -249,6 +246,12 @@ def run(
       int(result.state.best_step),
       result.history,
   )
+
+
+def _metrics(folder, primary, tensorboard):
+  if not primary:
+    return contextlib.nullcontext()
+  return workdir.MetricsLog(folder / workdir.METRICS, tensorboard=tensorboard)
 
 
 def _observe(setup, params, split):

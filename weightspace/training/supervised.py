@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 
 from weightspace import heads, parallel, plugins, properties, settings, tasks
 from weightspace.errors import UserError
-from weightspace.io import workdir
+from weightspace.io import locks, workdir
 from weightspace.io.checkpoints import PrimaryCheckpoints
 from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
@@ -280,12 +280,13 @@ def _open(zoo, config, rows, folder):
       },
   }
   parallel.check_same(json.dumps(identity, sort_keys=True), "zoo or config")
-  log = contextlib.nullcontext()
-  if primary:
-    workdir.claim(folder, identity, functools.partial(complete, parse=parse))
-    log = workdir.MetricsLog(folder / workdir.METRICS)
-  with (
-      PrimaryCheckpoints(folder / workdir.CHECKPOINTS) as checkpoints,
-      log as metrics,
-  ):
-    yield Saving(checkpoints, metrics)
+  with contextlib.ExitStack() as stack:
+    metrics = None
+    if primary:
+      workdir.claim(folder, identity, functools.partial(complete, parse=parse))
+      stack.enter_context(locks.hold(folder))
+      metrics = stack.enter_context(
+          workdir.MetricsLog(folder / workdir.METRICS)
+      )
+    checkpoints = PrimaryCheckpoints(folder / workdir.CHECKPOINTS)
+    yield Saving(stack.enter_context(checkpoints), metrics)

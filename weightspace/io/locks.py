@@ -1,4 +1,7 @@
-"""Which process works on what: locks that die with their process."""
+"""Which process works on what: locks that die with their process.
+
+A shard of a zoo and the folder of a run have one each.
+"""
 
 import contextlib
 import errno
@@ -9,6 +12,9 @@ from pathlib import Path
 
 from absl import logging
 
+from weightspace.errors import UserError
+
+NAME = ".lock"  # in the folder of a run, while a process works there
 _NO_LOCKS = {
     errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL,
 }  # fmt: skip
@@ -35,6 +41,30 @@ def claim(path: Path) -> Iterator[bool]:
     os.close(descriptor)
 
 
+@contextlib.contextmanager
+def hold(folder: str | os.PathLike) -> Iterator[None]:
+  """Keeps other processes out of a folder while the block runs.
+
+  Args:
+    folder: made if it is not there.
+
+  Raises:
+    UserError: another process works there.
+  """
+  path = Path(folder) / NAME
+  with claim(path) as mine:
+    if not mine:
+      raise UserError(
+          f"another process works in {folder}: wait until it ends, or give"
+          " this one another folder. Several processes train one encoder if"
+          " they are started by srun, or with --distributed"
+      )
+    try:
+      yield
+    finally:
+      path.unlink(missing_ok=True)
+
+
 def _lock(path):
   while True:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -47,8 +77,8 @@ def _lock(path):
         os.close(descriptor)
         raise
       logging.warning(
-          "no locks in %s (%s): see to it that no two processes are given the"
-          " same shard", path.parent, error.strerror,
+          "no locks in %s (%s): see to it that no two processes write to the"
+          " same folder or shard", path.parent, error.strerror,
       )  # fmt: skip
       return descriptor, True
     if _is_there(path, descriptor):
