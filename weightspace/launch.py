@@ -7,6 +7,7 @@ is quick.
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,8 @@ def run(
   def launch(argv):
     if len(argv) > 1:
       raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    # Where a terminal cannot show a letter, its code is shown
+    sys.stdout.reconfigure(errors="backslashreplace")
     logging.set_verbosity(logging.WARNING)  # jax is chatty about backends
     from weightspace import parallel, settings
 
@@ -149,9 +152,23 @@ def _errors_in_one_line() -> Iterator[None]:
     sys.exit(130)
 
 
+_FROM_HOME = re.compile(r"(--?[\w.]+=)?(~(?:/.*)?)", re.DOTALL)
+
+
+def _expand_home(argument):
+  """--zoo=~/zoo, of which shells leave the ~ as it is; of all flags."""
+  from weightspace.io import files
+
+  match = _FROM_HOME.fullmatch(argument)
+  return (match[1] or "") + files.expand_home(match[2]) if match else argument
+
+
 def _parse(args):
   try:
+    args = [args[0], *map(_expand_home, args[1:])]
     return flags.FLAGS(args)
+  except UserError as error:
+    sys.exit(f"error: {error}")
   except flags.Error as error:
     # config_flags quotes the whole traceback of what a config raised
     _, of_config, message = str(error).rpartition("errors.UserError: ")

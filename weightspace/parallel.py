@@ -21,6 +21,13 @@ DATA = "data"  # the mesh axis over which a batch is spread
 _MIN_SHARDED_SIZE = 1024  # smaller arrays are replicated
 
 
+def cores() -> list[int]:
+  """Numbers of the CPU cores that this process may run on."""
+  if hasattr(os, "sched_getaffinity"):
+    return sorted(os.sched_getaffinity(0))
+  return list(range(os.cpu_count() or 1))  # macOS
+
+
 def use_all_cores(count: int | None = None) -> None:
   """Makes each CPU core an XLA device. Sets global state: for launchers.
 
@@ -31,9 +38,7 @@ def use_all_cores(count: int | None = None) -> None:
   Args:
     count: number of devices; by default the cores this process may run on.
   """
-  jax.config.update(
-      "jax_num_cpu_devices", count or len(os.sched_getaffinity(0))
-  )
+  jax.config.update("jax_num_cpu_devices", count or len(cores()))
 
 
 def mesh(axis: str, devices=None) -> Mesh:

@@ -170,7 +170,7 @@ def parse_zoos(config: Mapping[str, Any], texts: Sequence[str]):
           f"--zoo={text} is not FAMILY=DIR with a family of"
           f" {', '.join(config['zoos'])}"
       )
-    folders[family] = folder
+    folders[family] = files.expand_home(folder)
   return folders
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from multiprocessing import connection
 from typing import Any
 
-from weightspace import settings
+from weightspace import parallel, settings
 from weightspace.errors import UserError
 
 
@@ -25,7 +25,7 @@ def default() -> int:
   import jax
 
   on_cpu = jax.default_backend() == "cpu"
-  return len(os.sched_getaffinity(0)) if on_cpu else 0
+  return len(parallel.cores()) if on_cpu else 0
 
 
 def share_compiled(workdir: str | os.PathLike) -> None:
@@ -83,7 +83,7 @@ def run(
 def _started(function, count):
   """Workers by the pipe to each; they end with the block."""
   context = multiprocessing.get_context("spawn")
-  cores = sorted(os.sched_getaffinity(0))
+  cores = parallel.cores()
   pipes = {}
 
   def stop(number, frame):
@@ -115,7 +115,8 @@ def _started(function, count):
 
 def _work(pipe, function, core, parent):
   """A worker: one core, and no longer than who started it."""
-  os.sched_setaffinity(0, {core})
+  if hasattr(os, "sched_setaffinity"):  # not on macOS
+    os.sched_setaffinity(0, {core})
   signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
   settings.pin()
 

@@ -27,6 +27,21 @@ _END = "\n}\n"
 _SEAL = re.compile(r',\n "checksum": "([0-9a-f]{64})"\n\}\n\Z')
 
 
+def expand_home(path: str) -> str:
+  """A path with the home folder in the place of a `~` that it begins with.
+
+  Raises:
+    UserError: nothing says where the home folder is.
+  """
+  expanded = os.path.expanduser(path)
+  if path.startswith("~") and expanded == path and not os.path.exists(path):
+    raise UserError(
+        f"{path!r} names no home folder that is known: set HOME, or write the"
+        " path in full (./~ for a folder of that name)"
+    )
+  return expanded
+
+
 def temporary(path: Path) -> Path:
   """A name beside `path` that no other process uses."""
   return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex}.tmp")

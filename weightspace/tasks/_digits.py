@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from weightspace.errors import UserError
+from weightspace.io import files
 from weightspace.tasks import _digits_tfds, _idx
 
 NAMES = ("mnist_5k", "idx:DIR", "tfds", "tfds:DIR")
@@ -50,11 +51,11 @@ def load(name: str) -> Digits:
   """
   kind, _, folder = name.partition(":")
   if kind == "idx" and folder:
-    images, labels = _idx.read_folder(Path(folder).expanduser())
+    images, labels = _idx.read_folder(Path(files.expand_home(folder)))
   elif name == "mnist_5k":
     images, labels = _mnist_5k()
   elif kind == "tfds":
-    images, labels = _digits_tfds.read(folder or None)
+    images, labels = _digits_tfds.read(files.expand_home(folder) or None)
   else:
     raise UserError(
         f"unknown digits {name!r}; expected one of {', '.join(NAMES)}"

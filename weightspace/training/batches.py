@@ -248,7 +248,10 @@ def _allowance(mesh):
   stats = devices[0].memory_stats() or {}
   if devices[0].platform != "cpu" and "bytes_limit" in stats:
     return stats["bytes_limit"] // 4
-  total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  try:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+  except (ValueError, OSError):  # no such names on this system
+    total = 2**33
   with contextlib.suppress(OSError, ValueError):  # "max": no limit
     total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
   return total // 4 // len(devices)

@@ -24,6 +24,7 @@ from concurrent import futures
 import jax
 
 from weightspace.errors import UserError
+from weightspace.io import files
 
 _LOG = logging.getLogger("weightspace")
 _FOLDER = pathlib.Path(__file__).parent
@@ -60,6 +61,7 @@ def _compiler():
   """The compiler's command, word by word."""
   value = os.environ.get("CXX", "")
   words = shlex.split(value) or ["c++"]
+  words[0] = os.path.expanduser(words[0])
   if shutil.which(words[0]) is None:
     named = f"CXX={value!r} names no program" if value else "there is no 'c++'"
     raise KernelError(
@@ -75,6 +77,7 @@ def _cached(compiler):
   name = f"kernels-{_fingerprint(compiler)}.so"
   with contextlib.suppress(OSError, RuntimeError):  # no home, no permission
     value = os.environ.get("WEIGHTSPACE_CACHE")
+    value = files.expand_home(value) if value else None
     folder = pathlib.Path(value or pathlib.Path.home() / ".cache/weightspace")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "kernels.lock", "a") as lock:
