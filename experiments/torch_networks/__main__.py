@@ -13,6 +13,7 @@ line. Needs the extra `torch`.
 from absl import flags
 
 from weightspace import launch
+from weightspace.errors import MissingPackage
 
 _ENCODER = flags.DEFINE_string(
     "encoder", "formal_languages", "Folder of an encoder, or a shipped one."
@@ -30,7 +31,15 @@ def main() -> None:
   """Launches `experiments.torch_networks.measure`."""
   import json
 
-  from experiments.torch_networks import measure
+  try:
+    from experiments.torch_networks import measure
+  except ModuleNotFoundError as error:
+    if error.name != "torch":
+      raise
+    raise MissingPackage(
+        "the networks are trained by torch, which is not installed: pip install"
+        " 'weightspace[torch]'"
+    ) from error
   from weightspace import pretrained
 
   encoder = pretrained.load_encoder(_ENCODER.value)

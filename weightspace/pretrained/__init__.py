@@ -50,6 +50,11 @@ def load_encoder(path: str | os.PathLike) -> PretrainedEncoder:
         f"{path} is no folder of an encoder, and none of that name is shipped;"
         f" shipped are: {', '.join(names()) or 'none'}"
     )
+  if not (Path(path) / artifact.JSON).exists():
+    raise FileNotFoundError(
+        f"{path} is not the folder of an encoder: it has no {artifact.JSON}."
+        " python -m experiments.export_encoder makes one of a training run"
+    )
   return artifact.read(Path(path))
 
 
