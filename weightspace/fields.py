@@ -39,7 +39,8 @@ def check_integers(
     if number is None:
       raise UserError(f"{name} must be an integer, got {value!r}")
     if number < least:
-      raise UserError(f"{name} must be at least {least}, got {value}")
+      bound = f"be at least {least}" if least else "not be negative"
+      raise UserError(f"{name} must {bound}, got {value}")
     if number > most:
       raise UserError(f"{name} must be at most {most}, got {value}")
 
@@ -95,9 +96,11 @@ def check_number(
   if not real or not math.isfinite(value):
     raise UserError(f"{name} must be a finite number, got {value!r}")
   if value < least:
-    raise UserError(f"{name} must be at least {least:g}, got {value}")
+    bound = f"be at least {least:g}" if least else "not be negative"
+    raise UserError(f"{name} must {bound}, got {value}")
   if value <= above:
-    raise UserError(f"{name} must be larger than {above:g}, got {value}")
+    bound = f"larger than {above:g}" if above else "positive"
+    raise UserError(f"{name} must be {bound}, got {value}")
 
 
 def check_bools(config: Any, *names: str) -> None:

@@ -591,7 +591,7 @@ def test_encoders_are_modules_of_the_package(plant):
         ("dws", {"basis": "maximum"}, "token", "basis must be one of paper"),
         ("interactive", {"low": 2.0, "high": 1.0}, "real", "must be below"),
         ("interactive", {}, "tokens", "kind must be 'token' or 'real'"),
-        ("statistics", {"symmetry": "none"}, "token", "'permutation' or"),
+        ("statistics", {"symmetry": "none"}, "token", "must be one of perm"),
         ("statistics", {"hidden": 0}, "token", "must be at least 1"),
     ],
 )
