@@ -167,7 +167,7 @@ def test_a_family_can_be_bound_to_other_data(tmp_path):
     [
         ({"eval_images": 0}, "must be at least 1"),
         ({"eval_batch": 0}, "must be at least 1"),
-        ({"std": 0.0}, "std=0.0 positive"),
+        ({"std": 0.0}, "std must be positive"),
         ({"digit": "tfds"}, "did you mean 'digits'"),
     ],
 )

@@ -14,6 +14,7 @@ from weightspace.report import (
   scatter,
   schema,
   statements,
+  style,
   templates,
   text,
   vocabulary,
@@ -61,6 +62,7 @@ def write(
   results = schema.present(results)
   interrogations = schema.present(interrogations) or {}
   schema.check(results, interrogations)
+  style.require_matplotlib()  # before there is a folder
   with locks.hold(folder), schema.explained("results"):
     return _write(results, interrogations, page.Document(folder))
 
