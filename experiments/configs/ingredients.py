@@ -108,6 +108,9 @@ def study(config: ConfigDict) -> ConfigDict:
           "steps": {config.family: config.steps},
           "seeds": config.seeds,
           "validations": 4,
-          "head": {"forms": prediction.FORMS[config.family]},
+          "head": {
+              "forms": prediction.FORMS[config.family],
+              "steps": prediction.STEPS[config.family],
+          },
       }},
   })  # fmt: skip
