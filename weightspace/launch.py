@@ -157,10 +157,12 @@ _FROM_HOME = re.compile(r"(--?[\w.]+=)?(~(?:/.*)?)", re.DOTALL)
 
 def _expand_home(argument):
   """--zoo=~/zoo, of which shells leave the ~ as it is; of all flags."""
-  from weightspace.io import files
-
   match = _FROM_HOME.fullmatch(argument)
-  return (match[1] or "") + files.expand_home(match[2]) if match else argument
+  if not match:
+    return argument
+  from weightspace.io import files  # imports NumPy, which --help does without
+
+  return (match[1] or "") + files.expand_home(match[2])
 
 
 def _parse(args):
