@@ -34,7 +34,6 @@ from absl import flags
 
 from experiments.benchmarks import _roofline, _torch
 from weightspace import launch
-from weightspace.keys import make_key
 
 _ENCODERS = flags.DEFINE_list(
     "encoders",
@@ -88,6 +87,7 @@ def _ours(config):
   import numpy as np
 
   from weightspace import parallel, tasks
+  from weightspace.keys import make_key
   from weightspace.rnn import RNNSpec, make_rnn
   from weightspace.training import batches, emulation
   from weightspace.training import config as config_lib

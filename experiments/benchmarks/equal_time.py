@@ -1,7 +1,7 @@
 """Batches, sequences and schedules of pretraining for the same computing.
 
     python -m experiments.benchmarks.equal_time --zoo=ZOO \\
-        [--config=experiments/configs/emulation.py:listening,small] \\
+        --config=experiments/configs/emulation.py:listening,small \\
         [--settings="batch=64;batch=128;batch=64,sequences=4"] [--seeds=2]
 
 Times a step of each setting, in CPU seconds of this process, which other work
@@ -27,7 +27,7 @@ from ml_collections import config_flags
 from weightspace import launch
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", "experiments/configs/emulation.py:listening,small", "Of all."
+    "config", None, "Of all: FILE.py:ENCODER,SIZE,FAMILY."
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _SETTINGS = flags.DEFINE_string(
@@ -103,4 +103,4 @@ def _train(opened, fields, steps, seed):
 
 
 if __name__ == "__main__":
-  launch.run(main, required=("zoo",))
+  launch.run(main, required=("config", "zoo"))

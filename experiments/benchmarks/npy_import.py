@@ -25,7 +25,6 @@ from absl import flags
 
 from weightspace import launch
 from weightspace.errors import UserError
-from weightspace.keys import make_key
 
 _FAMILY = flags.DEFINE_enum(
     "family", "tiled_mnist", ["tiled_mnist", "formal_language"], "Which one."
@@ -95,6 +94,7 @@ def _rows(family):
   import numpy as np
 
   from weightspace import tasks
+  from weightspace.keys import make_key
   from weightspace.rnn import RNNSpec, make_rnn
   from weightspace.zoo import replay
 

@@ -19,7 +19,6 @@ import time
 from absl import flags
 
 from weightspace import launch
-from weightspace.keys import make_key
 
 _STEPS = flags.DEFINE_integer("steps", 50, "Of training, a round.")
 _ROUNDS = flags.DEFINE_integer("rounds", 9, "How often to measure each.")
@@ -32,6 +31,7 @@ def main() -> None:
   import jax.numpy as jnp
 
   from weightspace import parallel, tasks
+  from weightspace.keys import make_key
   from weightspace.rnn import RNNSpec, make_rnn
   from zoo_gen.trainer import Recipe, make_trainer
 
