@@ -75,14 +75,14 @@ def test_launchers_pin_what_the_environment_says():
       "def main():\n"
       "  import jax\n"
       "  from weightspace.keys import make_key\n"
-      "  print(jax.random.uniform(make_key(7), (3,)).tolist())\n"
+      "  print(jax.random.uniform(make_key(7), (3,), 'float32').tolist())\n"
       "launch.run(main)"
   )
   done = subprocess.run(
       [sys.executable, "-c", code], capture_output=True, text=True, check=False,
       env=os.environ | env,
   )  # fmt: skip
-  drawn = jax.random.uniform(make_key(7), (3,)).tolist()
+  drawn = jax.random.uniform(make_key(7), (3,), "float32").tolist()
   assert done.stdout == f"{drawn}\n", done.stderr
 
 
