@@ -20,7 +20,7 @@ def check(
 
   Args:
     search: the network.
-    parts: as they were found.
+    parts: the readout and the embedding, see `_parts.find`.
     others: names of other tensors.
     not_understood: those of them that are in the parts.
     all_named: whether the user named these, so that others are ignored.

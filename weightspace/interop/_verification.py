@@ -1,6 +1,6 @@
 """Comparison of a network with outputs of the model that it was read from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,34 +8,45 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace.errors import UserError
-from weightspace.interop import Network, tensors
+from weightspace.interop import Network, _parts, tensors
 
 TOLERANCE = 1e-4
 
 
 def first(
-    builders: Sequence[Callable[[], Network]],
+    search: _parts.Search,
+    build: Callable[[_parts.Parts], Network],
+    readout: str | None,
+    embedding: str | None,
+    *,
+    all_named: bool,
     verify_with: Any,
     tolerance: float,
-    name: str,
 ) -> Network:
-  """The first network that can be built and, if these are given, has outputs.
+  """The first reading that can be built and, if these are given, has outputs.
 
   Args:
-    builders: of each reading of a model; there is one at least.
+    search: the network.
+    build: (parts) -> the network of one reading of the model.
+    readout: as of `_parts.find`.
+    embedding: as of `_parts.find`.
+    all_named: as of `_parts.find`.
     verify_with: as of `check`, or None.
     tolerance: as of `check`.
-    name: as of `check`.
 
   Raises:
     UserError: there is none; says what is wrong with the first.
   """
+  readings = _parts.find(
+      search, readout, embedding, all_named=all_named,
+      several=verify_with is not None,
+  )  # fmt: skip
   errors = []
-  for build in builders:
+  for parts in readings:
     try:
-      network = build()
+      network = build(parts)
       if verify_with is not None:
-        check(network, verify_with, tolerance, name)
+        check(network, verify_with, tolerance, search.names.verify_with)
       return network
     except UserError as error:
       errors.append(error)

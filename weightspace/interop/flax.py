@@ -23,7 +23,6 @@ readout; `verify_with` compares outputs with those of the model.
 This module does not import Flax.
 """
 
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,7 +36,6 @@ from weightspace.interop import (
     Network,
     _folding,
     _leftovers,
-    _parts,
     _trees,
     _verification,
     leaves,
@@ -126,17 +124,13 @@ def load(
   )
   _trees.check_dense(search, readout)
   verified = verify_with is not None
-  readings = _parts.find(
-      search, readout, embedding, all_named=all_named, several=verified
-  )
-
   def build(parts):
     return _network(nodes, params, search, parts, cell, stack, all_named,
                     verified)  # fmt: skip
 
   return _verification.first(
-      [functools.partial(build, parts) for parts in readings],
-      verify_with, tolerance, _NAMES.verify_with,
+      search, build, readout, embedding, all_named=all_named,
+      verify_with=verify_with, tolerance=tolerance,
   )  # fmt: skip
 
 

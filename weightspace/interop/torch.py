@@ -23,7 +23,6 @@ Missing biases (`bias=False`) are read as zeros. `to_state_dict` always writes
 biases; modules without them can ignore the zeros.
 """
 
-import functools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -128,17 +127,13 @@ def load(
           f" {listed(arrays)}"
       )
   verified = verify_with is not None
-  readings = _parts.find(
-      search, readout, embedding, all_named=all_named, several=verified
-  )
-
   def build(parts):
     return _network(arrays, module, search, parts, cell, layers, all_named,
                     verified)  # fmt: skip
 
   return _verification.first(
-      [functools.partial(build, parts) for parts in readings],
-      verify_with, tolerance, names.verify_with,
+      search, build, readout, embedding, all_named=all_named,
+      verify_with=verify_with, tolerance=tolerance,
   )  # fmt: skip
 
 
