@@ -96,7 +96,13 @@ def test_functions_held_out_are_of_no_training_network():
 @pytest.mark.slow
 def test_tuned_networks_still_compute_their_functions():
   config = Config(
-      depths=(3,), networks=6, gain=2.0, noise=0.2, tune_steps=3, hidden=6
+      depths=(3,),
+      networks=6,
+      tests=2,
+      gain=2.0,
+      noise=0.2,
+      tune_steps=3,
+      hidden=6,
   )
   networks = make_networks(config, 3)
   assert list(networks.accuracy) == ["built", "disturbed", "tuned", "moved"]
