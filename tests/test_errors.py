@@ -44,6 +44,12 @@ def test_users_are_answered_by_one_class():
     [
         ("UserError('two\\nlines')", "error: two lines\n"),
         ("OSError('no space')", "error: no space\n"),
+        (
+            "OSError(13, 'No right', 'zoo/a')",
+            "error: zoo/a: No right; choose a place that you may read and"
+            " write\n",
+        ),
+        ("OSError(5, 'Broken', 'zoo/a')", "error: zoo/a: Broken\n"),
         ("ValueError('a bug')", None),
         ("KeyError('a bug')", None),
     ],

@@ -6,6 +6,7 @@ is quick.
 """
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -146,10 +147,28 @@ def _errors_in_one_line() -> Iterator[None]:
   try:
     yield
   except (UserError, OSError) as error:
-    sys.exit(f"error: {' '.join(str(error).split())}")
+    sys.exit(f"error: {_message(error)}")
   except KeyboardInterrupt:
     print("interrupted; run again to go on", file=sys.stderr)
     sys.exit(130)
+
+
+_ADVICE = {
+    errno.EACCES: "; choose a place that you may read and write",
+    errno.EPERM: "; choose a place that you may read and write",
+    errno.EROFS: "; choose a place that is not read-only",
+    errno.ENOSPC: "; free some space and run again",
+    errno.EDQUOT: "; free some space and run again",
+}
+
+
+def _message(error):
+  """An error in one line; the system's own begin with a number."""
+  text = str(error)
+  if isinstance(error, OSError) and error.errno and error.filename:
+    advice = _ADVICE.get(error.errno, "")
+    text = f"{error.filename}: {error.strerror}{advice}"
+  return " ".join(text.split())
 
 
 _FROM_HOME = re.compile(r"(--?[\w.]+=)?(~(?:/.*)?)", re.DOTALL)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from weightspace import zoo
 from weightspace.errors import UserError
-from weightspace.io import files
+from weightspace.io import files, locks
 from weightspace.progress import Progress
 from weightspace.recurrence import NO_KERNELS, kernels_name
 from weightspace.zoo import integrity, manifest, store
@@ -49,7 +49,13 @@ def repair(
       made again is not what was lost, or another process is repairing it. Then
       nothing has changed.
   """
-  path, progress = Path(path), progress or Progress.silent()
+  path = Path(path)
+  manifest.read(path)  # before anything is made in the folder of something else
+  with locks.hold(path):
+    yield from _repair(path, group, devices, progress or Progress.silent())
+
+
+def _repair(path, group, devices, progress):
   spec, document = manifest.read(path)
   if document["finished"]:
     integrity.check_records(path, spec, document)
@@ -62,7 +68,7 @@ def repair(
   if lost:
     _check_origin(path, spec, document, [wanted[i] for i in lost])
     for kernels, indices in _by_kernels(document, wanted, lost).items():
-      left = shards.generate(
+      shards.generate(
           path / _SCRATCH,
           spec,
           progress=progress,
@@ -70,10 +76,6 @@ def repair(
           kernels=kernels,
           devices=devices,
           only=indices,
-      )
-    if set(left) & set(lost):
-      raise UserError(
-          f"another process is repairing {path}; wait until it is done"
       )
     for index in lost:
       _check_made(path, spec, index, wanted[index])

@@ -13,7 +13,9 @@ import pytest
 from experiments.configs import emulation
 from tests.exchange import untrained
 from weightspace import zoo
+from weightspace.errors import UserError
 from weightspace.exchange import npy_export, npy_import, npy_layout, npy_shapes
+from weightspace.io import files
 from weightspace.progress import Progress
 from weightspace.rnn import RNNSpec
 from weightspace.training.pretrain import pretrain
@@ -68,13 +70,13 @@ def test_the_layout_is_the_authors(folders):
           "accuracy_losses.npy": ((4,), "float64"),
       },
   }
-  for family, files in expected.items():
-    arrays = {name: np.load(folders[family] / name) for name in files}
-    for name, (shape, dtype) in files.items():
+  for family, named in expected.items():
+    arrays = {name: np.load(folders[family] / name) for name in named}
+    for name, (shape, dtype) in named.items():
       assert arrays[name].shape == (2 * NETWORKS, *shape), name
       assert arrays[name].dtype == dtype, name
     there = {path.name for path in folders[family].iterdir()}
-    assert there == {*files, "args.json"}
+    assert there == {*named, "args.json"}
     table = next(a for name, a in arrays.items() if name.startswith("num"))
     runs = np.repeat(np.arange(NETWORKS), 2)
     np.testing.assert_array_equal(table[:, 0], runs)
@@ -424,6 +426,15 @@ def test_an_interrupted_export_leaves_nothing(zoos, tmp_path):
   with pytest.raises(FileExistsError, match="out is there already"):
     npy_export.export_zoo(zoos[FORMAL], tmp_path / "out")
   assert [path.name for path in tmp_path.rglob("*")] == ["out"]
+
+
+def test_two_processes_do_not_export_to_one_folder(zoos, tmp_path):
+  out = tmp_path / "out"
+  with files.new_folder(out) as first:
+    with pytest.raises(UserError, match=r"another process makes .*out"):
+      npy_export.export_zoo(zoos[FORMAL], out)
+    assert first.is_dir()
+  assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.parametrize(

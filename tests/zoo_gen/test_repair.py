@@ -76,12 +76,11 @@ def test_all_kinds_of_damage_are_mended_to_the_bit(path, tiny_zoo):
 
 
 def test_where_another_process_repairs_it_nothing_is_done(path):
-  zoo.create(path / "repair", zoo.open(path).spec)
   (path / "shards" / "00000" / "task.npy").unlink()
   before = contents(path / "shards")
   with (
-      locks.claim(path / "repair" / "work" / "00000.lock"),
-      pytest.raises(ValueError, match="another process is repairing"),
+      locks.hold(path),
+      pytest.raises(ValueError, match="another process works in"),
   ):
     repaired(path)
   assert contents(path / "shards") == before

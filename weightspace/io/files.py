@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from weightspace.errors import UserError
+from weightspace.io import locks
 
 _LARGEST = 2**28  # bytes of a JSON document; a zoo of 10^5 shards has 2^28
 _END = "\n}\n"
@@ -61,26 +62,35 @@ def new_folder(path: Path) -> Iterator[Path]:
 
   Raises:
     FileExistsError: something is at `path`.
+    UserError: another process makes it.
   """
   if path.exists():
     raise FileExistsError(f"{path} is there already; choose another folder")
   path.parent.mkdir(parents=True, exist_ok=True)
-  scratch = temporary(path)
-  try:
-    scratch.mkdir()
-    yield scratch
-    for file in scratch.iterdir():
-      with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-    sync_folder(scratch)
-    if path.exists():  # renaming would replace an empty folder
-      raise FileExistsError(f"{path} is there already; choose another folder")
-    scratch.rename(path)
-  finally:
-    shutil.rmtree(scratch, ignore_errors=True)
-  sync_folder(path.parent)
-  for leftover in leftovers(path):
-    shutil.rmtree(leftover, ignore_errors=True)
+  lock = path.with_name(f".{path.name}{locks.NAME}")
+  with locks.claim(lock) as mine:
+    if not mine:
+      raise UserError(
+          f"another process makes {path}: wait until it ends, or choose another"
+          " folder"
+      )
+    scratch = temporary(path)
+    try:
+      scratch.mkdir()
+      yield scratch
+      for file in scratch.iterdir():
+        with file.open("rb") as opened:
+          os.fsync(opened.fileno())
+      sync_folder(scratch)
+      if path.exists():  # renaming would replace an empty folder
+        raise FileExistsError(f"{path} is there already; choose another folder")
+      scratch.rename(path)
+    finally:
+      shutil.rmtree(scratch, ignore_errors=True)
+      lock.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    for leftover in leftovers(path):
+      shutil.rmtree(leftover, ignore_errors=True)
 
 
 def refuse_links(*paths: Path) -> None:
