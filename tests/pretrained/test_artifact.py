@@ -48,6 +48,21 @@ def test_what_is_written_is_read(tmp_path, made):
   example.assert_same(encoder, loaded)
 
 
+def test_categories_are_read_and_left_out_where_there_are_none(tmp_path):
+  encoder = example.make()
+  categories = ("optimizer", ("adam", "sgd")), ("cell", ("gru",))
+  tasks = dataclasses.replace(encoder.tasks, categories=categories)
+  for name, tasks_, named in (
+      ("without", encoder.tasks, False), ("with", tasks, True),
+  ):  # fmt: skip
+    weightspace.save_encoder(
+        tmp_path / name, dataclasses.replace(encoder, tasks=tasks_)
+    )
+    assert weightspace.load_encoder(tmp_path / name).tasks == tasks_
+    document = json.loads((tmp_path / name / "encoder.json").read_text())
+    assert ("categories" in document["tasks"]) == named
+
+
 def test_what_is_there_is_not_overwritten(folder, tmp_path):
   with pytest.raises(FileExistsError, match="not an empty folder"):
     weightspace.save_encoder(folder, example.make())
@@ -149,6 +164,8 @@ def at(*names, value):
         (at("tasks", "kind", value="tokens"), "'token' or 'real'"),
         (at("tasks", "classes", value=[0, 10**9]), "tasks.classes"),
         (at("tasks", "classes", value=[0, 1]), r"float32\[3, 18\], expected"),
+        (at("tasks", "categories", value=[["optimizer"]]), "a column and its"),
+        (at("tasks", "categories", value=[["a", ["\x1b"]]]), "one line"),
         (at("heads", value=None), "heads is 'None', expected a list"),
         (at("heads", 0, "property", value="acuracy"), "mean 'accuracy'"),
         (at("heads", 0, "members", value=2), r"expected float32\[2, "),

@@ -8,7 +8,6 @@ Every value is validated before its use: any file makes an encoder or a
 ValueError.
 """
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +21,7 @@ from weightspace.errors import UserError
 from weightspace.interop import tensors
 from weightspace.io import files
 from weightspace.keys import make_key
-from weightspace.pretrained import _checks
+from weightspace.pretrained import _checks, _specs
 from weightspace.pretrained._checks import (
   require,
   require_fields,
@@ -33,8 +32,6 @@ from weightspace.pretrained.encoder import PretrainedEncoder
 from weightspace.pretrained.ensembles import Ensemble
 from weightspace.pretrained.reference import Reference
 from weightspace.rnn import make_rnn
-from weightspace.tasks import TaskSpec
-from weightspace.zoo import ZooSpec
 
 VERSION = 2
 JSON, TENSORS, CARD = "encoder.json", "tensors.safetensors", "README.md"
@@ -118,7 +115,7 @@ def _describe(encoder):
       "version": VERSION,
       "config": encoder.config,
       "zoo": encoder.zoo.to_json(),
-      "tasks": dataclasses.asdict(encoder.tasks),
+      "tasks": _specs.tasks_to_json(encoder.tasks),
       "heads": described,
       "reference": reference,
       "about": encoder.about,
@@ -146,8 +143,8 @@ def read(path: Path) -> PretrainedEncoder:
 def _read(path):
   document = _document(path / JSON)
   arrays = _checks.Arrays(path / TENSORS, document["tensors"])
-  zoo = _zoo(document["zoo"])
-  tasks = _tasks(document["tasks"], zoo)
+  zoo = _specs.read_zoo(document["zoo"])
+  tasks = _specs.read_tasks(document["tasks"], zoo)
   config, about = document["config"], document["about"]
   require(isinstance(config, dict), "config", config, "an object")
   require(isinstance(about, dict), "about", about, "an object")
@@ -191,50 +188,6 @@ def _document(path):
         error
     )
   return document
-
-
-def _zoo(document):
-  try:
-    zoo = ZooSpec.from_json(document)
-  except (TypeError, KeyError, AttributeError, OverflowError) as error:
-    raise UserError(f"zoo is malformed ({error!r})") from error
-  require_integer("zoo.snapshot_steps", zoo.snapshot_steps[-1], 0, 2**31)
-  for rnn in zoo.rnns:
-    require_integer("zoo.rnns.hidden", len(rnn.hidden), 1, _checks.DEEPEST)
-    make_rnn(rnn)  # there is such a cell
-  return zoo
-
-
-def _tasks(document, zoo):
-  names = [field.name for field in dataclasses.fields(TaskSpec)]
-  require_fields("tasks", document, names)
-  tasks = dict(document)
-  rnn = zoo.rnns[0]
-  for name, value in (("inputs", rnn.inputs), ("outputs", rnn.outputs)):
-    require_integer(f"tasks.{name}", tasks[name], value, value)
-  require_integer("tasks.length", tasks["length"], 1, 2**31)
-  require(
-      tasks["kind"] in ("token", "real"), "tasks.kind", tasks["kind"],
-      "'token' or 'real'",
-  )  # fmt: skip
-  for name in ("task_names", "metric_names", "symbols"):
-    value = tasks[name]
-    strings = isinstance(value, list) and all(type(v) is str for v in value)
-    require(strings, f"tasks.{name}", value, "a list of strings")
-    tasks[name] = tuple(value)
-  for name in ("task_names", "metric_names"):
-    expected = getattr(zoo, name)
-    require(tasks[name] == expected, f"tasks.{name}", tasks[name], expected)
-  if tasks["classes"] is not None:
-    classes = tasks["classes"]
-    pair = isinstance(classes, list) and len(classes) == 2
-    require(pair, "tasks.classes", classes, "two integers")
-    low = require_integer("tasks.classes", classes[0], -(2**31), 2**31)
-    require_integer("tasks.classes", classes[1], low, low + _checks.MOST)
-    tasks["classes"] = tuple(classes)
-  if tasks["first"] is not None:
-    require_integer("tasks.first", tasks["first"], 0, rnn.inputs - 1)
-  return TaskSpec(**tasks)
 
 
 def _params(fields, zoo, tasks, arrays):

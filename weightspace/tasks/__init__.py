@@ -32,6 +32,8 @@ class TaskSpec:
       None.
     first: first token of generated sequences for autoregressive networks,
       which predict the next token; else None.
+    categories: (column, values) of columns that hold codes of values instead of
+      numbers: code i stands for value i, -1 for none.
   """
 
   inputs: int
@@ -43,6 +45,7 @@ class TaskSpec:
   symbols: tuple[str, ...] = ()
   classes: tuple[int, int] | None = None
   first: int | None = None
+  categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Batch(NamedTuple):
