@@ -36,10 +36,12 @@ def main() -> None:
   from weightspace import pretrained, zoo
   from weightspace.evaluation import prediction
   from weightspace.evaluation.export import export
-  from weightspace.pretrained import card
+  from weightspace.pretrained import artifact, card
   from weightspace.progress import Progress
   from weightspace.training import pretrain
 
+  out = Path(_OUT.value)
+  artifact.check_new(out)  # before an hour is spent
   opened = zoo.open(_ZOO.value)
   run, trained_with = pretrain.load(opened, _ENCODER.value)
   encoder = export(
@@ -55,7 +57,6 @@ def main() -> None:
       },
       progress=Progress(),
   )
-  out = Path(_OUT.value)
   pretrained.save_encoder(
       out,
       encoder,

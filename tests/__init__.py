@@ -1,1 +1,1 @@
-"""Tests. Contract tests of plug-ins are in `tests.contracts`."""
+"""Tests. `tests.contracts` holds all plug-ins to `weightspace.testing`."""

@@ -7,13 +7,7 @@ import sys
 
 import pytest
 
-from tests.contracts import (
-    test_cells,
-    test_encoders,
-    test_properties,
-    test_tasks,
-)
-from weightspace import cells, encoders, properties, tasks
+from weightspace import cells, encoders, properties, tasks, testing
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs/plug-ins.md"
 EXAMPLES = dict(
@@ -47,23 +41,23 @@ def test_every_kind_has_an_example():
   assert kinds == {"cells", "encoders", "properties", "tasks"}
 
 
-@pytest.mark.parametrize("check", test_cells.CHECKS)
+@pytest.mark.parametrize("check", testing.cells.CHECKS)
 def test_cell(check):
   check(cells.load("mgu"))
 
 
-@pytest.mark.parametrize("check", test_tasks.CHECKS)
+@pytest.mark.parametrize("check", testing.tasks.CHECKS)
 def test_task_family(check):
   check(tasks.make("counting", {"length": 8, "eval_strings": 8}))
 
 
-@pytest.mark.parametrize("check", test_encoders.CHECKS)
+@pytest.mark.parametrize("check", testing.encoders.CHECKS)
 def test_encoder(check):
-  inputs = encoders.Inputs("token")
-  rnn = test_encoders.rnn_of("lstm")
-  check(encoders.make("norms", {"code": 5}, rnn, inputs), "lstm", "token")
+  rnn = testing.encoders.rnn_of("lstm")
+  encoder = encoders.make("norms", {"code": 5}, rnn, encoders.Inputs("token"))
+  check(testing.encoders.Case(encoder))
 
 
-@pytest.mark.parametrize("check", test_properties.CHECKS)
+@pytest.mark.parametrize("check", testing.properties.CHECKS)
 def test_property(check):
-  check(properties.load("log_step"))
+  check(testing.properties.Case(properties.load("log_step")))

@@ -189,4 +189,4 @@ figure
 
 # %% [markdown]
 # From here, `python -m experiments.predict` tells what can be predicted from
-# its codes, and `tests/contracts/test_encoders.py` holds it to the contract.
+# its codes, and `weightspace.testing` holds it to the contract.

@@ -61,9 +61,20 @@ def _check_properties(config, family, spec):
   scope = properties.Scope(made.spec, spec.snapshot_steps)
   for name in names:
     try:
-      properties.load(name).shape(scope)
+      properties.load(name, scope).shape(scope)
     except ValueError as error:
       raise UserError(f"properties: {name}: {error}") from error
+
+
+def check_columns(study: study_lib.Study) -> None:
+  """Checks that the zoo's columns have values of all that is predicted.
+
+  Raises:
+    UserError: the column of a property is not there, or is no use.
+  """
+  names = study.config["properties"][study.name]
+  if names:
+    prediction.check(names, study.zoo.columns, study.rows, study.scope)
 
 
 def _check_encoders(config, family):

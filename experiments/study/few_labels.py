@@ -86,7 +86,7 @@ def _pretrained(study, encoder, rows, seed, progress):
         name, study.scope, codes.shape[-1], config
     )
     outputs[name] = train(
-        codes, study.zoo.columns, rows, rows[:0], seed
+        codes, study.columns, rows, rows[:0], seed
     ).outputs
   ids = emulation.run_ids(study, encoder)
   return outputs, {"heads": chosen, "codes": ids[seed % len(ids)]}

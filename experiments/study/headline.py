@@ -1,5 +1,6 @@
 """The few numbers of results that matter first, for programs and for people."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,15 +85,24 @@ def summary(results: Mapping[str, Any], family: str) -> dict[str, Any]:
         if part in entry
     }
     for property_name, protocols in frozen.get(name, {}).items():
-      measure = properties.load(property_name).headline
       for protocol, report in protocols.items():
+        measure = properties.headline(property_name, report["test"])
         title = f"{property_name}, {measure}, held out, {protocol} protocol"
         brief[name][title] = _show(report["test"][measure])
-        brief[name][f"{title}, final networks"] = _show(
-            final(report)["test"][measure]
+        of_final = final(report).get("test", {})
+        if measure in of_final:
+          brief[name][f"{title}, final networks"] = _show(of_final[measure])
+      if "unknown" in report:
+        brief[name][f"{property_name}, rows left out without a value"] = (
+            ", ".join(
+                f"{count} {part.replace('_', ' ')}"
+                for part, count in report["unknown"].items()
+            )
         )
   return brief
 
 
 def _show(estimate):
+  if estimate["value"] is None or math.isnan(estimate["value"]):
+    return "undefined: the networks tested all have the same value"
   return "{value:.3f} ({low:.3f}, {high:.3f})".format(**estimate)

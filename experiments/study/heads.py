@@ -112,7 +112,7 @@ def _train(study, encoded, name, setting, protocol, seed):
       name, study.scope, encoded.shape[-1], head_config(study, setting)
   )
   return trainer(
-      encoded, study.zoo.columns, prediction.train_rows(rows, protocol),
+      encoded, study.columns, prediction.train_rows(rows, protocol),
       rows.validation, seed,
   )  # fmt: skip
 

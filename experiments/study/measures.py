@@ -23,6 +23,9 @@ def properties(
 ) -> dict[str, Any]:
   """{property: {protocol: {part: metrics, "by_step": {step: {part: ...}}}}}.
 
+  Where rows are left out, as they have no value of the property, "unknown"
+  beside them says how many of each part.
+
   An untrained network does nothing, so that no code could predict its task:
   final snapshots, the last of "by_step", say what codes are worth.
 
@@ -40,7 +43,7 @@ def properties(
       measured = prediction.measure(
           name,
           list(values),
-          study.zoo.columns,
+          study.columns,
           rows,
           study.scope,
           parts=(part,),
@@ -54,15 +57,22 @@ def properties(
       }}  # fmt: skip
 
     by_step = {}
+    property_ = properties_lib.load(name, study.scope)
+    targets = property_.target(study.columns, study.scope)
+    known = prediction.known_rows(targets, study.rows)
     for step in study.scope.steps:
       of_step = prediction.Rows(*(
-          r[study.zoo.columns["step"][r] == step] for r in study.rows
+          r[study.columns["step"][r] == step] for r in known
       ))
       if len(of_step.validation) and len(of_step.test):
         by_step[str(step)] = measure(of_step)
     report[name] = {
-        protocol: {**measure(study.rows), "by_step": by_step}
+        protocol: {**measure(known), "by_step": by_step}
     }
+    if left := prediction.unknown(
+        name, study.columns, study.rows, study.scope
+    ):
+      report[name][protocol]["unknown"] = left
   return report
 
 
@@ -80,9 +90,9 @@ def of_rows(
   Returns:
     Its name, whether more of it is better, and its values [n].
   """
-  property_ = properties_lib.load(name)
+  property_ = properties_lib.load(name, study.scope)
   metric = _OF_ROWS.get(name, "mse")
-  targets = property_.target(study.zoo.columns, study.scope)[rows]
+  targets = property_.target(study.columns, study.scope)[rows]
   values = [
       property_.metrics(outputs[i : i + 1], targets[i : i + 1])[metric]
       for i in range(len(rows))

@@ -63,10 +63,14 @@ def run(
   }
   workdir = Path(workdir)
   given = {
-      family: Study(workdir, family, zoos[family], config).zoo.spec
-      for family in zoos
+      family: Study(workdir, family, zoos[family], config) for family in zoos
   }
-  checks.check(config, plans | given)
+  checks.check(
+      config,
+      plans | {family: study.zoo.spec for family, study in given.items()},
+  )
+  for study in given.values():
+    checks.check_columns(study)
   for name, what in (("zoo.json", "a zoo"), ("checkpoints", "one training")):
     if (workdir / name).exists():
       raise UserError(

@@ -74,6 +74,11 @@ class Study:
     """What properties need to know of the zoo."""
     return properties.Scope(self.family.spec, self.zoo.spec.snapshot_steps)
 
+  @functools.cached_property
+  def columns(self) -> Mapping[str, np.ndarray]:
+    """Of the zoo, and of the properties of weights that are predicted."""
+    return properties.columns(self.zoo, self.config["properties"][self.name])
+
   def tasks(self, rows: np.ndarray) -> np.ndarray:
     """The tasks of rows, [n, D]."""
     return self.zoo.columns["task"][rows]

@@ -7,20 +7,38 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from weightspace import cells, encoders, plugins, symmetry
+from weightspace import cells, encoders, plugins
 from weightspace.encoders import Encoder, Transcript
-from weightspace.rnn import RNNSpec, make_rnn
+from weightspace.testing.encoders import (
+    BOUNDS,
+    CHECKS,
+    LENGTH,
+    NETWORKS,
+    Case,
+    changes,
+    check_code,
+    check_gradients,
+    check_invariance,
+    check_key,
+    check_networks_apart,
+    check_observation,
+    check_start,
+    check_transcript,
+    check_without_jit,
+    codes,
+    encode,
+    networks,
+    one,
+    params_of,
+    rnn_of,
+)
 
-INPUTS, OUTPUTS, NETWORKS = 4, 4, 3  # as many of both: autoregressive
-WIDTHS = {  # two widths of networks in a mixed zoo, by cell
-    "elman": ((4,), (6,)), "gru": ((4,), (6,)), "lstm": ((4, 3), (5, 6)),
-}  # fmt: skip
-KINDS = ("token", "real")
 # Sizes of small encoders, by the names of their Configs' fields
 SMALL = {
     "hidden": 8, "layers": 1, "width": 8, "depth": 1, "heads": 2, "channels": 4,
-    "decoder": 8, "length": 4, "parallel": 2, "code": 5, "low": -2.0,
-    "high": 1.0, "reader": 8, "strings": 2, "eval_strings": 3,
+    "decoder": 8, "length": LENGTH, "parallel": 2, "code": 5,
+    "low": BOUNDS[0], "high": BOUNDS[1], "reader": 8, "strings": 2,
+    "eval_strings": 3,
 }  # fmt: skip
 
 
@@ -29,231 +47,6 @@ def small(name):
   fields = plugins.load(encoders.__name__, name).Config
   known = fields.__dataclass_fields__
   return {k: v for k, v in SMALL.items() if k in known}
-
-
-@functools.cache
-def rnn_of(cell, width=0):
-  hidden = WIDTHS.get(cell, WIDTHS["gru"])[width]
-  return make_rnn(RNNSpec(cell, hidden, INPUTS, OUTPUTS))
-
-
-@functools.cache
-def networks(cell, width=0):
-  """Weights [n, ...]: original, permuted, and permuted with flipped signs."""
-  rnn = rnn_of(cell, width)
-  hidden = rnn.spec.hidden
-  reverse = symmetry.Element(
-      tuple(np.arange(h, dtype=np.int32)[::-1] for h in hidden),
-      tuple(np.ones(h, np.float32) for h in hidden),
-  )
-  odd = bool(cells.load(cell).odd_gates)
-  signs = tuple((-1.0) ** (odd * np.arange(h)) for h in hidden)
-  signed = reverse._replace(signs=tuple(s.astype(np.float32) for s in signs))
-
-  @jax.jit
-  @jax.vmap
-  def three(key):
-    weights = jax.tree.map(lambda leaf: 2 * leaf, rnn.init(key))
-    moved = (symmetry.act(rnn, g, weights) for g in (reverse, signed))
-    return weights, *moved
-
-  return three(jax.random.split(jax.random.key(3), NETWORKS))
-
-
-def one(cell, i=0, width=0):
-  """Weights of one of the networks."""
-  weights, _, _ = networks(cell, width)
-  return jax.tree.map(lambda leaf: np.asarray(leaf)[i], weights)
-
-
-@functools.cache
-def params_of(encoder):
-  return jax.jit(encoder.init)(jax.random.key(0))
-
-
-def encode(encoder, params, cell, width=0):
-  """Codes of all of `networks`: [3, n, Z]."""
-  weights = jax.tree.map(
-      lambda *leaves: np.concatenate(leaves), *networks(cell, width)
-  )
-  z = jax.jit(jax.vmap(encoder.apply, (None, 0)))(params, weights)
-  return np.asarray(z).reshape(3, NETWORKS, -1)
-
-
-@functools.cache
-def codes(encoder, cell):
-  return encode(encoder, params_of(encoder), cell)
-
-
-def check_code(encoder, cell, kind):
-  """A code is a deterministic float32 vector of length 1."""
-  del kind
-  params, weights = params_of(encoder), one(cell)
-  code = jax.eval_shape(encoder.apply, params, weights)
-  assert code.ndim == 1
-  assert code.dtype == np.float32
-  norms = np.linalg.norm(codes(encoder, cell), axis=-1)
-  np.testing.assert_allclose(norms, 1, rtol=1e-4)
-  for leaf in jax.tree.leaves(params):
-    assert leaf.dtype == jnp.float32
-
-
-def check_without_jit(encoder, cell, kind):
-  """A code computed op by op is that of the compiled program."""
-  del kind
-  params, weights = params_of(encoder), one(cell)
-  eager = encoder.apply(params, weights)
-  jitted = jax.jit(encoder.apply)(params, weights)
-  np.testing.assert_allclose(jitted, eager, rtol=1e-4, atol=1e-5)
-
-
-def check_key(encoder, cell, kind):
-  """Codes depend on the key only; without one they are deterministic."""
-  del kind
-  params, weights = params_of(encoder), one(cell)
-  apply = jax.jit(encoder.apply)
-  first, again, other = (
-      np.asarray(apply(params, weights, jax.random.key(seed)))
-      for seed in (1, 1, 2)
-  )
-  np.testing.assert_array_equal(first, again)
-  for code in (first, other):
-    assert code.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(code), 1, rtol=1e-4)
-  np.testing.assert_array_equal(apply(params, weights), apply(params, weights))
-
-
-def check_networks_apart(encoder, cell, kind):
-  """A network's code does not depend on the rest of its batch."""
-  del kind
-  apply = jax.jit(encoder.apply)
-  alone = [apply(params_of(encoder), one(cell, i)) for i in range(NETWORKS)]
-  np.testing.assert_allclose(
-      codes(encoder, cell)[0], np.stack(alone), rtol=1e-4, atol=1e-5
-  )
-
-
-def check_gradients(encoder, cell, kind):
-  """Gradients are finite, also for a network of zeros."""
-  del kind
-  params, weights = params_of(encoder), one(cell)
-
-  @jax.jit
-  def gradients(params, weights):
-    def loss(params, weights):
-      code = encoder.apply(params, weights)
-      return jnp.sum(code * jnp.arange(1.0, len(code) + 1))
-
-    return jax.grad(loss, argnums=(0, 1))(params, weights)
-
-  for example in (weights, jax.tree.map(jnp.zeros_like, weights)):
-    for leaf in jax.tree.leaves(gradients(params, example)):
-      assert np.all(np.isfinite(leaf))
-
-
-def changes(z):
-  """Changes of codes [3, n, Z] under permutations, and with flipped signs."""
-  original, permuted, signed = z
-  return np.max(np.abs(permuted - original)), np.max(np.abs(signed - original))
-
-
-def check_invariance(encoder, cell, kind):
-  """`invariant` claims invariance under signed permutations, correctly."""
-  del kind
-  _, change = changes(codes(encoder, cell))
-  if encoder.invariant:
-    assert change < 1e-4
-  elif cells.load(cell).odd_gates:  # other cells have no signs to flip
-    assert change > 1e-3
-
-
-def check_transcript(encoder, cell, kind):
-  """Probes are valid inputs, and answers the network's outputs on them."""
-  if encoder.transcript is None:
-    return
-  rnn, params = rnn_of(cell), params_of(encoder)
-  weights = one(cell)
-  transcript = jax.jit(encoder.transcript)(params, weights)
-  assert isinstance(transcript, Transcript)
-  length, parallel, inputs = transcript.probes.shape
-  assert inputs == INPUTS
-  assert transcript.answers.shape == (length, parallel, OUTPUTS)
-  for leaf in transcript:
-    assert leaf.dtype == jnp.float32
-  if kind == "token":
-    assert np.all(transcript.probes >= 0)
-    sums = np.sum(transcript.probes, axis=-1)
-    np.testing.assert_allclose(sums, 1, rtol=1e-5)
-  else:
-    assert np.all(transcript.probes >= SMALL["low"])
-    assert np.all(transcript.probes <= SMALL["high"])
-  outputs = jax.jit(rnn.unroll)(weights, transcript.probes)
-  answers, expected = map(jax.nn.log_softmax, (transcript.answers, outputs))
-  np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5)
-
-
-def check_start(encoder, cell, kind):
-  """Probes that are initialised as real inputs equal them."""
-  if encoder.start_from is None:
-    return
-  length, parallel = SMALL["length"], SMALL["parallel"]
-  shape = (parallel + 1, length, INPUTS)
-  if kind == "token":
-    tokens = jax.random.randint(jax.random.key(5), shape[:2], 0, INPUTS)
-    examples = jax.nn.one_hot(tokens, INPUTS)
-  else:
-    examples = jax.random.uniform(jax.random.key(5), shape, minval=-1.5)
-    examples = examples.clip(-1.5, 0.5)
-  params = encoder.start_from(params_of(encoder), examples)
-  probes = jax.jit(encoder.transcript)(params, one(cell)).probes
-  expected = np.swapaxes(examples[:parallel], 0, 1)
-  if kind == "token":
-    np.testing.assert_array_equal(
-        np.argmax(probes, axis=-1), np.argmax(expected, axis=-1)
-    )
-  else:
-    np.testing.assert_allclose(probes, expected, atol=1e-4)
-  with pytest.raises(ValueError, match="as many real sequences as"):
-    encoder.start_from(params, examples[: parallel - 1])
-  assert jax.tree.structure(params) == jax.tree.structure(params_of(encoder))
-
-
-def check_observation(encoder, cell, kind):
-  """`apply` is `read` of `observe`, which uses no learned params."""
-  del kind
-  if encoder.observe is None:
-    assert encoder.read is None
-    return
-  params, weights = params_of(encoder), one(cell)
-  features = jax.jit(encoder.observe)(params, weights)
-  assert features.ndim == 1
-  assert features.dtype == np.float32
-  for key in (None, jax.random.key(3)):
-    np.testing.assert_allclose(
-        encoder.read(params, features, key),
-        encoder.apply(params, weights, key),
-        rtol=1e-4, atol=1e-5,
-    )  # fmt: skip
-  learned = {k: v for k, v in params.items() if k != "fixed"}
-  changed = jax.tree.map(lambda leaf: leaf + 1, learned)
-  np.testing.assert_array_equal(
-      jax.jit(encoder.observe)(params | changed, weights), features
-  )
-  gradient = jax.grad(lambda p: jnp.sum(encoder.apply(p, weights)[:2]))(params)
-  assert not np.any(gradient["fixed"])
-
-
-CHECKS = (
-    check_code,
-    check_without_jit,
-    check_networks_apart,
-    check_gradients,
-    check_invariance,
-    check_transcript,
-    check_key,
-    check_start,
-    check_observation,
-)
 
 
 AUTOREGRESSIVE = ("dialogue", "listening")  # need such networks
@@ -276,7 +69,7 @@ VARIANTS = {  # names and fields of further encoders
 @functools.cache
 def made(name, cell, kind, width=0):
   name, fields = VARIANTS.get(name, (name, {}))
-  inputs = encoders.Inputs(kind, first=0, length=SMALL["length"])
+  inputs = encoders.Inputs(kind, first=0, length=LENGTH)
   return encoders.make(
       name, {**small(name), **fields}, rnn_of(cell, width), inputs
   )
@@ -316,7 +109,7 @@ def _cases():
 
 @pytest.mark.parametrize("name, cell, check", [*_cases()])
 def test_contract(name, cell, check):
-  check(made(name, cell, "token"), cell, "token")
+  check(Case(made(name, cell, "token"), cell))
 
 
 @pytest.mark.slow
@@ -365,7 +158,7 @@ def test_training_lowers_for_accelerators(name, cell):
 ])  # fmt: skip
 def test_contract_with_real_inputs(name, check):
   if VARIANTS.get(name, ("", {}))[1].get("start") != "samples":
-    check(made(name, "lstm", "real"), "lstm", "real")
+    check(Case(made(name, "lstm", "real"), kind="real"))
 
 
 @pytest.mark.parametrize("name", [*AUTOREGRESSIVE, "interactive, samples"])
@@ -373,7 +166,7 @@ def test_sampling_needs_autoregressive_networks(name):
   with pytest.raises(ValueError, match="needs autoregressive networks"):
     made(name, "lstm", "real")
   name, fields = VARIANTS.get(name, (name, {}))
-  without_first = encoders.Inputs("token", length=SMALL["length"])
+  without_first = encoders.Inputs("token", length=LENGTH)
   with pytest.raises(ValueError, match=r"TaskSpec\.first"):
     encoders.make(
         name, {**small(name), **fields}, rnn_of("gru"), without_first
@@ -385,7 +178,7 @@ def test_statistics_of_absolute_values_are_invariant(cell):
   fields = {**small("statistics"), "symmetry": "signed"}
   encoder = encoders.make("statistics", fields, rnn_of(cell), TOKENS)
   assert encoder.invariant
-  check_invariance(encoder, cell, "token")
+  check_invariance(Case(encoder, cell))
 
 
 @pytest.mark.parametrize("name", ["dws", "hybrid", "statistics"])
@@ -521,12 +314,12 @@ BROKEN = {
 @pytest.mark.parametrize("broken, check", BROKEN.values(), ids=BROKEN)
 def test_contract_rejects(broken, check):
   with pytest.raises(AssertionError):
-    check(broken, "lstm", "token")
+    check(Case(broken))
 
 
 def test_the_flat_encoder_is_valid():
   for check in CHECKS:
-    check(FLAT, "lstm", "token")
+    check(Case(FLAT))
 
 
 def test_contract_rejects_batch_statistics():
@@ -547,7 +340,7 @@ def test_contract_rejects_batch_statistics():
     return centred(code)
 
   with pytest.raises(AssertionError):
-    check_networks_apart(FLAT._replace(apply=apply), "lstm", "token")
+    check_networks_apart(Case(FLAT._replace(apply=apply)))
 
 
 def test_contract_rejects_reals_out_of_bounds():
@@ -558,7 +351,9 @@ def test_contract_rejects_reals_out_of_bounds():
     return valid._replace(probes=valid.probes + 3)
 
   with pytest.raises(AssertionError):
-    check_transcript(honest._replace(transcript=transcript), "lstm", "real")
+    check_transcript(
+        Case(honest._replace(transcript=transcript), kind="real")
+    )
 
 
 def test_every_check_rejects_something():
@@ -571,7 +366,7 @@ def test_encoders_are_modules_of_the_package(plant):
   plant("weightspace.encoders", "planted", code)
   assert "planted" in encoders.names()
   encoder = encoders.make("planted", {"code": 3}, rnn_of("gru"), TOKENS)
-  check_code(encoder, "gru", "token")
+  check_code(Case(encoder, "gru"))
 
 
 @pytest.mark.parametrize(

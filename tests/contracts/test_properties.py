@@ -1,172 +1,57 @@
 """The Property contract."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
 
-from weightspace import heads, properties, tasks
-from weightspace.properties import Property, Scope
+from weightspace import properties, tasks
+from weightspace.properties import Scope
 from weightspace.tasks import tiled_mnist
+from weightspace.testing.properties import (
+    CHECKS,
+    STEPS,
+    Case,
+    check_head,
+    check_metrics,
+    check_shapes,
+    check_target,
+    check_unknown,
+    columns,
+)
 
-STEPS = (0, 10, 20)
 SCOPE = Scope(tasks.make("formal_language", {}).spec, STEPS)
 DIGITS = Scope(tiled_mnist.SPEC, STEPS)
-ROWS = 40
-ERRORS = ("mse", "degrees")  # metrics that are 0 where all is right, others 1
-
-
-def scope_of(property_):
-  """A zoo whose networks have this property."""
-  try:
-    property_.shape(SCOPE)
-  except ValueError:
-    return DIGITS
-  return SCOPE
-
-
-def columns(scope, seed=0):
-  """Columns of a zoo, with every number that a property may want."""
-  generator = np.random.default_rng(seed)
-  shape = (ROWS, len(scope.tasks.task_names))
-  if scope.tasks.classes is None:
-    task = generator.uniform(0, 360, shape).astype(np.float32)
-  else:
-    low, high = scope.tasks.classes
-    task = generator.integers(low, high + 1, shape).astype(np.int32)
-  return {
-      "task": task,
-      "step": generator.choice(np.array(scope.steps, np.int32), ROWS),
-      "net_id": np.arange(ROWS, dtype=np.int32),
-      "weight_decay": generator.random(ROWS).astype(np.float32),
-      "finite": np.ones(ROWS, bool),
-      **{
-          name: generator.random(ROWS).astype(np.float32)
-          for name in (*scope.tasks.metric_names, "train_loss", "eval_loss")
-      },
-  }
-
-
-def targets_of(property_):
-  scope = scope_of(property_)
-  return property_.target(columns(scope), scope)
-
-
-def perfect(property_, targets):
-  """Outputs of a head that is always right."""
-  if property_.kind != "classification":
-    return targets
-  classes = property_.shape(scope_of(property_))[-1]
-  return 9 * np.eye(classes, dtype=np.float32)[targets]
-
-
-def check_shapes(property_):
-  """Targets are what a head of that shape can be trained on."""
-  assert isinstance(property_, Property)
-  assert property_.kind in (
-      "regression", "proportion", "direction", "classification"
-  )  # fmt: skip
-  shape = property_.shape(scope_of(property_))
-  targets = targets_of(property_)
-  assert len(shape) == (2 if property_.kind == "classification" else 1)
-  assert targets.shape == (ROWS, shape[0])
-  if property_.kind != "classification":
-    assert targets.dtype == np.float32
-    assert np.all(np.isfinite(targets))
-    if property_.kind == "proportion":
-      assert np.all((targets >= 0) & (targets <= 1))
-    if property_.kind == "direction":
-      assert shape == (2,)
-      np.testing.assert_allclose(np.sum(targets**2, axis=-1), 1, rtol=1e-5)
-  else:
-    assert targets.dtype == np.int32
-    assert np.all((targets >= 0) & (targets < shape[-1]))
-
-
-def check_target(property_):
-  """The target of a row depends on that row only, and on something there."""
-  scope = scope_of(property_)
-  data, targets = columns(scope), targets_of(property_)
-  order = np.random.default_rng(1).permutation(ROWS)
-  shuffled = {name: column[order] for name, column in data.items()}
-  permuted = property_.target(shuffled, scope)
-  np.testing.assert_array_equal(permuted, targets[order])
-  assert len(np.unique(targets, axis=0)) > 1
-  late = data["step"] > 0
-  some = {name: column[late] for name, column in data.items()}
-  np.testing.assert_array_equal(property_.target(some, scope), targets[late])
-
-
-def check_metrics(property_):
-  """Floats, by name; perfect at the truth, worse elsewhere."""
-  targets = targets_of(property_)
-  right = perfect(property_, targets)
-  best = property_.metrics(right, targets)
-  assert property_.headline in best
-  for name, value in best.items():
-    assert type(value) is float
-    best_there_is = 0 if name in ERRORS else 1
-    np.testing.assert_allclose(value, best_there_is, atol=1e-6)
-  wrong = property_.metrics(np.roll(right, 1, axis=0), targets)
-  assert wrong.keys() == best.keys()
-  for name, value in wrong.items():
-    assert (value > 1e-3) if name in ERRORS else (value < 0.9)
-  order = np.random.default_rng(1).permutation(ROWS)
-  again = property_.metrics(right[order][::-1], targets[order][::-1])
-  for name, value in best.items():
-    np.testing.assert_allclose(again[name], value, atol=1e-6)
-
-
-def check_head(property_):
-  """A head for it learns: its loss falls towards the targets."""
-  targets, scope = targets_of(property_), scope_of(property_)
-  head = heads.make(heads.Config("mlp", 8, 1), property_, scope, code=4)
-  params = jax.jit(head.init)(jax.random.key(0))
-  codes = np.random.default_rng(0).standard_normal((ROWS, 4), np.float32)
-  outputs = jax.jit(head.apply)(params, codes)
-  assert outputs.shape == (ROWS, *property_.shape(scope))
-  assert outputs.dtype == jnp.float32
-  loss = head.loss(outputs, jnp.asarray(targets))
-  assert loss.shape == (ROWS,)
-  right = perfect(property_, targets)
-  least = 0.0
-  if property_.kind == "proportion":  # of logits; at best, their entropy
-    right = np.log(targets) - np.log1p(-targets)
-    least = -np.sum(
-        targets * np.log(targets) + (1 - targets) * np.log1p(-targets), axis=-1
-    )
-  if property_.kind == "direction":  # surer than anything, in the end
-    right, least = 1e4 * targets, -0.5 * np.log(2e4 * np.pi)
-  best = head.loss(jnp.asarray(right), jnp.asarray(targets))
-  assert np.all(best < least + 0.01)
-  assert np.mean(loss) > np.mean(best)
-  gradient = jax.jit(
-      jax.grad(lambda p: jnp.mean(head.loss(head.apply(p, codes), targets)))
-  )(params)
-  for leaf in jax.tree.leaves(gradient):
-    assert np.all(np.isfinite(leaf))
-    assert np.any(leaf)
-
-
-CHECKS = (check_shapes, check_target, check_metrics, check_head)
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", properties.names())
 def test_contract(name, check):
-  check(properties.load(name))
+  check(Case(properties.load(name)))
 
 
 ACCURACY, TASK = properties.load("accuracy"), properties.load("task")
 ANGLE, STEP = properties.load("angle"), properties.load("step")
-GAP = properties.load("generalization_gap")
+GAP, NORM = (
+    properties.load("generalization_gap"), properties.load("weight_norm"),
+)  # fmt: skip
 
 
 def _target(property_, change):
   return property_._replace(
       target=lambda columns, scope: change(property_.target(columns, scope))
+  )
+
+
+def _refuse_unknown(targets):
+  if np.isnan(targets).any():
+    raise ValueError("no number")
+  return targets
+
+
+def _of_weights(change):
+  return NORM._replace(
+      of_weights=lambda weights, spec: change(NORM.of_weights(weights, spec))
   )
 
 
@@ -205,6 +90,18 @@ BROKEN = {
         _target(ACCURACY, lambda t: np.cumsum(t, axis=0)),
         check_target,
     ),
+    "a norm of all networks": (
+        _of_weights(lambda norms: norms + norms.mean()),
+        check_target,
+    ),
+    "refuses rows without values": (
+        _target(ACCURACY, _refuse_unknown),
+        check_unknown,
+    ),
+    "a norm of a network that diverged": (
+        _of_weights(np.nan_to_num),
+        check_unknown,
+    ),
     "always the same": (_target(TASK, lambda t: 0 * t), check_target),
     "no such headline": (ACCURACY._replace(headline="mae"), check_metrics),
     "an array": (
@@ -213,6 +110,10 @@ BROKEN = {
     ),
     "lower is better": (
         _metrics(TASK, lambda m: {k: 1 - v for k, v in m.items()}),
+        check_metrics,
+    ),
+    "an error that is not named as one": (
+        ACCURACY._replace(errors=()),
         check_metrics,
     ),
     "blind": (
@@ -230,7 +131,7 @@ BROKEN = {
 @pytest.mark.parametrize("broken, check", BROKEN.values(), ids=BROKEN)
 def test_contract_rejects(broken, check):
   with pytest.raises(AssertionError):
-    check(broken)
+    check(Case(broken))
 
 
 def test_every_check_rejects_something():

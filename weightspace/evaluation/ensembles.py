@@ -96,8 +96,9 @@ def _ensemble(
     config: prediction.Config,
 ) -> Ensemble:
   """Combines heads of one property, calibrates and evaluates them."""
-  property_ = properties.load(name)
+  property_ = properties.load(name, scope)
   targets = property_.target(columns, scope)
+  rows = prediction.known_rows(targets, rows)
   ensemble = Ensemble(
       name,
       config.head(heads[0].form),

@@ -45,16 +45,29 @@ def export(
   )
   training = pretrained.config.emulation
   split = splits.of_zoo(zoo, family, seed=training.split_seed)
+  scope = properties.Scope(family.spec, zoo.spec.snapshot_steps)
+  rows_of_heads = prediction_lib.make_rows(
+      split, zoo.columns["task"], settings.seed
+  )
+  prediction_lib.check(
+      settings.properties, zoo.columns, rows_of_heads, scope
+  )
   all_codes = codes.of_zoo(zoo, pretrained)
   parts = {"validation": split.validation, "ood": split.ood}
   losses = emulation.row_losses(
       zoo, pretrained, parts, names=(training.score,)
   )
+  columns = properties.columns(zoo, settings.properties)
+  unknown = {
+      name: counts
+      for name in settings.properties
+      if (counts := prediction_lib.unknown(name, columns, rows_of_heads, scope))
+  }
   trained = ensembles.train(
       all_codes,
-      zoo.columns,
-      prediction_lib.make_rows(split, zoo.columns["task"], settings.seed),
-      properties.Scope(family.spec, zoo.spec.snapshot_steps),
+      columns,
+      rows_of_heads,
+      scope,
       settings,
       members=members,
       progress=progress,
@@ -72,6 +85,7 @@ def export(
           **about,
           "prediction": dataclasses.asdict(settings),
           "members": members,
+          **({"unknown": unknown} if unknown else {}),
           "trained": {
               "steps": training.steps,
               "best_step": pretrained.step,

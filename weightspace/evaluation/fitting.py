@@ -26,7 +26,7 @@ class Config:
   """The training of heads on frozen codes.
 
   Attributes:
-    properties: names of modules in `weightspace.properties`.
+    properties: names, see `weightspace.properties.load`.
     forms: of the trained heads, see `weightspace.heads`. All have the same
       budget, and validation selects one per property. The paper's is ("mlp",).
     steps: of gradient descent.
@@ -110,7 +110,7 @@ def make_trainer(
   """Compiles the training of a property's heads, for all codes and seeds.
 
   Args:
-    property_name: a module in `weightspace.properties`.
+    property_name: see `weightspace.properties.load`.
     scope: of the zoo.
     code: size of a code, Z.
     config: of the training.
@@ -119,11 +119,12 @@ def make_trainer(
     (codes [R, Z] of all rows, columns of the zoo, training rows, at most R,
     validation rows, seed) -> `Trained`, of the form with the lowest validation
     loss. Without validation rows, it is the first form with its last params.
+    Rows whose target is not known are left out.
 
   Raises:
     ValueError: none of the forms fits the property.
   """
-  property_ = properties.load(property_name)
+  property_ = properties.load(property_name, scope)
   forms = [form for form in config.forms if heads.fits(form, property_)]
   if not forms:
     raise UserError(
@@ -147,7 +148,7 @@ def make_trainer(
 @functools.lru_cache(maxsize=64)
 def _make_trainer(property_name, scope, code, config, form):
   """`make_trainer` of one form."""
-  property_ = properties.load(property_name)
+  property_ = properties.load(property_name, scope)
   head = heads.make(config.head(form), property_, scope, code)
   optimizer = make_optimizer(
       OptimizerConfig(
@@ -171,6 +172,8 @@ def _make_trainer(property_name, scope, code, config, form):
 
   def train(codes, columns, rows, validation, seed):
     targets = property_.target(columns, scope)
+    known = properties.known(targets)
+    rows, validation = rows[known[rows]], validation[known[validation]]
     centre, scale = heads.scaling(property_, targets[rows])
     middle, spread = heads.moments(np.asarray(codes)[rows])
     key = make_key(seed)

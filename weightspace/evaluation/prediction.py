@@ -4,7 +4,7 @@ Heads are selected on validation tasks and tested once.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,37 +12,23 @@ from weightspace import properties, settings
 from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap
 from weightspace.evaluation.fitting import Config, Trained, make_trainer
+from weightspace.evaluation.rows import (
+    PARTS,
+    PROTOCOLS,
+    Rows,
+    check,
+    known_rows,
+    make_rows,
+    train_rows,
+    unknown,
+)
 from weightspace.progress import Progress
-from weightspace.zoo import splits
 
-PROTOCOLS = ("strict", "paper")
-PARTS = ("validation", "test")
 __all__ = [
-    "PARTS", "PROTOCOLS", "Config", "Rows", "Trained", "estimates",
-    "make_rows", "make_trainer", "measure", "measure_with_steps", "predict",
-    "train_heads", "train_rows",
+    "PARTS", "PROTOCOLS", "Config", "Rows", "Trained", "check", "estimates",
+    "known_rows", "make_rows", "make_trainer", "measure", "measure_with_steps",
+    "predict", "train_heads", "train_rows", "unknown",
 ]  # fmt: skip
-
-
-class Rows(NamedTuple):
-  """Row numbers of each part of the split, whose tasks are disjoint."""
-
-  train: np.ndarray
-  validation: np.ndarray
-  ood_train: np.ndarray  # training rows of the "paper" protocol only
-  test: np.ndarray  # the other half of the OOD tasks
-
-
-def make_rows(split, tasks: np.ndarray, seed: int) -> Rows:
-  """Splits the OOD tasks in two; one part is the test of all protocols.
-
-  Args:
-    split: train, validation and ood rows.
-    tasks: [R, D].
-    seed: of the split.
-  """
-  first, second = splits.halve(split.ood, tasks, seed=seed)
-  return Rows(split.train, split.validation, first, second)
 
 
 @settings.pinned()
@@ -74,8 +60,18 @@ def predict(
     {property: {protocol: {"form" of the head, "step", "validation": metrics,
     "test": metrics, "by_step": {step: {"validation", "test"}}, "predictions":
     outputs on the test rows, nested lists}}}; each metric is {"value", "low",
-    "high"}, with a 95 % interval over tasks.
+    "high"}, with a 95 % interval over tasks. Where rows were left out, because
+    they have no target, "unknown" says how many of each part.
+
+  Raises:
+    UserError: a property that cannot be predicted, see `check`.
   """
+  check(config.properties, columns, rows, scope)
+  left_out = {
+      name: {"unknown": counts}
+      for name in config.properties
+      if (counts := unknown(name, columns, rows, scope))
+  }
   trained = train_heads(
       codes, columns, rows, scope, config, progress=progress, name=name
   )
@@ -93,27 +89,12 @@ def predict(
                   resamples=config.resamples,
               ),
               "predictions": head.outputs[rows.test].tolist(),
+              **left_out.get(property_name, {}),
           }
           for protocol, head in protocols.items()
       }
       for property_name, protocols in trained.items()
   }
-
-
-def train_rows(rows: Rows, protocol: str) -> np.ndarray:
-  """The training rows of a protocol, one of `PROTOCOLS`.
-
-  Raises:
-    ValueError: there is no such protocol.
-  """
-  if protocol not in PROTOCOLS:
-    raise UserError(
-        f"protocol must be {' or '.join(map(repr, PROTOCOLS))}, got"
-        f" {protocol!r}"
-    )
-  if protocol == "strict":
-    return rows.train
-  return np.concatenate([rows.train, rows.ood_train])
 
 
 @settings.pinned()
@@ -180,11 +161,11 @@ def measure(
   `parts` allows model selection on validation, with a single test at the end.
 
   Args:
-    property_name: a module in `weightspace.properties`.
+    property_name: see `weightspace.properties.load`.
     outputs: [R, *shape of the property] of all rows of the zoo, for each seed
       of training.
     columns: of the zoo, [R, ...] each.
-    rows: the split.
+    rows: the split; those without a target are left out.
     scope: of the zoo.
     parts: some of `PARTS`.
     resamples: of the bootstrap of each metric.
@@ -196,8 +177,9 @@ def measure(
   Raises:
     ValueError: there is no such part, or there are no outputs.
   """
-  property_ = properties.load(property_name)
+  property_ = properties.load(property_name, scope)
   targets = property_.target(columns, scope)
+  rows = known_rows(targets, rows)
   metrics = {}
   for part in parts:
     if part not in PARTS:
@@ -239,6 +221,8 @@ def measure_with_steps(
         property_name, outputs, columns, rows_, scope, resamples=resamples
     )
 
+  targets = properties.load(property_name, scope).target(columns, scope)
+  rows = known_rows(targets, rows)
   by_step = {}
   for step in scope.steps:
     of_step = Rows(*(r[columns["step"][r] == step] for r in rows))

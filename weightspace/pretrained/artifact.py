@@ -45,15 +45,24 @@ _HEAD_FIELDS = (
 )  # fmt: skip
 
 
-def write(
-    path: Path, encoder: PretrainedEncoder, card: str, most: int | None
-) -> None:
-  """See `weightspace.save_encoder`."""
+def check_new(path: Path) -> None:
+  """Checks that an encoder can be written to a folder.
+
+  Raises:
+    FileExistsError: it is a file, or not empty.
+  """
   if path.exists() and (not path.is_dir() or any(path.iterdir())):
     raise FileExistsError(
         f"{path} exists and is not an empty folder; choose another, or remove"
         " it first"
     )
+
+
+def write(
+    path: Path, encoder: PretrainedEncoder, card: str, most: int | None
+) -> None:
+  """See `weightspace.save_encoder`."""
+  check_new(path)
   document, arrays = _describe(encoder)
   path.parent.mkdir(parents=True, exist_ok=True)
   scratch = files.temporary(path)
@@ -227,7 +236,7 @@ def _ensemble(document, scope, code, arrays):
   require_fields("a head", document, _HEAD_FIELDS)
   name = document["property"]
   require(type(name) is str, "heads.property", name, "a string")
-  property_ = properties.load(name)
+  property_ = properties.load(name, scope)
   form = document["form"]
   known = form in heads.FORMS and heads.fits(form, property_)
   require(known, "heads.form", form, "a form of heads of that property")

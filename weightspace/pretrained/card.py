@@ -159,8 +159,8 @@ def _properties(encoder):
       "|---|---|---|---|---|",
   ]
   for ensemble in encoder.ensembles:
-    headline = properties.load(ensemble.property).headline
     metrics = ensemble.metrics
+    headline = properties.headline(ensemble.property, metrics["test"])
     names = [headline, *(n for n in metrics["test"] if n != headline)]
     lines += [
         f"| {ensemble.property} | {name.replace('_', ' ')} |"
@@ -169,6 +169,16 @@ def _properties(encoder):
         f" {_estimate(metrics.get('test, final', {}).get(name))} |"
         for name in names
     ]
+  for ensemble in encoder.ensembles:
+    name = ensemble.property
+    _, classes = properties.labels(name, encoder.scope)
+    if classes and isinstance(classes[0], str):
+      lines.append(f"\n`{name}` is one of {', '.join(classes)}.")
+    for part, count in encoder.about.get("unknown", {}).get(name, {}).items():
+      lines.append(
+          f"\n`{name}` is not known of {count} {part.replace('_', ' ')} rows,"
+          " which are left out."
+      )
   return "\n".join(lines) + "\n"
 
 

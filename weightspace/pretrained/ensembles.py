@@ -24,7 +24,8 @@ class Prediction(NamedTuple):
     spread: [n]. Of a regression, the heads' standard deviation, widened to the
       size of their errors on validation tasks. Of a class, the standard
       deviation of its probability between heads.
-    classes: what each of the C classes stands for; empty for a regression.
+    classes: what each of the C classes stands for, integers or strings; empty
+      for a regression.
     probabilities: [n, C], the heads' mean; None for a regression.
   """
 
@@ -32,7 +33,7 @@ class Prediction(NamedTuple):
   labels: tuple[str, ...]
   value: np.ndarray
   spread: np.ndarray
-  classes: tuple[int, ...] = ()
+  classes: tuple[int | str, ...] = ()
   probabilities: np.ndarray | None = None
 
 
@@ -40,7 +41,7 @@ class Ensemble(NamedTuple):
   """Heads of one property.
 
   Attributes:
-    property: name of a module in `weightspace.properties`.
+    property: its name, see `weightspace.properties.load`.
     config: of the heads.
     params: with a leading axis of M heads.
     centre: [M, n] float32, added to scaled outputs of regressions.
@@ -74,7 +75,7 @@ class Ensemble(NamedTuple):
     Returns:
       Numbers in their own units, or probabilities of classes.
     """
-    property_ = properties.load(self.property)
+    property_ = properties.load(self.property, scope)
     head = heads.make(self.config, property_, scope, codes.shape[-1])
     outputs = jax.vmap(head.apply, (0, None))(self.params, codes)
     if property_.kind == "classification":

@@ -74,7 +74,8 @@ def of_family(name: str) -> types.SimpleNamespace:
 
 def property_(name: str) -> str:
   """A property of networks."""
-  return _words()["properties"].get(name, _plain(name))
+  column = name.removeprefix("column:").partition(":")[0]
+  return _words()["properties"].get(name, _plain(column))
 
 
 def measure(name: str) -> str:
@@ -123,8 +124,4 @@ def headline(name: str, metrics: Iterable[str]) -> str | None:
   from weightspace import properties
 
   metrics = list(metrics)
-  if name in properties.names():
-    first = properties.load(name).headline
-    if first in metrics:
-      return first
-  return metrics[0] if metrics else None
+  return properties.headline(name, metrics) if metrics else None

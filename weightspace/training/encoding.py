@@ -227,12 +227,14 @@ def view(zoo: Zoo, config: EncoderConfig) -> Zoo:
 
 
 def known_properties(zoo: Zoo) -> np.ndarray:
-  """All properties of all rows, [R, F] float32; classes are one-hot."""
+  """All properties but those of weights, [R, F] float32; classes one-hot."""
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
   scope = properties.Scope(family.spec, tuple(zoo.spec.snapshot_steps))
   known = []
   for name in properties.names():
     property_ = properties.load(name)
+    if property_.of_weights is not None:  # the truth is what networks do
+      continue
     try:
       shape = property_.shape(scope)
     except ValueError:  # these networks do not have it

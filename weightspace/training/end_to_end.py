@@ -23,7 +23,7 @@ class Config:
   """How encoder and heads are trained together.
 
   Attributes:
-    properties: names of modules in `weightspace.properties`.
+    properties: names, see `weightspace.properties.load`.
     steps: of gradient descent.
     batch: networks a step.
     augment: for encoders that are not invariant: "permutation", "signed" or
@@ -119,7 +119,7 @@ def make_program(
   code = encoding.code_size(rnns[0], made[0])
   sizes = heads.Config("mlp", config.hidden, config.layers)
   of_property = {
-      name: heads.make(sizes, properties.load(name), scope, code)
+      name: heads.make(sizes, properties.load(name, scope), scope, code)
       for name in config.properties
   }
 

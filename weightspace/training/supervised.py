@@ -170,7 +170,9 @@ def train(
   best = result.state.best_params
   outputs, _ = measure(best, np.arange(len(zoo)))
   outputs = {
-      name: heads.in_units(properties.load(name), of_all, *scaling[name])
+      name: heads.in_units(
+          properties.load(name, scope), of_all, *scaling[name]
+      )
       for name, of_all in outputs.items()
   }
   step = int(result.state.best_step)
@@ -221,15 +223,17 @@ def _check_rows(zoo, rows, part):
 def _make_targets(zoo, config, scope, rows):
   """Standardised targets [R, n] of each property; its (centre, scale)."""
   targets, scaling = {}, {}
+  columns = properties.columns(zoo, config.properties)
   for name in config.properties:
-    property_ = properties.load(name)
+    property_ = properties.load(name, scope)
     property_.shape(scope)  # refuses what these networks do not have
-    target = property_.target(zoo.columns, scope)
+    target = property_.target(columns, scope)
     for part, chosen in rows.items():
-      if not np.isfinite(target[chosen]).all():
+      unknown = np.sum(~properties.known(target[chosen]))
+      if unknown:
         raise UserError(
-            f"property {name!r} is not known of all {part} rows: leave those"
-            " out whose column is not finite"
+            f"property {name!r} is not known of {unknown} of the"
+            f" {len(chosen)} {part} rows: leave those out"
         )
     scaling[name] = heads.scaling(property_, target[rows["train"]])
     targets[name] = heads.standardise(property_, target, *scaling[name])
