@@ -10,7 +10,7 @@ from tests import digits
 from weightspace import tasks
 from weightspace.testing.tasks import (
     CHECKS,
-    KEY,
+    SEED,
     check_batches,
     check_data,
     check_performance,
@@ -138,7 +138,7 @@ BROKEN = {
     "a key of its own": (
         GOOD._replace(
             sample_batch=lambda key, task, size: GOOD.sample_batch(
-                KEY, task, size
+                jax.random.key(SEED), task, size
             )
         ),
         check_randomness,

@@ -12,7 +12,7 @@ from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
 from weightspace.testing._rules import make_test, rule
 
 ROLLOUTS, BATCH = 3, 4
-KEY = jax.random.key(0)
+SEED = 0
 
 
 @functools.cache
@@ -27,7 +27,7 @@ def network_of(family):
 
 
 def _tasks(family, count=5):
-  keys = jax.random.split(KEY, count)
+  keys = jax.random.split(jax.random.key(SEED), count)
   return jax.jit(jax.vmap(family.sample_task))(keys)
 
 
@@ -69,7 +69,8 @@ def check_tasks(family):
 def check_batches(family):
   """What networks are trained on."""
   spec, task = family.spec, _tasks(family)
-  sample = jax.jit(jax.vmap(lambda t: family.sample_batch(KEY, t, BATCH)))
+  key = jax.random.key(SEED)
+  sample = jax.jit(jax.vmap(lambda t: family.sample_batch(key, t, BATCH)))
   batches = sample(task)
   assert isinstance(batches, Batch)
   steps = (len(task), spec.length, BATCH)
@@ -100,7 +101,7 @@ def check_rollouts(family):
     return seen, inputs, replay, family.mask(seen.sequences)
 
   for task in _tasks(family, 2):
-    seen, inputs, replay, mask = run(KEY, task)
+    seen, inputs, replay, mask = run(jax.random.key(SEED), task)
     assert isinstance(seen, Rollouts)
     assert len(seen.sequences) == ROLLOUTS
     assert seen.log_probs.shape == (ROLLOUTS, spec.length, spec.outputs)
@@ -126,7 +127,7 @@ def check_performance(family):
   rnn, weights = network_of(family)
   metrics = jax.jit(
       lambda key, task: family.performance(key, task, rnn, weights)
-  )(KEY, _tasks(family)[0])
+  )(jax.random.key(SEED), _tasks(family)[0])
   assert tuple(sorted(metrics)) == tuple(sorted(family.spec.metric_names))
   for name, value in metrics.items():
     assert value.shape == ()
@@ -149,7 +150,9 @@ def check_randomness(family):
         family.rollouts(key, task, rnn, weights, ROLLOUTS).sequences,
     )
 
-  first, again, other = draw(KEY), draw(KEY), draw(jax.random.key(9))
+  first, again, other = (
+      draw(jax.random.key(seed)) for seed in (SEED, SEED, SEED + 1)
+  )
   for a, b, c in zip(first, again, other):
     np.testing.assert_array_equal(a, b)
     assert np.any(np.asarray(a) != np.asarray(c))
@@ -158,13 +161,13 @@ def check_randomness(family):
 @rule
 def check_data(family):
   """The family's arrays can be an argument of what is compiled, not a part."""
-  task = _tasks(family)[0]
+  task, key = _tasks(family)[0], jax.random.key(SEED)
 
   def draw(data):
-    return family.bound(data).sample_batch(KEY, task, BATCH)
+    return family.bound(data).sample_batch(key, task, BATCH)
 
   for a, b in zip(
-      jax.jit(draw)(family.data), family.sample_batch(KEY, task, BATCH)
+      jax.jit(draw)(family.data), family.sample_batch(key, task, BATCH)
   ):
     np.testing.assert_allclose(a, b, atol=1e-5)
   constants = jax.make_jaxpr(draw)(family.data).consts
