@@ -79,7 +79,7 @@ def inspect(
   for places, rnn in zip(loader.by_shape(opened, chosen), opened.rnns):
     problems += _sample_problems(opened, rnn, chosen[places], progress)
   columns, spec = opened.columns, opened.spec
-  last = columns["step"] == spec.snapshot_steps[-1]
+  last = opened.final
   finite = columns["finite"]
   summary = [
       (
@@ -147,8 +147,7 @@ def _task_problems(opened) -> Iterator[str]:
 def _weight_problems(opened, progress) -> list[str]:
   """NaN and duplicates, all rows; keeps 16 bytes of each network."""
   problems, digests, owners = [], [], []
-  step, finite = opened.columns["step"], opened.columns["finite"]
-  final = opened.spec.snapshot_steps[-1]
+  finite, final = opened.columns["finite"], opened.final
   with progress.stage("weights", total=len(opened), unit="rows") as stage:
     for rows in _chunks_of_one_shape(opened):
       vectors = opened.vectors(rows)
@@ -158,7 +157,7 @@ def _weight_problems(opened, progress) -> list[str]:
             f"{_name(opened, row)}: marked finite={bool(finite[row])}, but its"
             f" weights are {'not ' if finite[row] else ''}all finite"
         )
-      for i in np.flatnonzero(sound & (step[rows] == final)):
+      for i in np.flatnonzero(sound & final[rows]):
         digest = hashlib.blake2b(vectors[i].tobytes(), digest_size=16).digest()
         digests.append(digest)
         owners.append(rows[i])

@@ -26,7 +26,7 @@ def zoo(study: Study) -> dict[str, Any]:
   def count(tasks):
     return len(np.unique(tasks, axis=0))
 
-  last = columns["accuracy"][(columns["step"] == steps[-1]) & finite]
+  last = columns["accuracy"][study.zoo.final & finite]
   return {
       "family": spec.family,
       "shapes": [

@@ -8,6 +8,7 @@ import numpy as np
 from experiments.study.study import Study
 from weightspace import properties as properties_lib
 from weightspace.evaluation import prediction
+from weightspace.zoo import snapshots
 
 # The metric of a single row, of which errors are means
 _OF_ROWS = {"task": "per_count_accuracy", "step": "accuracy",
@@ -60,10 +61,8 @@ def properties(
     property_ = properties_lib.load(name, study.scope)
     targets = property_.target(study.columns, study.scope)
     known = prediction.known_rows(targets, study.rows)
-    for step in study.scope.steps:
-      of_step = prediction.Rows(*(
-          r[study.columns["step"][r] == step] for r in known
-      ))
+    for step, chosen in snapshots(study.columns, study.scope.steps).items():
+      of_step = prediction.Rows(*(r[chosen[r]] for r in known))
       if len(of_step.validation) and len(of_step.test):
         by_step[str(step)] = measure(of_step)
     report[name] = {

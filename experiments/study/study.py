@@ -85,7 +85,7 @@ class Study:
 
   def final(self, rows: np.ndarray) -> np.ndarray:
     """Those of the rows that are final snapshots."""
-    return rows[self.zoo.columns["step"][rows] == self.scope.steps[-1]]
+    return rows[self.zoo.final[rows]]
 
   def folder(self, stage: str, job: str) -> Path:
     """Of a job's files."""

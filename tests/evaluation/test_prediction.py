@@ -25,7 +25,8 @@ def columns(generator):
   task = np.repeat(task.astype(np.int32), 6, axis=0)
   accuracy = generator.random(len(task)).astype(np.float32)
   step = np.tile(np.array([0, 10], np.int32), len(task) // 2)
-  return {"task": task, "accuracy": accuracy, "step": step}
+  net_id = np.repeat(np.arange(len(task) // 2, dtype=np.int32), 2)
+  return {"task": task, "accuracy": accuracy, "step": step, "net_id": net_id}
 
 
 def rows_of(task, seed=0):

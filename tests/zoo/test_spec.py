@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.zoo.example import SPEC
 from weightspace.rnn import RNNSpec
 from weightspace.zoo import SCHEMA_VERSION, ZooSpec
+from weightspace.zoo.spec import differences
 
 names = st.from_regex(r"[A-Za-z0-9_]{1,8}", fullmatch=True)
 values = st.recursive(
@@ -133,5 +134,30 @@ def test_errors_say_what_is_wrong(data, message):
     ZooSpec.from_json(data)
 
 
-def test_version_is_written():
-  assert SPEC.to_json()["schema_version"] == SCHEMA_VERSION
+def test_a_layout_makes_another_version():
+  assert SPEC.to_json()["schema_version"] == 2
+  assert "layout" not in SPEC.to_json()["spec"]
+  layout = ((0, 2, 3), (0, 1, 3), (0, 2, 2))
+  spec = dataclasses.replace(SPEC, layout=layout)
+  assert spec.to_json()["schema_version"] == SCHEMA_VERSION
+  assert ZooSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+  assert spec.layout[1].rows == 3
+  assert "layout is absent there" in differences(SPEC, spec)[0]
+
+
+@pytest.mark.parametrize(
+    "layout, message",
+    [
+        ([[0, 5, 5]], "layout has 5 networks, 5 in a shard"),
+        ([[0, 2, 2], [0, 2, 2]], "layout has 4 networks"),
+        ([[0, 2, 2], [0, 2, 2], [1, 1, 1]], "all of the 1 shapes"),
+        ([[0, 2, 1], [0, 2, 2], [0, 1, 1]], "1 rows of 2 networks"),
+        ([[0, 2, 7], [0, 2, 2], [0, 1, 1]], "from 1 to 3 snapshots"),
+        ([[0, 2], [0, 2, 2], [0, 1, 1]], "layout must hold"),
+        ([[0, 2, -1], [0, 2, 2], [0, 1, 1]], "rows in layout"),
+        (3, "layout must be a list"),
+    ],
+)
+def test_layouts_that_cannot_be(layout, message):
+  with pytest.raises(ValueError, match=message):
+    dataclasses.replace(SPEC, layout=layout)

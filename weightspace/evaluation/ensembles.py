@@ -12,6 +12,7 @@ from weightspace.evaluation import bootstrap, prediction
 from weightspace.evaluation.fitting import Trained
 from weightspace.pretrained import Ensemble
 from weightspace.progress import Progress
+from weightspace.zoo import final_rows
 
 
 @settings.pinned()
@@ -116,7 +117,7 @@ def _ensemble(
     )
     ensemble = ensemble._replace(widening=widening)
     spread = widening * spread
-  final = columns["step"] == scope.steps[-1]
+  final = final_rows(columns)
   parts = {
       "validation": rows.validation,
       "test": rows.test,

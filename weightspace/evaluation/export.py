@@ -139,8 +139,7 @@ def _reference(zoo, family, all_codes, rows):
 
 def _final_accuracy(zoo):
   """Quartiles of the accuracy of final snapshots."""
-  final = zoo.columns["step"] == zoo.spec.snapshot_steps[-1]
-  accuracy = zoo.columns["accuracy"][final & zoo.columns["finite"]]
+  accuracy = zoo.columns["accuracy"][zoo.final & zoo.columns["finite"]]
   return {
       name: float(np.quantile(accuracy, q)) if len(accuracy) else None
       for name, q in (("low", 0.25), ("median", 0.5), ("high", 0.75))

@@ -23,6 +23,7 @@ from weightspace.evaluation.rows import (
     unknown,
 )
 from weightspace.progress import Progress
+from weightspace.zoo import snapshots
 
 __all__ = [
     "PARTS", "PROTOCOLS", "Config", "Rows", "Trained", "check", "estimates",
@@ -213,7 +214,8 @@ def measure_with_steps(
 
   Returns:
     The result of `measure` for all parts, and "by_step": {step, as a string:
-    the result of `measure`} for each step that has rows in all parts.
+    the result of `measure`} for each step that has rows in all parts; the
+    last step has the last snapshot of each network.
   """
 
   def metrics_of(rows_):
@@ -224,8 +226,8 @@ def measure_with_steps(
   targets = properties.load(property_name, scope).target(columns, scope)
   rows = known_rows(targets, rows)
   by_step = {}
-  for step in scope.steps:
-    of_step = Rows(*(r[columns["step"][r] == step] for r in rows))
+  for step, chosen in snapshots(columns, scope.steps).items():
+    of_step = Rows(*(r[chosen[r]] for r in rows))
     if all(len(getattr(of_step, part)) for part in PARTS):
       by_step[str(step)] = metrics_of(of_step)
   return {**metrics_of(rows), "by_step": by_step}

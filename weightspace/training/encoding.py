@@ -140,8 +140,8 @@ def start_from_inputs(
   """
   if encoder.start_from is None:
     return params
-  steps = zoo.columns["step"][rows]
-  rows = rows[steps == steps.max()]
+  final = zoo.final[rows]
+  rows = rows[final] if np.any(final) else rows
   chosen = jax.random.choice(key, rows, (_EXAMPLES,))
   which = jax.random.randint(
       derive(key, "rollouts"), (_EXAMPLES, 1), 0, zoo.spec.rollouts, jnp.int32

@@ -17,7 +17,7 @@ from weightspace.zoo.manifest import (
     shard_rnn,
     shard_rows,
 )
-from weightspace.zoo.reader import Zoo, open
+from weightspace.zoo.reader import Zoo, final_rows, open, snapshots
 from weightspace.zoo.spec import SCHEMA_VERSION, ZooSpec
 from weightspace.zoo.store import (
     create,
@@ -33,6 +33,7 @@ __all__ = [
     "ZooError",
     "ZooSpec",
     "create",
+    "final_rows",
     "finalize",
     "has_shard",
     "missing_shards",
@@ -41,6 +42,7 @@ __all__ = [
     "shard_networks",
     "shard_rnn",
     "shard_rows",
+    "snapshots",
     "verify",
     "write_shard",
 ]

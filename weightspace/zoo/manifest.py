@@ -9,7 +9,10 @@
 
 Rows are network-major: all snapshots of a network, then the next network. All
 shards hold the same arrays; networks of a shard have one shape, and where a zoo
-has several, shards take turns, so that P differs between them.
+has several, shards take turns, so that P differs between them. A spec with a
+layout says of each shard which shape and how many networks and rows it has;
+networks then have snapshots of their own, and any numbers below N that increase
+within a shard.
 """
 
 import importlib.metadata
@@ -40,31 +43,46 @@ class ZooError(UserError):
 
 def num_shards(spec: ZooSpec) -> int:
   """How many shards a zoo of that specification has."""
-  return -(-spec.num_networks // spec.shard_size)
+  return spec.num_shards
 
 
 def shard_networks(spec: ZooSpec, index: int) -> range:
   """The ids of the networks in a shard.
 
   Raises:
-    ValueError: there is no such shard.
+    ValueError: there is no such shard, or the zoo has a layout, so that only
+      the shard itself says it.
   """
+  if spec.layout is not None:
+    raise UserError(
+        "the numbers of networks in a shard of a zoo with a layout are in its"
+        " column net_id"
+    )
+  _check_index(spec, index)
+  start = index * spec.shard_size
+  return range(start, min(start + spec.shard_size, spec.num_networks))
+
+
+def _check_index(spec, index):
   if not 0 <= index < num_shards(spec):
     raise UserError(
         f"there is no shard {index}: {spec.num_networks} networks in shards"
         f" of {spec.shard_size} make the shards 0 to {num_shards(spec) - 1}"
     )
-  start = index * spec.shard_size
-  return range(start, min(start + spec.shard_size, spec.num_networks))
 
 
 def shard_rows(spec: ZooSpec, index: int) -> int:
-  """How many rows a shard has: its networks times the snapshots."""
+  """How many rows a shard has: all snapshots of its networks."""
+  _check_index(spec, index)
+  if spec.layout is not None:
+    return spec.layout[index].rows
   return len(shard_networks(spec, index)) * len(spec.snapshot_steps)
 
 
 def shard_shape(spec: ZooSpec, index: int) -> int:
   """Which of the zoo's shapes, `spec.rnns`, the networks of a shard have."""
+  if spec.layout is not None:
+    return spec.layout[index].shape
   return index % len(spec.rnns)
 
 

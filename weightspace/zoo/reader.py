@@ -3,7 +3,7 @@
 import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -87,6 +87,13 @@ class Zoo:
     shapes = np.repeat(np.array(of_shard, np.int32), np.diff(self._starts))
     shapes.flags.writeable = False
     return shapes
+
+  @functools.cached_property
+  def final(self) -> np.ndarray:
+    """Whether each row is the last snapshot of its network, [R] bool."""
+    final = final_rows(self.columns)
+    final.flags.writeable = False
+    return final
 
   @functools.cached_property
   def columns(self) -> Mapping[str, np.ndarray]:
@@ -221,6 +228,32 @@ class Zoo:
           f"there are {what} 0 to {count - 1}, asked for {outside[0]}"
       )
     return indices.astype(np.int64)
+
+
+def final_rows(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+  """Whether each row is the last snapshot of its network, [R] bool.
+
+  Args:
+    columns: of a zoo, of which net_id and step are used.
+  """
+  net_id, step = columns["net_id"], columns["step"]
+  last = np.full(1 + net_id.max(initial=-1), -1, step.dtype)
+  np.maximum.at(last, net_id, step)
+  return step == last[net_id]
+
+
+def snapshots(
+    columns: Mapping[str, np.ndarray], steps: Sequence[int]
+) -> dict[int, np.ndarray]:
+  """Which rows are snapshots of each step, [R] bool.
+
+  Args:
+    columns: of a zoo.
+    steps: increasing; the last one stands for the last snapshot of each
+      network, at whatever step that is.
+  """
+  of_steps = {step: columns["step"] == step for step in steps[:-1]}
+  return {**of_steps, steps[-1]: final_rows(columns)}
 
 
 class _Columns(Mapping):

@@ -5,13 +5,13 @@ import json
 import operator
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from weightspace.errors import UserError
 from weightspace.plugins import nearest
 from weightspace.rnn import RNNSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3  # of zoos with a layout; those without one state 2
 RESERVED = (
     "weights", "sequences", "log_probs", "net_id", "step", "task", "finite",
 )  # fmt: skip
@@ -19,6 +19,14 @@ _NAME = re.compile(r"[A-Za-z0-9_]{1,200}")
 _INT32 = 2**31 - 1  # ids and steps are stored as such
 _MOST_SHARDS = 10**6
 _MOST_LAYERS = 1000
+
+
+class Shard(NamedTuple):
+  """What a shard of a zoo with a layout holds."""
+
+  shape: int  # of its networks, which of `ZooSpec.rnns`
+  networks: int
+  rows: int
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,8 @@ class ZooSpec:
     family: name of a module in `weightspace.tasks`.
     family_config: fields of that module's `Config`, JSON values.
     rnns: the shapes of the networks, nearly always one; they read and write
-      the same. All networks of a shard have one shape, and shards take turns.
+      the same. All networks of a shard have one shape, and shards take turns
+      unless there is a layout.
     trainer: the training recipe, JSON values.
     num_networks: N.
     shard_size: networks in a shard; the last one may hold fewer.
@@ -38,6 +47,9 @@ class ZooSpec:
     seed: of all that is random in the zoo.
     task_names: what the D numbers of a task mean.
     metric_names: the columns that `TaskFamily.performance` returns.
+    layout: what each shard holds, where numbers of networks differ between
+      shapes or snapshots between networks; `snapshot_steps` are then those of
+      any network. None: the fields above say it.
 
   Raises:
     ValueError: a field that cannot be, by name.
@@ -54,6 +66,7 @@ class ZooSpec:
   seed: int
   task_names: tuple[str, ...]
   metric_names: tuple[str, ...]
+  layout: tuple[Shard, ...] | None = None
 
   def __post_init__(self):
     normal = {
@@ -85,7 +98,9 @@ class ZooSpec:
           f" a zoo; take others than {', '.join(RESERVED)}"
       )
     object.__setattr__(self, "rnns", _shapes(self.rnns))
-    shards = -(-self.num_networks // self.shard_size)
+    if self.layout is not None:
+      object.__setattr__(self, "layout", _layout(self))
+    shards = self.num_shards
     if max(self.num_networks, steps[-1]) > _INT32 or shards > _MOST_SHARDS:
       raise UserError(
           f"num_networks and snapshot_steps may be {_INT32} at most, and shards"
@@ -100,6 +115,13 @@ class ZooSpec:
       )
 
   @property
+  def num_shards(self) -> int:
+    """How many shards there are."""
+    if self.layout is not None:
+      return len(self.layout)
+    return -(-self.num_networks // self.shard_size)
+
+  @property
   def rnn(self) -> RNNSpec:
     """The shape of all networks; ValueError where they have several."""
     if len(self.rnns) > 1:
@@ -111,10 +133,15 @@ class ZooSpec:
 
   def to_json(self) -> dict[str, Any]:
     """`{"schema_version": ..., "spec": ...}`, JSON values only."""
+    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    fields["rnns"] = [dataclasses.asdict(rnn) for rnn in self.rnns]
+    version = SCHEMA_VERSION
+    if self.layout is None:
+      version = 2
+      del fields["layout"]
     return {
-        "schema_version": SCHEMA_VERSION,
-        "spec": json.loads(json.dumps(dataclasses.asdict(self))),
-    }
+        "schema_version": version, "spec": json.loads(json.dumps(fields))
+    }  # fmt: skip
 
   @classmethod
   def from_json(cls, data: dict[str, Any]) -> "ZooSpec":
@@ -130,6 +157,8 @@ class ZooSpec:
       spec = dict(spec)
       if "rnn" in spec:  # all networks had one shape
         spec["rnns"] = [spec.pop("rnn")]
+    if isinstance(spec, dict):
+      spec = {"layout": None, **spec}
     fields = _fields("the spec", spec, cls)
     rnns = [_shape(rnn) for rnn in _sequence("rnns", fields["rnns"])]
     return cls(**{**fields, "rnns": tuple(rnns)})
@@ -155,7 +184,7 @@ def differences(existing: ZooSpec, requested: ZooSpec) -> list[str]:
   a = dict(_leaves(existing.to_json()["spec"]))
   b = dict(_leaves(requested.to_json()["spec"]))
   return [
-      f"{name} is {_show(a, name)} there, {_show(b, name)} requested"
+      f"{name} is {_show(a, name):.200} there, {_show(b, name):.200} requested"
       for name in sorted(a.keys() | b.keys())
       if _show(a, name) != _show(b, name)
   ]
@@ -218,6 +247,38 @@ def _shapes(rnns):
         f"rnns must all have the same inputs and outputs, got {rnns}"
     )
   return rnns
+
+
+def _layout(spec):
+  shards = []
+  for shard in _sequence("layout", spec.layout):
+    if len(_sequence("layout", shard)) != len(Shard._fields):
+      raise UserError(f"layout must hold {Shard._fields}, got {shard!r}")
+    shape, networks, rows = shard
+    shards.append(Shard(
+        _integer("shape in layout", shape, 0),
+        _integer("networks in layout", networks, 1),
+        _integer("rows in layout", rows, 1),
+    ))
+  networks = sum(shard.networks for shard in shards)
+  most = max((shard.networks for shard in shards), default=0)
+  if (networks, most) != (spec.num_networks, spec.shard_size):
+    raise UserError(
+        f"layout has {networks} networks, {most} in a shard at most; the spec"
+        f" says {spec.num_networks} and {spec.shard_size}"
+    )
+  if {shard.shape for shard in shards} != set(range(len(spec.rnns))):
+    raise UserError(
+        f"layout must use all of the {len(spec.rnns)} shapes in rnns, and no"
+        " others"
+    )
+  for shard in shards:
+    if not 1 <= shard.rows / shard.networks <= len(spec.snapshot_steps):
+      raise UserError(
+          f"layout has a shard of {shard.rows} rows of {shard.networks}"
+          f" networks; each has from 1 to {len(spec.snapshot_steps)} snapshots"
+      )
+  return tuple(shards)
 
 
 def _integer(name, value, minimum):

@@ -170,8 +170,7 @@ def of_zoo(zoo: Zoo, family: TaskFamily, *, seed: int) -> Splits:
   novelty = np.asarray(jax.vmap(family.novelty)(jnp.asarray(task)))
   parts = by_task(task, novelty, seed=seed)
   finite = zoo.columns["finite"]
-  final = zoo.columns["step"] == zoo.spec.snapshot_steps[-1]
-  if not np.any(finite[final]):
+  if not np.any(finite[zoo.final]):
     raise UserError(
         f"all {zoo.spec.num_networks} networks of {zoo.path} diverged, so there"
         " is nothing to learn from: make a zoo with lower learning rates"

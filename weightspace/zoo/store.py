@@ -229,6 +229,9 @@ def _write_folder(folder, arrays, software):
 
 
 def _check_order(spec, index, arrays):
+  if spec.layout is not None:
+    _check_layout(spec, index, arrays)
+    return
   networks = np.array(manifest.shard_networks(spec, index), np.int32)
   steps = np.array(spec.snapshot_steps, np.int32)
   wanted = {
@@ -244,3 +247,26 @@ def _check_order(spec, index, arrays):
           f" expected {values[row]}; rows are network-major: every snapshot of"
           " a network, then the next network"
       )
+
+
+def _check_layout(spec, index, arrays):
+  net_id, step = arrays["net_id"], arrays["step"]
+  same = net_id[1:] == net_id[:-1]
+  ordered = (net_id[1:] > net_id[:-1]) | (same & (step[1:] > step[:-1]))
+  if not ordered.all():
+    row = 1 + np.argmin(ordered)
+    raise UserError(
+        f"shard {index}: row {row} is network {net_id[row]} at step"
+        f" {step[row]}, after network {net_id[row - 1]} at step"
+        f" {step[row - 1]}; networks increase, and so do their steps"
+    )
+  known = np.isin(step, spec.snapshot_steps)
+  inside = (net_id >= 0) & (net_id < spec.num_networks)
+  networks = len(net_id) - np.sum(same)
+  if networks != spec.layout[index].networks or not np.all(known & inside):
+    raise UserError(
+        f"shard {index} has {networks} networks from {net_id.min()} to"
+        f" {net_id.max()} at steps {np.unique(step).tolist()}; its spec says"
+        f" {spec.layout[index].networks} of {spec.num_networks} networks, at"
+        f" some of the steps {list(spec.snapshot_steps)}"
+    )
