@@ -17,7 +17,7 @@ import numpy as np
 from weightspace import plugins, precision, settings, tasks, zoo
 from weightspace.exchange import imported
 from weightspace.progress import Progress
-from weightspace.zoo import loader, manifest, replay
+from weightspace.zoo import collecting, integrity, loader, manifest, replay
 from zoo_gen.trainer import Recipe, make_row
 
 # Another order of the sums of a matrix product changes a logit's last bits,
@@ -57,7 +57,8 @@ def inspect(
 
   Raises:
     ZooError: there is no zoo that can be opened.
-    ValueError: the zoo was neither trained by `zoo_gen.trainer` nor imported.
+    ValueError: the zoo was neither trained by `zoo_gen.trainer` nor imported
+      nor collected.
   """
   progress = progress or Progress.silent()
   with progress.stage("checksums", total=1) as stage:
@@ -96,6 +97,7 @@ def inspect(
       ),
       ("recomputed", f"{len(chosen)} rows, {spec.rollouts} rollouts each"),
       *imported.summary(spec),
+      *collecting.summary(opened),
       ("kernels", _kernels(path)),
       ("problems", f"{len(problems)}"),
   ]
@@ -232,6 +234,8 @@ def _sample_problems(opened, rnn, chosen, progress) -> list[str]:
 
 def _columns_anew(spec, family, rnn):
   """(vector, net_id, step, task) -> the columns that these determine."""
+  if integrity.COLLECTED in spec.trainer:
+    return lambda *row: {}
   if imported.is_imported(spec):
     return imported.make_metrics(spec, family, rnn)
   recipe = plugins.configure(

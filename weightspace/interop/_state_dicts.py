@@ -14,7 +14,7 @@ from weightspace.interop._parts import Block
 from weightspace.interop.tensors import listed
 
 TENSORS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-_PICKLES = (".pt", ".pth", ".bin")
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 _NAME = re.compile(
     r"(?:(?P<prefix>.*)\.)?(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))"
     r"_l(?P<layer>\d{1,4})(?P<reverse>_reverse)?"

@@ -67,8 +67,8 @@ def load(
 
   Args:
     model: a module, a state dict (name -> tensor or array), or the path of a
-      state dict: `.safetensors`, or a pickle (`.pt`, `.pth`, `.bin`), which
-      `torch.load` reads with `weights_only=True`.
+      state dict: `.safetensors`, or a pickle (`.pt`, `.pth`, `.bin`,
+      `.ckpt`), which `torch.load` reads with `weights_only=True`.
     recurrent: the name of the recurrent module, such as "model.lstm", or "" for
       the module itself; or the names of stacked modules, first layer first. By
       default, the only one.

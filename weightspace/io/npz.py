@@ -61,7 +61,9 @@ def _members(archive, size):
   for info in archive.infolist():
     name = info.filename.removesuffix(".npy")
     if info.compress_type != zipfile.ZIP_STORED:
-      raise UserError(f"{name} is compressed")
+      raise UserError(
+          f"{name} is compressed; save it with numpy.savez"
+      )
     if name in members or name == info.filename:
       raise UserError(f"{info.filename!r} is no array, or there twice")
     members[name] = info

@@ -1,7 +1,8 @@
 """Zoos of trained networks: a specification, a folder of shards, a reader.
 
 To write one, call `create`, then `write_shard` for every shard in any order,
-from as many processes as there are, then `finalize`. To read it:
+from as many processes as there are, then `finalize`. `from_networks` makes one
+of networks that exist. To read it:
 
     zoo = weightspace.zoo.open(path)
     zoo.columns["step"], zoo.weights([0, 5]), zoo.rollouts([0, 5])
@@ -9,6 +10,7 @@ from as many processes as there are, then `finalize`. To read it:
 Training takes its rows from `splits`, its batches from `loader`.
 """
 
+from weightspace.zoo.collecting import from_networks
 from weightspace.zoo.integrity import verify
 from weightspace.zoo.manifest import (
     ZooError,
@@ -35,6 +37,7 @@ __all__ = [
     "create",
     "final_rows",
     "finalize",
+    "from_networks",
     "has_shard",
     "missing_shards",
     "num_shards",

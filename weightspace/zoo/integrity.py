@@ -10,7 +10,8 @@ from weightspace.zoo import arrays, manifest, store
 from weightspace.zoo.manifest import ZooError
 from weightspace.zoo.spec import ZooSpec
 
-IMPORTED = "imported"  # a field of `ZooSpec.trainer`: where the zoo is from
+# Fields of `ZooSpec.trainer`: where a zoo is from that was not trained here
+IMPORTED, COLLECTED = "imported", "collected"
 
 
 def verify(path: str | os.PathLike) -> list[str]:
@@ -93,6 +94,11 @@ def command(path: Path, spec: ZooSpec) -> str:
   """What makes the shards of a zoo that are missing."""
   if IMPORTED in spec.trainer:
     return f"`python -m zoo_gen.import_npy --zoo={path}` and its --source"
+  if COLLECTED in spec.trainer:
+    return (
+        f"`python -m zoo_gen.collect --zoo={path}` and the flags it was begun"
+        " with"
+    )
   return (
       f"`python -m zoo_gen.generate --zoo={path}` and the --config it was"
       " begun with"

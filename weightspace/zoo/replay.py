@@ -69,16 +69,21 @@ def problems(
     )
   if spec.kind != "token":
     return
-  outside = np.any((sequences < 0) | (sequences >= spec.inputs), axis=1)
+  # Sequences that the network did not write end in -1, which pads them too
+  given = sequences[:, -1] == -1
+  written = np.flatnonzero(~given)
+  outside = (sequences < 0) | (sequences >= spec.inputs)
+  outside &= ~(given[:, None] & (sequences == -1))
+  outside = np.any(outside, axis=1)
   if np.any(outside):
     yield (
         f"sequences {_list(np.flatnonzero(outside))} hold what is no token: not"
         f" in [0, {spec.inputs})"
     )
     return
-  drawn = sequences[:, 1:, None].astype(np.int64)
-  chances = np.take_along_axis(replayed, drawn, axis=2)
-  impossible = np.flatnonzero(np.any(chances[..., 0] < IMPOSSIBLE, axis=1))
+  drawn = sequences[written, 1:, None].astype(np.int64)
+  chances = np.take_along_axis(replayed[written], drawn, axis=2)
+  impossible = written[np.any(chances[..., 0] < IMPOSSIBLE, axis=1)]
   if len(impossible):
     yield (
         f"sequences {_list(impossible)} hold symbols that the network would"

@@ -1,0 +1,42 @@
+"""What is known of the networks of a collected zoo, in words."""
+
+import numpy as np
+
+from weightspace.zoo.integrity import COLLECTED
+from weightspace.zoo.reader import Zoo
+from weightspace.zoo.spec import RESERVED
+
+_SHOWN = 6  # categories
+
+
+def summary(opened: Zoo) -> list[tuple[str, str]]:
+  """(what, how much) of a collected zoo's origin and columns; else nothing."""
+  origin = opened.spec.trainer.get(COLLECTED)
+  if origin is None:
+    return []
+  config = opened.spec.family_config
+  known = [name for name in opened.columns if name not in RESERVED]
+  return [
+      ("collected from", f"{origin['networks']}, with {origin['inputs']}"),
+      ("rows", origin["table"]),
+      (
+          "split",
+          f"by {', '.join(config['split'])}; held out: {config['held_out']}",
+      ),
+      *(
+          (f"column {name}", _column(array, config["categories"].get(name)))
+          for name, array in ((n, opened.columns[n]) for n in known)
+      ),
+  ]
+
+
+def _column(array, values):
+  if values is not None:
+    shown = ", ".join(values[:_SHOWN]) + ", ..." * (len(values) > _SHOWN)
+    text, empty = f"{len(values)} categories: {shown}", np.sum(array < 0)
+  else:
+    empty = np.sum(np.isnan(array))
+    text = "no numbers"
+    if empty < len(array):
+      text = f"numbers from {np.nanmin(array):g} to {np.nanmax(array):g}"
+  return text + (f"; {empty} rows are empty" if empty else "")
