@@ -35,8 +35,13 @@ def test_every_family_has_its_properties(family):
   scope = properties.Scope(tasks.make(family, fields).spec, (0, 10))
   for name in prediction_config.get_config(family).properties:
     assert properties.load(name).shape(scope)
-  with pytest.raises(ValueError, match="formal_language, tiled_mnist"):
-    prediction_config.get_config("digits")
+
+
+def test_families_without_properties_of_their_own():
+  config = prediction_config.get_config("secret_path")
+  assert config == prediction_config.get_config()
+  with pytest.raises(ValueError, match="did you mean 'secret_path'"):
+    prediction_config.get_config("secret_paths")
 
 
 @pytest.mark.parametrize("size", tiled_mnist_config.SIZES)

@@ -1,5 +1,7 @@
 """Plug-ins are found by their files."""
 
+import sys
+
 import pytest
 
 from weightspace import cells, plugins
@@ -67,3 +69,34 @@ def test_an_error_inside_a_plugin_is_not_hidden(plant):
 )
 def test_nearest(name, known, expected):
   assert plugins.nearest(name, known) == expected
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+  """`installed(group, name, text)` makes a package with an entry point."""
+
+  def install(group, name, text):
+    (tmp_path / "my_plug_in.py").write_text(text)
+    info = tmp_path / "my_plug_in-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: my_plug_in\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = my_plug_in\n")
+
+  monkeypatch.syspath_prepend(tmp_path)
+  plugins._installed.cache_clear()
+  yield install
+  plugins._installed.cache_clear()
+  sys.modules.pop("my_plug_in", None)
+
+
+def test_installed_packages_add_plug_ins_by_entry_points(installed):
+  installed("weightspace.cells", "minimal", "NAME = __name__")
+  assert "minimal" in cells.names()
+  assert plugins.load("weightspace.cells", "minimal").NAME == "my_plug_in"
+  assert "minimal" not in plugins.names("weightspace.tasks")
+
+
+def test_entry_points_take_names_that_are_free(installed):
+  installed("weightspace.cells", "lstm", "")
+  with pytest.raises(ValueError, match="'lstm' of my_plug_in names a plug-in"):
+    cells.load("lstm")

@@ -184,10 +184,19 @@ def _expand_home(argument):
   return (match[1] or "") + files.expand_home(match[2])
 
 
+_HELP = {"--help", "-help", "--helpshort", "--helpfull"}
+_CONFIG = re.compile(r"--?config=(.+)")
+
+
 def _parse(args):
   try:
     args = [args[0], *map(_expand_home, args[1:])]
     return flags.FLAGS(args)
+  except SystemExit:
+    if not _HELP.isdisjoint(args):  # it has just printed the flags
+      with _errors_in_one_line():
+        _print_fields(args)
+    raise
   except UserError as error:
     sys.exit(f"error: {error}")
   except flags.Error as error:
@@ -201,6 +210,14 @@ def _parse(args):
     if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1][0]:
       raise
     sys.exit(f"error: no such config field: {_plain(error)}")
+
+
+def _print_fields(args):
+  """The fields of the config that was given."""
+  from weightspace import config_help
+
+  for match in filter(None, map(_CONFIG.fullmatch, args)):
+    print("\n" + config_help.describe(match[1]))
 
 
 def _plain(error):

@@ -2,12 +2,16 @@
 
 `encoders/statistics.py` is the encoder "statistics": flags, contract tests and
 help list the package to find it. Modules whose names start with an
-underscore are shared parts, not plug-ins.
+underscore are shared parts, not plug-ins. Other packages that are installed add
+modules of theirs by entry points in the group of the package, such as
+"weightspace.encoders".
 """
 
 import dataclasses
 import difflib
+import functools
 import importlib
+import importlib.metadata
 import pkgutil
 from collections.abc import Mapping
 from types import ModuleType
@@ -17,10 +21,28 @@ from weightspace.errors import UserError
 
 
 def names(package: str) -> tuple[str, ...]:
-  """Names of the plug-ins of a package, sorted, without importing them."""
+  """Names of the plug-ins of a package, sorted, without importing them.
+
+  Raises:
+    UserError: an installed package adds one of a name that is taken.
+  """
   path = importlib.import_module(package).__path__
-  modules = (module.name for module in pkgutil.iter_modules(path))
-  return tuple(sorted(name for name in modules if not name.startswith("_")))
+  modules = {module.name for module in pkgutil.iter_modules(path)}
+  added = _installed(package)
+  for name in sorted(modules & added.keys()):
+    raise UserError(
+        f"the entry point {name!r} of {added[name]} names a plug-in that"
+        f" {package} has already: give it another name"
+    )
+  every = modules | added.keys()
+  return tuple(sorted(name for name in every if not name.startswith("_")))
+
+
+@functools.cache
+def _installed(package: str) -> dict[str, str]:
+  """Modules of plug-ins that installed packages add, by name."""
+  entries = importlib.metadata.entry_points(group=package)
+  return {entry.name: entry.value for entry in entries}
 
 
 def load(package: str, name: str) -> ModuleType:
@@ -35,7 +57,8 @@ def load(package: str, name: str) -> ModuleType:
         f"{package} has no plug-in {name!r}{nearest(name, known)};"
         f" there are: {', '.join(known)}"
     )
-  return importlib.import_module(f"{package}.{name}")
+  added = _installed(package).get(name)
+  return importlib.import_module(added or f"{package}.{name}")
 
 
 def nearest(name: str, known) -> str:

@@ -59,6 +59,19 @@ def get_config(what: str = "interactive,small") -> ConfigDict:
   return config
 
 
+def parts(config: ConfigDict) -> dict[str, type]:
+  """The dataclasses of its parts, which say what the fields mean."""
+  from weightspace import emulator, encoders, plugins
+  from weightspace.training import emulation, optimizer
+
+  return {
+      "encoder": plugins.load(encoders.__name__, config.encoder.name).Config,
+      "emulator": emulator.Config,
+      "optimizer": optimizer.OptimizerConfig,
+      "emulation": emulation.Config,
+  }
+
+
 def _fields(dataclass):
   return dataclasses.asdict(dataclass())
 

@@ -21,8 +21,8 @@ def get_config(size: str = "full") -> ConfigDict:
   tiny = size == "tiny"
   config = ConfigDict()
   config.seconds = 0.5 if tiny else 60.0  # budget for families of any size
-  # (functions, answers of a query): every family of these sizes is solved
-  config.every_family = ((3, 3),) if tiny else ((4, 4), (5, 2))
+  families = ((3, 3),) if tiny else ((4, 4), (5, 2))
+  config.every_family = families  # (functions, answers of a query) to solve all
   config.depths = (2,) if tiny else (1, 2, 3, 4, 5, 6, 7, 8)  # of RNNs
   config.learning = ConfigDict()  # of experiments.theory.config.Config
   config.learning.arms = (  # names in the same ARMS
@@ -59,3 +59,11 @@ def get_config(size: str = "full") -> ConfigDict:
         "seeds": 2, "resamples": 50,
     })  # fmt: skip
   return config
+
+
+def parts(config: ConfigDict) -> dict[str, type]:
+  """The dataclass of its part, which says what the fields mean."""
+  from experiments.theory.config import Config
+
+  del config
+  return {"learning": Config}

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 from tests.report import example
-from weightspace.report import figures, frame, schema, statements, study_page
+from weightspace.report import (
+    figures,
+    frame,
+    schema,
+    statements,
+    study_page,
+    vocabulary,
+)
 
 FAMILY = "formal_language"
 ROOT = pathlib.Path(__file__).parents[2]
@@ -144,6 +151,34 @@ def test_no_gain_is_not_called_one(results):
       one["gain"]["ood"] |= {"value": 0.02, "low": -0.03, "high": 0.05}
   beaten = statements.verdict(frame.tidy(few), FAMILY)
   assert "do not clearly beat" in beaten and "do not" not in plain
+
+
+def test_the_page_says_why_numbers_are_missing(results):
+  few = _of_one(results, "prediction")
+  frozen = few["prediction"][FAMILY]["frozen"]
+  tidy = frame.tidy(few)
+  assert not statements.undefined(tidy) and not statements.left_out(frozen)
+  for properties in frozen.values():
+    report = properties["accuracy"]["strict"]
+    report["test"]["r2"] |= {"value": None, "low": None, "high": None}
+    report["unknown"] = {"train": 7, "ood_train": 3, "test": 2}
+  assert "R² of accuracy is missing, it is undef" in statements.undefined(
+      frame.tidy(few)
+  )
+  (sentence,) = statements.left_out(frozen).split(". ")[:-1]
+  assert sentence.endswith("are 7 training, 3 OOD training and 2 test rows")
+
+
+def test_encoders_that_are_not_on_the_page_are_not_described(results, tmp_path):
+  few = _of_one(results, "emulation")
+  entry = few["emulation"][FAMILY]
+  entry.pop("paper", None)
+  entry["encoders"] = {"interactive": entry["encoders"]["interactive"]}
+  text = study_page.write(few, tmp_path).read_text(encoding="utf-8")
+  assert vocabulary.description("interactive") in text
+  assert "of the constant code, the more the codes say" not in text
+  for name in ("constant", "flat", "dws"):
+    assert vocabulary.description(name) not in text
 
 
 def test_a_claim_holds_where_intervals_say_so(results):

@@ -11,6 +11,10 @@ from weightspace.report.frame import ALL, FINAL, select
 if TYPE_CHECKING:
   import pandas as pd
 
+_ROWS = {
+    "train": "training", "validation": "validation",
+    "ood_train": "OOD training", "test": "test",
+}  # fmt: skip
 _CELLS = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
 
 
@@ -164,6 +168,45 @@ def ranking(rows: "pd.DataFrame", divergence: str) -> str:
       f" {'lies below' if apart else 'overlaps'} that of {_encoder(second)},"
       " the next."
   )
+
+
+def undefined(rows: "pd.DataFrame") -> str:
+  """Which properties have no R² on the test, and why; empty if all have."""
+  rows = select(rows, part="test", metric="r2", snapshot=[ALL, FINAL])
+  names = dict.fromkeys(rows[rows["value"].isna()]["property"])
+  if not names:
+    return ""
+  return (
+      f"Where the R² of {_listed(map(vocabulary.property_, names))} is missing,"
+      " it is undefined: the networks measured all have the same value. "
+  )
+
+
+def left_out(encoders: Mapping[str, Any]) -> str:
+  """How many rows have no value of a property; empty if all have.
+
+  Args:
+    encoders: {encoder: {property: {protocol: its report}}}.
+  """
+  sentences: dict[str, str] = {}
+  for properties in encoders.values():
+    for name, protocols in properties.items():
+      for report in protocols.values():
+        counts = [
+            f"{count} {_ROWS[part]}"
+            for part, count in report.get("unknown", {}).items()
+        ]
+        if counts:
+          sentences[name] = (
+              f"Left out, without a value of {vocabulary.property_(name)}, are"
+              f" {_listed(counts)} rows. "
+          )
+  return "".join(sentences.values())
+
+
+def _listed(words):
+  *first, last = words
+  return f"{', '.join(first)} and {last}" if first else last
 
 
 def claims(rows: "pd.DataFrame", unit: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ def get_config(family: str, size: str, sizes: tuple[str, ...]) -> ConfigDict:
   if size not in sizes:
     raise UserError(f"no size {size!r}; there are: {', '.join(sizes)}")
   config = ConfigDict()
-  config.family = family
+  config.family = family  # a module in weightspace.tasks
   config.task = ConfigDict()  # fields of the family's Config
   config.rnn = ConfigDict()
   config.rnn.cell = "lstm"  # a module in weightspace.cells
@@ -31,11 +31,22 @@ def get_config(family: str, size: str, sizes: tuple[str, ...]) -> ConfigDict:
   config.recipe.weight_decays = (1e-4,)  # each network draws one
   config.recipe.init_scale = 1.0  # on torch's default initial weights
   config.recipe.matmul_precision = "float32"  # or tensorfloat32, bfloat16
-  config.networks = 1000  # N
+  config.networks = 1000  # networks of the zoo, N
   config.shard_size = 125  # networks in a shard
   config.rollouts = 100  # sequences kept of each snapshot, K
-  config.seed = 0
+  config.seed = 0  # of all that is random in the zoo
   return config
+
+
+def parts(config: ConfigDict) -> dict[str, type]:
+  """The dataclasses of its parts, which say what the fields mean."""
+  from weightspace import plugins, tasks
+  from zoo_gen import trainer
+
+  return {
+      "task": plugins.load(tasks.__name__, config.family).Config,
+      "recipe": trainer.Recipe,
+  }
 
 
 def shrink(config: ConfigDict) -> None:

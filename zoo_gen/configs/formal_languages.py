@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from zoo_gen.configs import _zoo
 
+parts = _zoo.parts
 SIZES = ("tiny", "quickstart", "small", "paper")
 
 

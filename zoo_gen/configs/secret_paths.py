@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from zoo_gen.configs import _zoo
 
+parts = _zoo.parts
 SIZES = ("tiny", "small")
 
 
