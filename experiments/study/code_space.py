@@ -78,6 +78,9 @@ def _shown(study):
 
 def _rows(study, shown, part_of):
   columns = study.zoo.columns
+  accuracy = {}
+  if "accuracy" in study.zoo.spec.metric_names:
+    accuracy["accuracy"] = np.round(columns["accuracy"][shown], 4).tolist()
   return {
       "net_id": columns["net_id"][shown].tolist(),
       "step": columns["step"][shown].tolist(),
@@ -85,7 +88,8 @@ def _rows(study, shown, part_of):
       "describe": [
           study.family.describe(task) for task in columns["task"][shown]
       ],
-      "accuracy": np.round(columns["accuracy"][shown], 4).tolist(),
+      **accuracy,
+      "task_names": list(study.family.spec.task_names),
       "split": part_of.tolist(),
   }
 
@@ -169,11 +173,15 @@ def _invariance(study, runs, pretrained):
 
 
 def _transcript(study, name, pretrained):
-  """The interrogation of the best network of validation tasks; or None."""
+  """The interrogation of the best network of validation tasks; or None.
+
+  Of the first one where no accuracy is known.
+  """
   rows = study.final(study.split.validation)
   if not len(rows):
     return None
-  row = rows[np.argmax(study.zoo.columns["accuracy"][rows])]
+  known = "accuracy" in study.zoo.spec.metric_names
+  row = rows[np.argmax(study.zoo.columns["accuracy"][rows]) if known else 0]
   encoder = pretrained.model.encoders[study.zoo.shapes[row]]
   if encoder.transcript is None:
     return None
@@ -186,7 +194,7 @@ def _transcript(study, name, pretrained):
       "net_id": int(columns["net_id"][row]),
       "step": int(columns["step"][row]),
       "describe": study.family.describe(columns["task"][row]),
-      "accuracy": float(columns["accuracy"][row]),
+      "accuracy": float(columns["accuracy"][row]) if known else None,
       "symbols": list(symbols),
       "probes": np.round(np.asarray(seen.probes), 4).tolist(),
       "answers": np.round(jax.nn.softmax(seen.answers), 4).tolist(),

@@ -26,7 +26,9 @@ def zoo(study: Study) -> dict[str, Any]:
   def count(tasks):
     return len(np.unique(tasks, axis=0))
 
-  last = columns["accuracy"][study.zoo.final & finite]
+  last = []
+  if "accuracy" in spec.metric_names:
+    last = columns["accuracy"][study.zoo.final & finite]
   return {
       "family": spec.family,
       "shapes": [

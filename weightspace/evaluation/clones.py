@@ -23,6 +23,7 @@ from weightspace.tasks import TaskFamily
 from weightspace.training import batches
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import Zoo
+from weightspace.zoo.integrity import COLLECTED
 
 
 class Clone(NamedTuple):
@@ -122,6 +123,12 @@ def measure(
   rows = np.asarray(rows)
   if not len(rows):
     raise UserError("there are no rows to clone")
+  if COLLECTED in zoo.spec.trainer:
+    raise UserError(
+        f"clones do the task of their networks, but those of {zoo.path} were"
+        " trained elsewhere, and how to measure the task is not known; the"
+        " emulation loss says how alike a clone answers"
+    )
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
   performance = make_performance(pretrained.model.emulator, family)
   codes = codes_lib.of_zoo(zoo, pretrained, rows)

@@ -129,7 +129,7 @@ def _reference(zoo, family, all_codes, rows):
       codes=all_codes[rows],
       net_id=columns["net_id"][rows],
       step=columns["step"][rows],
-      accuracy=columns["accuracy"][rows],
+      accuracy=columns["accuracy"][rows] if _has_accuracy(zoo) else None,
       shape=zoo.shapes[rows],
       task=task_ids.reshape(-1).astype(np.int32),
       tasks=distinct.astype(np.float32),
@@ -137,8 +137,14 @@ def _reference(zoo, family, all_codes, rows):
   )
 
 
+def _has_accuracy(zoo):
+  return "accuracy" in zoo.spec.metric_names
+
+
 def _final_accuracy(zoo):
-  """Quartiles of the accuracy of final snapshots."""
+  """Quartiles of the accuracy of final snapshots; None where none is known."""
+  if not _has_accuracy(zoo):
+    return None
   accuracy = zoo.columns["accuracy"][zoo.final & zoo.columns["finite"]]
   return {
       name: float(np.quantile(accuracy, q)) if len(accuracy) else None

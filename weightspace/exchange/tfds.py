@@ -19,7 +19,7 @@ from weightspace import settings, tasks, zoo
 from weightspace.io import files
 from weightspace.progress import Progress
 from weightspace.rnn import RNN
-from weightspace.zoo import loader, splits
+from weightspace.zoo import integrity, loader, splits
 from weightspace.zoo.reader import Zoo
 
 NAME, VERSION = "weightspace_zoo", "1.0.0"
@@ -167,6 +167,10 @@ def _features(opened, family, example):
   described = _DESCRIPTIONS | {
       "sequences": _sequences(opened, family, example["sequences"]),
       "task": f"What the network was trained on: {_words(family.spec)}.",
+      **{
+          name: f"Codes of {', '.join(values)}, from 0; -1 where none is known."
+          for name, values in family.spec.categories
+      },
   }
   return features.FeaturesDict({
       name: features.Tensor(
@@ -180,6 +184,13 @@ def _features(opened, family, example):
 
 
 def _sequences(opened, family, sequences) -> str:
+  if integrity.COLLECTED in opened.spec.trainer:
+    return (
+        "What the network read: tokens [K, T + 1], of which it read the first"
+        " T, -1 after a sequence's end, and a last one of -1 where the network"
+        " did not write the sequence itself; or reals [K, T, I], NaN after a"
+        " sequence's end."
+    )
   if family.spec.kind == "token":
     symbols = ", ".join(
         f"{i} {symbol}" for i, symbol in enumerate(family.spec.symbols)

@@ -119,6 +119,8 @@ def _describe(encoder):
   if encoder.reference is not None:
     table = encoder.reference._asdict()
     reference = {"descriptions": list(table.pop("descriptions"))}
+    if table["accuracy"] is None:
+      del table["accuracy"]
     arrays |= _checks.prefixed("reference", table)
   document = {
       "version": VERSION,
@@ -279,11 +281,12 @@ def _reference(document, zoo, code, arrays):
     require(text.isprintable(), "reference.descriptions", text, "one line")
   codes = arrays.take("reference/codes", (None, code))
   rows = (len(codes),)
+  known = "accuracy" in zoo.metric_names
   table = Reference(
       codes,
       arrays.take("reference/net_id", rows, "int32"),
       arrays.take("reference/step", rows, "int32"),
-      arrays.take("reference/accuracy", rows),
+      arrays.take("reference/accuracy", rows) if known else None,
       arrays.take("reference/shape", rows, "int32"),
       arrays.take("reference/task", rows, "int32"),
       arrays.take("reference/tasks", (len(texts), len(zoo.task_names))),

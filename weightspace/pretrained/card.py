@@ -23,7 +23,6 @@ def write(
   kind = encoder.config["encoder"]["name"]
   shapes = "; ".join(map(describe_shape, zoo.rnns))
   size = zoo.rnns[0]
-  final = about["final_accuracy"]
   splits = about["splits"]
   return f"""# {name}
 
@@ -53,15 +52,13 @@ Networks with {size.inputs} inputs and {size.outputs} outputs, which read
 |---|---|
 | task family | {zoo.family} |
 | networks | {zoo.num_networks}: {shapes} |
-| snapshots | {len(zoo.snapshot_steps)} each, after steps \
-{", ".join(map(str, zoo.snapshot_steps))} |
-| accuracy of fully trained ones | median {_number(final["median"])}, \
-quartiles {_number(final["low"])}, {_number(final["high"])} |
+| snapshots | {_snapshots(zoo)} |
+| accuracy of fully trained ones | {_accuracy(about["final_accuracy"])} |
 | tasks to train on | {splits["train"]["tasks"]} \
 ({splits["train"]["rows"]} rows) |
 | tasks to validate on | {splits["validation"]["tasks"]} \
 ({splits["validation"]["rows"]} rows) |
-| tasks held out, the most novel | {splits["ood"]["tasks"]} \
+| tasks held out{_novel(encoder)} | {splits["ood"]["tasks"]} \
 ({splits["ood"]["rows"]} rows) |
 | seed | {zoo.seed} |
 
@@ -100,6 +97,26 @@ Of {about["trained"]["steps"]} steps of pretraining, validation chose step \
 {about["trained"]["best_step"]}.
 `encoder.json` holds the whole configuration of zoo and training.
 """
+
+
+def _snapshots(zoo):
+  steps = ", ".join(map(str, zoo.snapshot_steps))
+  if zoo.layout is not None:
+    rows = sum(shard.rows for shard in zoo.layout)
+    return f"{rows} in all, after some of the steps {steps}"
+  return f"{len(zoo.snapshot_steps)} each, after steps {steps}"
+
+
+def _accuracy(final):
+  if final is None:
+    return "not known"
+  low, high = _number(final["low"]), _number(final["high"])
+  return f"median {_number(final['median'])}, quartiles {low}, {high}"
+
+
+def _novel(encoder):
+  random = encoder.zoo.family_config.get("held_out") == "random"
+  return ", at random" if random else ", the most novel"
 
 
 def _checked(encoder):

@@ -65,12 +65,13 @@ def to_text(result: Examination) -> str:
       lines += _shown(prediction)
   if result.nearest:
     lines += ["", "nearest networks of the zoo (cosine distance)"]
-    lines.append(
-        f"  {'distance':>8} {'network':>8} {'step':>7} {'accuracy':>8}  task"
-    )
+    known = result.nearest[0].accuracy is not None
+    title = f" {'accuracy':>8}" if known else ""
+    lines.append(f"  {'distance':>8} {'network':>8} {'step':>7}{title}  task")
     for n in result.nearest:
+      accuracy = f" {n.accuracy:8.3f}" if known else ""
       lines.append(
-          f"  {n.distance:8.4f} {n.net_id:8d} {n.step:7d} {n.accuracy:8.3f} "
+          f"  {n.distance:8.4f} {n.net_id:8d} {n.step:7d}{accuracy} "
           f" {n.description}"
       )
   if result.farther_than is not None:

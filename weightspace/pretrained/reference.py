@@ -16,7 +16,7 @@ class Neighbour(NamedTuple):
   shape: RNNSpec
   task: tuple[float, ...]
   description: str  # of the task
-  accuracy: float
+  accuracy: float | None  # None in a zoo where none is known
 
 
 class Reference(NamedTuple):
@@ -25,7 +25,7 @@ class Reference(NamedTuple):
   codes: np.ndarray  # [n, Z] float32, of length 1
   net_id: np.ndarray  # [n] int32
   step: np.ndarray  # [n] int32
-  accuracy: np.ndarray  # [n] float32
+  accuracy: np.ndarray | None  # [n] float32
   shape: np.ndarray  # [n] int32, which of the zoo's shapes
   task: np.ndarray  # [n] int32, which of `tasks`
   tasks: np.ndarray  # [U, D] float32, the distinct tasks of these rows
@@ -50,7 +50,9 @@ class Reference(NamedTuple):
             shape=shapes[self.shape[row]],
             task=tuple(map(float, self.tasks[self.task[row]])),
             description=self.descriptions[self.task[row]],
-            accuracy=float(self.accuracy[row]),
+            accuracy=(
+                None if self.accuracy is None else float(self.accuracy[row])
+            ),
         )
         for row in np.argsort(distances, kind="stable")[:count]
     )

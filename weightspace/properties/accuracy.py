@@ -4,6 +4,15 @@ from weightspace.errors import UserError
 from weightspace.properties import Property, _regression
 
 
+def _shape(scope):
+  if "accuracy" not in scope.tasks.metric_names:
+    raise UserError(
+        "property 'accuracy' needs networks whose accuracy is known; of these"
+        " it is not (zoo_gen.collect --accuracy=COLUMN takes it from a table)"
+    )
+  return (1,)
+
+
 def _target(columns, scope):
   del scope
   accuracy = columns["accuracy"]
@@ -18,7 +27,7 @@ def _target(columns, scope):
 
 PROPERTY = Property(
     kind="proportion",
-    shape=lambda scope: (1,),
+    shape=_shape,
     target=_target,
     metrics=_regression.metrics,
     headline="r2",

@@ -11,7 +11,7 @@ def _shape(scope):
   if missing:
     raise UserError(
         f"property 'generalization_gap' needs {' and '.join(missing)}; this"
-        f" family measures {', '.join(scope.tasks.metric_names)}"
+        f" family measures {', '.join(scope.tasks.metric_names) or 'nothing'}"
     )
   return (1,)
 

@@ -36,6 +36,7 @@ def colourings(family: str, rows: Mapping[str, Any]) -> list[Colouring]:
   words = vocabulary.of_family(family)
   known = {"language": ("m_b", "m_c", "m_d"), "angle": ("angle",)}
   names = known.get(words.task, ())
+  names = rows.get("task_names", names)
   if tasks.shape[1] != len(names):
     names = tuple(f"{words.task} {i + 1}" for i in range(tasks.shape[1]))
   kind = "angle" if words.task == "angle" else "levels"
@@ -43,12 +44,11 @@ def colourings(family: str, rows: Mapping[str, Any]) -> list[Colouring]:
       Colouring(name, _levels(kind, values), values)
       for name, values in zip(names, tasks.T)
   ]
+  if "accuracy" in rows:
+    accuracy = floats(rows["accuracy"])
+    entry.append(Colouring(words.accuracy, "share", accuracy))
   steps = floats(rows["step"])
-  return [
-      *entry,
-      Colouring(words.accuracy, "share", floats(rows["accuracy"])),
-      Colouring("step", _levels("levels", steps), steps),
-  ]
+  return [*entry, Colouring("step", _levels("levels", steps), steps)]
 
 
 def _levels(kind, values):

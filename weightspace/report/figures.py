@@ -154,14 +154,23 @@ def accuracy(entry: Mapping[str, Any], family: str) -> "Figure":
 
 
 @style.styled
-def transcript(entry: Mapping[str, Any], encoder: str = "") -> "Figure":
-  """One interrogation: a column per step, probes above, answers below."""
+def transcript(
+    entry: Mapping[str, Any], encoder: str = "", tiles: bool = True
+) -> "Figure":
+  """One interrogation: a column per step, probes above, answers below.
+
+  Args:
+    entry: of results["transcripts"].
+    encoder: that interrogates.
+    tiles: whether inputs that are no symbols are square tiles of an image.
+  """
   probes, answers = (
       np.asarray(entry[name], float) for name in ("probes", "answers")
   )
   sequences = min(probes.shape[1], SHOWN_SEQUENCES)
+  tiles = tiles and not entry["symbols"]
   # A tile is as high as a column is wide
-  heights = (1.8 if entry["symbols"] else 0.9 * style.WIDTH / len(probes), 1.8)
+  heights = (0.9 * style.WIDTH / len(probes) if tiles else 1.8, 1.8)
   figure = style.new(sum(heights) * sequences + 0.35)
   panels = figure.subplots(
       2 * sequences, 1, sharex=True, height_ratios=heights * sequences
@@ -169,10 +178,12 @@ def transcript(entry: Mapping[str, Any], encoder: str = "") -> "Figure":
   for m in range(sequences):
     which = f"Sequence {m + 1}: t" if probes.shape[1] > 1 else "T"
     probed, answered = panels[2 * m : 2 * m + 2]
-    if entry["symbols"]:
+    if tiles:
+      _tiles(probed, probes[:, m])
+    elif entry["symbols"]:
       _rows(probed, probes[:, m], entry["symbols"], "Oranges")
     else:
-      _tiles(probed, probes[:, m])
+      _numbers(probed, probes[:, m])
     samples = encoder == "listening"
     probing = "network generates" if samples else "encoder asks"
     probed.set_title(f"{which}he {probing}")
@@ -201,6 +212,18 @@ def _tiles(axes, probes):
   axes.tick_params(which="both", length=0)
   for spine in axes.spines.values():
     spine.set_visible(False)
+
+
+def _numbers(axes, probes):
+  """A row an input, a column a step; blue is negative, red positive."""
+  most = max(np.abs(probes).max(), 1e-6)
+  axes.imshow(
+      probes.T, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto",
+      interpolation="nearest",
+  )  # fmt: skip
+  size = probes.shape[1]
+  axes.set_yticks(range(size), range(1, size + 1), fontsize=8)
+  axes.tick_params(length=0)
 
 
 def _rows(axes, weights, symbols, colours):

@@ -96,19 +96,23 @@ def _labels(family, rows):
   words = vocabulary.of_family(family)
   count = len(rows["step"])
   described = rows.get("describe", [""] * count)
+  accuracies = [
+      f"{words.accuracy} {text.percent(accuracy)}"
+      for accuracy in rows.get("accuracy", [])
+  ] or [""] * count
   return [
       "\n".join(
           line
           for line in (
               text.language_plain(name),
-              f"{words.accuracy} {text.percent(accuracy)}",
+              accuracy,
               f"step {text.count(step)}",
               vocabulary.part(split),
           )
           if line
       )
       for name, accuracy, step, split in zip(
-          described, rows["accuracy"], rows["step"], rows["split"]
+          described, accuracies, rows["step"], rows["split"]
       )
   ]
 

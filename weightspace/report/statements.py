@@ -27,9 +27,10 @@ def facts(
   for family in vocabulary.families(set(frame["family"])):
     words = vocabulary.of_family(family)
     where = f" ({words.short})" if several else ""
-    if family in results.get("zoos", {}) and not several:
+    zoo = results.get("zoos", {}).get(family, {})
+    if zoo.get("final_accuracy") and not several:
       listed.append((
-          text.percent(_median(results["zoos"][family]["final_accuracy"])),
+          text.percent(_median(zoo["final_accuracy"])),
           f"{words.accuracy} of the median network at the end of its training",
       ))
     gains = gain(frame, family)
@@ -252,5 +253,5 @@ def likeliest(transcript: Mapping[str, Any]) -> str:
       return " ".join(map(str, best))
     return " ".join(str(symbols[b]) if b < len(symbols) else "?" for b in best)
 
-  probes = spell(transcript["probes"]) if symbols else "tiles"
+  probes = spell(transcript["probes"]) if symbols else "numbers"
   return f"Probes: {probes}. Answers: {spell(transcript['answers'])}."
