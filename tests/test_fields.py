@@ -9,7 +9,8 @@ from experiments.theory.config import Config as TheoryConfig
 from weightspace import emulator, encoders, heads, plugins, tasks
 from weightspace.errors import UserError
 from weightspace.evaluation import fitting
-from weightspace.training import emulation, end_to_end
+from weightspace.training import objectives
+from weightspace.training.objectives import supervised
 from weightspace.training.optimizer import OptimizerConfig
 from zoo_gen.trainer import Recipe
 
@@ -17,8 +18,6 @@ CONFIGS = {
     "emulator": emulator.Config,
     "heads": heads.Config,
     "fitting": fitting.Config,
-    "emulation": emulation.Config,
-    "supervised": end_to_end.Config,
     "optimizer": OptimizerConfig,
     "recipe": Recipe,
     "theory": TheoryConfig,
@@ -26,7 +25,7 @@ CONFIGS = {
         f"{package.__name__}.{name}": plugins.load(
             package.__name__, name
         ).Config
-        for package in (encoders, tasks)
+        for package in (encoders, objectives, tasks)
         for name in plugins.names(package.__name__)
     },
 }
@@ -74,7 +73,7 @@ def test_a_decay_is_longer_than_its_warm_up():
 
 
 def test_properties_have_names_of_properties():
-  for config in (fitting.Config, end_to_end.Config):
+  for config in (fitting.Config, supervised.Config):
     for wrong in ((), ("task", "task"), ("acuracy",)):
       with pytest.raises(UserError):
         config(properties=wrong)

@@ -12,7 +12,7 @@ from weightspace.progress import Progress
 from weightspace.report import study_page
 from weightspace.rnn import RNNSpec
 from weightspace.training import encoding, pretrain, supervised
-from weightspace.training.batches import shares
+from weightspace.training.draws import shares
 from zoo_gen import inspection, shards
 
 pytestmark = pytest.mark.slow

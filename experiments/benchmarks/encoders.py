@@ -89,8 +89,9 @@ def _ours(config):
   from weightspace import parallel, tasks
   from weightspace.keys import make_key
   from weightspace.rnn import RNNSpec, make_rnn
-  from weightspace.training import batches, emulation
+  from weightspace.training import batches, draws
   from weightspace.training import config as config_lib
+  from weightspace.training import model as model_lib
   from weightspace.training import optimizer as training
   from weightspace.training.optimizer import make_optimizer
   from weightspace.zoo.loader import Data
@@ -116,13 +117,13 @@ def _ours(config):
     )
 
   networks = network(jax.random.split(make_key(0), _NETWORKS))
-  data = batches.Split(make_key(0), (Data(*networks, {}),))
+  rows = draws.of_split([np.zeros(_NETWORKS, np.int32)], None, make_key(0))
+  data = batches.Split(rows, (Data(*networks, {}),))
   mesh = parallel.mesh(parallel.DATA)
   config = config_lib.parse(config)
-  model = emulation.make_model(
-      [rnn], family, config.encoder, config.emulator
-  )
-  loss = emulation.make_loss(model, family, config.emulation, mesh)
+  model = model_lib.make([rnn], family, (0,), config, mesh)
+  size = model_lib.make_size(model, [_NETWORKS], config.training.batch)
+  loss = model_lib.make_loss(model, size, config.training.matmul_precision)
   optimizer = make_optimizer(config.optimizer)
   begin = training.init_state(jax.jit(model.init)(make_key(1)), optimizer)
   key = make_key(2)

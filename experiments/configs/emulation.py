@@ -29,7 +29,8 @@ SIZES = ("tiny", "quickstart", "small", "paper")
 def get_config(what: str = "interactive,small") -> ConfigDict:
   """The config of an encoder, of one of `SIZES`."""
   from weightspace import emulator, encoders, plugins, tasks
-  from weightspace.training import emulation, encoding, optimizer
+  from weightspace.training import encoding, optimizer
+  from weightspace.training.objectives import emulation
 
   name, size, family = (*what.split(",", 2), "", "")[:3]
   size = size or "small"
@@ -62,7 +63,8 @@ def get_config(what: str = "interactive,small") -> ConfigDict:
 def parts(config: ConfigDict) -> dict[str, type]:
   """The dataclasses of its parts, which say what the fields mean."""
   from weightspace import emulator, encoders, plugins
-  from weightspace.training import emulation, optimizer
+  from weightspace.training import optimizer
+  from weightspace.training.objectives import emulation
 
   return {
       "encoder": plugins.load(encoders.__name__, config.encoder.name).Config,

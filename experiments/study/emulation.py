@@ -1,4 +1,8 @@
-"""Encoders pretrained by emulation (section 4.1), one or more seeds each."""
+"""Encoders pretrained by emulation (section 4.1), one or more seeds each.
+
+One that was trained elsewhere may have had another objective; then there is
+nothing to measure but its own loss.
+"""
 
 import time
 from typing import Any
@@ -13,6 +17,7 @@ from weightspace import parallel
 from weightspace.evaluation import bootstrap, emulation
 from weightspace.progress import Progress
 from weightspace.training import members, pretrain
+from weightspace.training.config import EMULATION
 
 
 def jobs(config, family: str) -> list[str]:
@@ -34,13 +39,21 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
         study, "emulation", name, name, config, study.seeds("emulation"),
         progress,
     )  # fmt: skip
+  if not emulates(pretrained[0]):
+    return {"pretraining": {study.name: {
+        "objective": pretrained[0].config.objective,
+        "encoders": {name: {
+            **_training(pretrained[0]),
+            "validation": lowest_loss(pretrained[0].history),
+        }},
+    }}}  # fmt: skip
   losses = row_losses(study, pretrained, "validation")
   study_lib.save(study.folder("emulation", name) / "validation", **losses)
   paper = PAPER["emulation"].get(study.name, {}).get(name)
   return {
       "runs": runs,
       "emulation": {study.name: {
-          "divergence": pretrained[0].config.emulation.score,
+          "divergence": pretrained[0].config.training.score,
           **({"paper": {name: paper}} if paper else {}),
           "encoders": {name: {
               **_training(pretrained[0]),
@@ -84,6 +97,11 @@ def train(study, stage, job, encoder, config, seeds, progress):
   return runs, pretrained
 
 
+def emulates(pretrained: pretrain.Pretrained) -> bool:
+  """Whether an encoder was trained with an emulator."""
+  return pretrained.config.objective == EMULATION
+
+
 def lowest_loss(history) -> float | None:
   """The lowest validation loss of a run, that of the params kept; or None."""
   losses = [h["validation/loss"] for h in history if "validation/loss" in h]
@@ -91,7 +109,7 @@ def lowest_loss(history) -> float | None:
 
 
 def trained(study: Study, encoder: str) -> list[pretrain.Pretrained]:
-  """What emulation left of each seed of an encoder, from disk."""
+  """What pretraining left of each seed of an encoder, from disk."""
   return [
       pretrain.load(study.zoo, study.run_folder(encoder, seed))[0]
       for seed in study.seeds("emulation")
@@ -159,7 +177,7 @@ def _training(pretrained):
   leaves = jax.tree.leaves(pretrained.params["encoder"])
   return {
       "parameters": sum(int(np.size(leaf)) for leaf in leaves),
-      "steps": pretrained.config.emulation.steps,
+      "steps": pretrained.config.training.steps,
       "best_step": pretrained.step,
       "curve": {
           "step": [h["step"] for h in losses],

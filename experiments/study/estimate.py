@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments.configs import emulation as emulation_config
 from weightspace import tasks
@@ -13,8 +14,9 @@ from weightspace.evaluation import prediction
 from weightspace.keys import derive, make_key
 from weightspace.progress import seconds
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.training import batches, emulation
+from weightspace.training import batches, draws
 from weightspace.training import config as config_lib
+from weightspace.training import model as model_lib
 from weightspace.training.optimizer import (
   init_state,
   make_optimizer,
@@ -113,16 +115,17 @@ def _seconds_per_step(zoo_config, size, name) -> float:
   what = f"{name},{size},{zoo_config['family']}"
   config = emulation_config.get_config(what).to_dict()
   config = config_lib.parse(config)
-  model = emulation.make_model(
-      (rnn,), family, config.encoder, config.emulator
-  )
+  model = model_lib.make((rnn,), family, (0,), config)
   optimizer = make_optimizer(config.optimizer)
-  data = batches.Split(
-      make_key(0), (_untrained(rnn, family, config.emulation.batch),)
+  batch = config.training.batch
+  rows = draws.of_split([np.zeros(batch, np.int32)], None, make_key(0))
+  data = batches.Split(rows, (_untrained(rnn, family, batch),))
+  loss = model_lib.make_loss(
+      model,
+      model_lib.make_size(model, [batch], batch),
+      config.training.matmul_precision,
   )
-  step = jax.jit(
-      make_step(emulation.make_loss(model, family, config.emulation), optimizer)
-  )
+  step = jax.jit(make_step(loss, optimizer))
   key = make_key(0)
   state = init_state(model.init(key), optimizer)
   state, _ = jax.block_until_ready(step(state, key, data))

@@ -45,6 +45,10 @@ def of_family(results: Mapping[str, Any], family: str) -> dict[str, Any]:
       for name, one in emulation.get("encoders", {}).items()
       if name in frozen and one["validation"][divergence]["value"] is not None
   }
+  pretraining = results.get("pretraining", {}).get(family, {})
+  for name, one in pretraining.get("encoders", {}).items():
+    if name in frozen and one["validation"] is not None:
+      losses[name] = one["validation"]
   if not losses:
     return {}
   best = min(losses, key=losses.get)
@@ -61,7 +65,7 @@ def of_family(results: Mapping[str, Any], family: str) -> dict[str, Any]:
   add("degrees", "angle", "degrees", True)
   add("accuracy_r2", "accuracy", "r2", False)
   add("accuracy_r2_final", "accuracy", "r2", True)
-  gain = emulation["encoders"][best].get("gain", {})
+  gain = emulation.get("encoders", {}).get(best, {}).get("gain", {})
   if "ood" in gain:
     numbers["loss_removed"] = gain["ood"]["value"]
   return numbers
@@ -75,15 +79,20 @@ def final(report: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def summary(results: Mapping[str, Any], family: str) -> dict[str, Any]:
   """What to print of a zoo's results, for each encoder."""
-  emulation = results["emulation"][family]
+  emulation = results.get("emulation", {}).get(family, {"encoders": {}})
   frozen = results.get("prediction", {}).get(family, {}).get("frozen", {})
-  brief: dict[str, Any] = {}
+  other = results.get("pretraining", {}).get(family, {})
+  brief: dict[str, Any] = {
+      name: {f"{other['objective']}, validation": f"{entry['validation']:.3f}"}
+      for name, entry in other.get("encoders", {}).items()
+  }
   for name, entry in emulation["encoders"].items():
     brief[name] = {
         f"emulation, {title}": _show(entry[part][emulation["divergence"]])
         for part, title in (("validation", "validation"), ("ood", "held out"))
         if part in entry
     }
+  for name in brief:
     for property_name, protocols in frozen.get(name, {}).items():
       for protocol, report in protocols.items():
         measure = properties.headline(property_name, report["test"])

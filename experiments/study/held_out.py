@@ -39,13 +39,12 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   study.note("ood", "weights, rollouts, labels", f"test {name}")
   pretrained = emulation.trained(study, name)
   runs = emulation.run_ids(study, name)
-  losses = emulation.row_losses(study, pretrained, "ood")
-  study_lib.save(study.folder("test", name) / "ood", **losses)
-  report: dict[str, Any] = {
-      "emulation": {study.name: {"encoders": {name: {
-          "ood": emulation.cells(study, losses, study.split.ood, runs)
-      }}}},
-  }  # fmt: skip
+  report: dict[str, Any] = {}
+  if emulation.emulates(pretrained[0]):
+    losses = emulation.row_losses(study, pretrained, "ood")
+    study_lib.save(study.folder("test", name) / "ood", **losses)
+    cells = emulation.cells(study, losses, study.split.ood, runs)
+    report["emulation"] = {study.name: {"encoders": {name: {"ood": cells}}}}
   if name in with_codes(study.config):
     study_lib.merge(report, _prediction(study, name))
   if name in learned(study.config) and study.config["clones"]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.configs import quickstart
-from experiments.study import pipeline
+from experiments.study import emulation, pipeline
 from weightspace.progress import Progress
 from weightspace.training import pretrain
 from weightspace.zoo import open as open_zoo
@@ -19,7 +19,7 @@ def study(
     *,
     progress: Progress,
 ) -> dict[str, Any]:
-  """Measures emulation, trains heads on frozen codes, tests once.
+  """Measures emulation, if any, trains heads on frozen codes, tests once.
 
   Args:
     zoo_path: folder of the zoo.
@@ -33,18 +33,19 @@ def study(
   """
   zoo = open_zoo(zoo_path)
   family = zoo.spec.family
-  _, trained_with = pretrain.load(zoo, run)
-  name = trained_with["encoder"]["name"]
+  pretrained, _ = pretrain.load(zoo, run)
+  name, objective = pretrained.config.encoder.name, pretrained.config.objective
+  how = "" if emulation.emulates(pretrained) else f", trained by {objective},"
   config = quickstart.of_heads(
       family,
       heads,
-      title=f"What codes of {name} predict",
+      title=f"What codes of {name}{how} predict",
       size="one encoder",
       encoders=(name,),
       zoos={family: {}},
       models="",
       trained={name: os.path.abspath(run)},
-      split_seed=trained_with["emulation"]["split_seed"],
+      split_seed=pretrained.config.training.split_seed,
   )
   return pipeline.run(
       config.to_dict(),

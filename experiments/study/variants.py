@@ -54,7 +54,7 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
       "group": title,
       "base": encoder,
       "fields": changed,
-      "validation": cells[pretrained[0].config.emulation.score],
+      "validation": cells[pretrained[0].config.training.score],
   }
   if group.get("head"):
     report["prediction"] = _prediction(study, group["head"], pretrained, runs)

@@ -9,8 +9,9 @@ import scipy.stats
 from tests import digits
 from weightspace import emulator, tasks, zoo
 from weightspace.evaluation import clones, codes
+from weightspace.evaluation.emulation import emulator_of
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.training import emulation
+from weightspace.training import model as model_lib
 from weightspace.training.config import parse
 from weightspace.training.pretrain import Pretrained
 
@@ -131,8 +132,8 @@ def pretrained(tiny_zoo):
       "encoder": {"name": "statistics", "hidden": 8, "layers": 1, "code": Z},
       "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
   })  # fmt: skip
-  model = emulation.make_model(
-      zoo_.rnns, family, config.encoder, config.emulator
+  model = model_lib.make(
+      zoo_.rnns, family, zoo_.spec.snapshot_steps, config
   )
   params = jax.jit(model.init)(jax.random.key(0))
   params["emulator"]["rnn"] = often_last(params["emulator"]["rnn"])
@@ -154,7 +155,7 @@ def test_rows_of_a_zoo_are_cloned_each_by_its_own_code(pretrained):
   np.testing.assert_allclose(other["clone"], measured["clone"][::-1], atol=0.06)
   assert np.ptp(measured["clone"][: len(centre)]) > 0.15
   # Each is what it is alone, but for what is drawn
-  performance = clones.make_performance(run.model.emulator, family)
+  performance = clones.make_performance(emulator_of(run), family)
   its_codes = codes.of_zoo(zoo_, run)[rows]
   alone = performance(
       run.params["emulator"], its_codes, zoo_.columns["task"][rows],

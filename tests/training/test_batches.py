@@ -6,7 +6,7 @@ import pytest
 
 from weightspace import parallel, zoo
 from weightspace.progress import Progress
-from weightspace.training import batches
+from weightspace.training import batches, draws
 from weightspace.training.pretrain import pretrain
 from weightspace.zoo import loader
 
@@ -50,10 +50,8 @@ def test_a_stream_begins_anywhere_and_holds_what_is_in_the_zoo(
   row = loader.row_bytes(zoo_, 0, rollouts=2)
   monkeypatch.setattr(batches, "_WINDOW", 3 * 5 * row)
   stream = batches.Stream(
-      zoo_,
-      rows,
-      jax.random.key(1),
-      batches.Size(batch=5, sequences=2),
+      batches.Dataset(zoo_, (rows,), {}, draws.Size((5,), sequences=2)),
+      (draws.Rows.of(jax.random.key(1), np.arange(len(rows))),),
       lambda step: jax.random.fold_in(jax.random.key(0), step),
   )
   (window, end), (again, _) = stream(7), stream(8)
@@ -71,10 +69,8 @@ def test_what_fails_in_the_reader_is_raised_where_it_is_used(
 ):
   zoo_ = zoo.open(tiny_zoo)
   stream = batches.Stream(
-      zoo_,
-      np.arange(9),
-      jax.random.key(0),
-      batches.Size(4, 1),
+      batches.Dataset(zoo_, (np.arange(9),), {}, draws.Size((4,), 1)),
+      (draws.Rows.of(jax.random.key(0), np.arange(9)),),
       lambda step: jax.random.key(0),
   )
 

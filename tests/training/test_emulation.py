@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from weightspace import divergences, parallel, tasks, zoo
-from weightspace.training import batches, emulation
+from weightspace.training import batches, draws
+from weightspace.training import model as model_lib
 from weightspace.training.config import parse
+from weightspace.training.objectives import emulation
 from weightspace.zoo import loader
 
 ROWS = 12
@@ -29,18 +31,26 @@ class Setup:
     self.family = tasks.make(
         self.zoo_.spec.family, self.zoo_.spec.family_config
     )
-    self.config = emulation.Config(batch=4, sequences=2, **config)
-    sizes = parse(sizes)
-    self.model = emulation.make_model(
-        self.zoo_.rnns, self.family, sizes.encoder, sizes.emulator
+    fields = {"batch": 4, "sequences": 2, **config}
+    parsed = parse({**sizes, "emulation": fields})
+    self.config = parsed.training
+    self.model = model_lib.make(
+        self.zoo_.rnns, self.family, self.zoo_.spec.snapshot_steps, parsed
+    )
+    self.emulator = emulation.make_emulator(
+        self.model.scope, parsed.parts["emulator"]
     )
     self.params = jax.jit(self.model.init)(jax.random.key(0))
     data = loader.load(self.zoo_, np.arange(ROWS))
     self.data = data._replace(columns={})
-    loss = emulation.make_loss(self.model, self.family, self.config)
+    size = model_lib.make_size(self.model, [ROWS], self.config.batch)
+    loss = model_lib.make_loss(
+        self.model, size, self.config.matmul_precision
+    )
+    rows = (draws.Rows.of(jax.random.key(0), np.arange(ROWS)),)
     self.loss = jax.jit(
         lambda params, key, step, data: loss(
-            params, key, step, batches.Split(jax.random.key(0), (data,))
+            params, key, step, batches.Split(rows, (data,))
         )[0]
     )
 
@@ -100,15 +110,18 @@ def test_measured_row_by_row_it_is_what_a_plain_loop_finds(setup):
   rows = jax.tree.map(lambda leaf: leaf[: ROWS - 1], one.data)  # fill a batch
   names = ("total_variation", "kl")
   means, spread = (
-      emulation.make_measure(
-          one.model, one.family, one.config, mesh, names
+      model_lib.make_measure(
+          emulation.make_measure(
+              one.config, one.model.scope, one.emulator, names
+          ),
+          one.config.batch, mesh,
       )(one.params, (rows,))
       for mesh in (None, parallel.mesh(parallel.DATA))
   )
   for name in names:
     assert means[name].shape == (ROWS - 1,)
     np.testing.assert_allclose(spread[name], means[name], rtol=1e-4)
-  apply = jax.jit(one.model.emulator.apply)
+  apply = jax.jit(one.emulator.apply)
   encode = jax.jit(one.model.encoders[0].apply)
   count = min(one.config.validation_sequences, one.data.sequences.shape[1])
   for row in (0, 5, ROWS - 2):

@@ -11,7 +11,8 @@ import pytest
 from tests.training.test_fit import KillAt, Killed
 from weightspace import parallel, zoo
 from weightspace.progress import Progress
-from weightspace.training import emulation, members, pretrain
+from weightspace.training import members, pretrain
+from weightspace.training import model as model_lib
 
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
@@ -199,13 +200,13 @@ def test_cut_short_together_they_go_on_in_turn(tiny_zoo, tmp_path, alone):
 def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
     tiny_zoo, tmp_path, alone, monkeypatch
 ):
-  traces, make = [], emulation.make_loss
+  traces, make = [], model_lib.make_loss
 
   def counted(*args):
     loss = make(*args)
     return lambda *args: traces.append(1) or loss(*args)
 
-  monkeypatch.setattr(emulation, "make_loss", counted)
+  monkeypatch.setattr(model_lib, "make_loss", counted)
   results = train(tiny_zoo, tmp_path, AXES["seed"][:1], vmapped=None)
   once = len(traces)
   assert once

@@ -16,7 +16,8 @@ from tests.training import pair
 from weightspace import parallel, tasks, zoo
 from weightspace.io.workdir import read_metrics
 from weightspace.progress import Progress
-from weightspace.training import batches, emulation, fit, pretrain
+from weightspace.training import batches, draws, fit, pretrain
+from weightspace.training import model as model_lib
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training.config import parse
 
@@ -160,10 +161,12 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
   zoo_ = zoo.open(tiny_zoo)
   family = tasks.make(zoo_.spec.family, zoo_.spec.family_config)
   config = parse(pair.CONFIG)
-  model = emulation.make_model(
-      zoo_.rnns, family, config.encoder, config.emulator
-  )
   mesh = parallel.mesh(parallel.DATA)
+  model = model_lib.make(
+      zoo_.rnns, family, zoo_.spec.snapshot_steps, config, mesh
+  )
+  size = model_lib.make_size(model, [len(zoo_)], config.training.batch)
+  dataset = batches.Dataset(zoo_, (np.arange(len(zoo_)),), {}, size)
   optimizer = optimizer_lib.make_optimizer(optimizer_lib.OptimizerConfig())
   start = jax.eval_shape(
       lambda key: optimizer_lib.init_state(model.init(key), optimizer),
@@ -175,17 +178,16 @@ def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
       ),
       start,
   )
-  loss = emulation.make_loss(model, family, config.emulation, mesh)
+  loss = model_lib.make_loss(model, size, config.training.matmul_precision)
   key = jax.random.key(1)
+  drawn = (draws.Rows.of(key, np.arange(len(zoo_))),)
   if streamed:
-    stream = batches.Stream(
-        zoo_, np.arange(len(zoo_)), key, config.emulation.size,
-        functools.partial(optimizer_lib.step_key, key), mesh=mesh,
-    )  # fmt: skip
+    step_key = functools.partial(optimizer_lib.step_key, key)
+    stream = batches.Stream(dataset, drawn, step_key, mesh=mesh)
     with contextlib.closing(stream):
       data, _ = stream(0)
   else:
-    data = batches.load(zoo_, np.arange(len(zoo_)), key)
+    data = batches.load(dataset, drawn)
   program = fit._steps.lower(
       fit.Program(loss, optimizer, mesh, sharded), start,
       optimizer_lib.zero_sums(loss, optimizer, start, key, data),

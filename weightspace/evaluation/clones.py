@@ -17,6 +17,7 @@ from weightspace import settings, tasks
 from weightspace.emulator import Emulator
 from weightspace.errors import UserError
 from weightspace.evaluation import codes as codes_lib
+from weightspace.evaluation.emulation import emulator_of
 from weightspace.keys import derive, make_key
 from weightspace.recurrence import generate_by
 from weightspace.tasks import TaskFamily
@@ -118,7 +119,8 @@ def measure(
     float32 each.
 
   Raises:
-    ValueError: there are no rows, or the family cannot evaluate networks.
+    ValueError: there are no rows, the encoder was not trained with an emulator,
+      or the family cannot evaluate networks.
   """
   rows = np.asarray(rows)
   if not len(rows):
@@ -130,7 +132,7 @@ def measure(
         " emulation loss says how alike a clone answers"
     )
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
-  performance = make_performance(pretrained.model.emulator, family)
+  performance = make_performance(emulator_of(pretrained), family)
   codes = codes_lib.of_zoo(zoo, pretrained, rows)
   key = make_key(seed)
   make_keys = jax.jit(jax.vmap(lambda row: derive(key, "clone", row)))

@@ -5,9 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import settings, tasks
+from weightspace import settings
+from weightspace.emulator import Emulator
+from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap
-from weightspace.training import emulation, encoding
+from weightspace.training import encoding
+from weightspace.training import model as model_lib
+from weightspace.training.config import EMULATION
+from weightspace.training.objectives import emulation
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import Zoo, loader
 
@@ -34,26 +39,46 @@ def row_losses(
 
   Returns:
     {part: {name: [n] float32}}.
+
+  Raises:
+    UserError: the encoder was trained for another objective.
   """
-  settings = pretrained.config.emulation
-  zoo = encoding.view(zoo, pretrained.config.encoder)
-  measure = emulation.make_measure(
-      pretrained.model,
-      tasks.make(zoo.spec.family, zoo.spec.family_config),
-      settings,
+  config, emulator = pretrained.config, emulator_of(pretrained)
+  zoo = encoding.view(zoo, config.encoder)
+  measure = model_lib.make_measure(
+      emulation.make_measure(
+          config.training, pretrained.model.scope, emulator, names
+      ),
+      config.training.batch,
       mesh,
-      names,
-  )
+  )  # fmt: skip
 
   def losses_of(rows):
     data = loader.view_by_shape(
-        zoo, rows, rollouts=settings.validation_sequences
+        zoo, rows, rollouts=config.training.validation_sequences
     )
     losses = measure(pretrained.params, data)
     order = np.argsort(np.concatenate(loader.by_shape(zoo, rows)))
     return {name: values[order] for name, values in losses.items()}
 
   return {part: losses_of(rows) for part, rows in parts.items()}
+
+
+def emulator_of(pretrained: Pretrained) -> Emulator:
+  """The emulator that an encoder was trained with.
+
+  Raises:
+    UserError: it was trained for another objective.
+  """
+  config = pretrained.config
+  if config.objective != EMULATION:
+    raise UserError(
+        f"the encoder was trained for the objective {config.objective!r}, so it"
+        " has no emulator: choose a run of emulation"
+    )
+  return emulation.make_emulator(
+      pretrained.model.scope, config.parts["emulator"]
+  )
 
 
 def gain(

@@ -11,6 +11,7 @@ from weightspace.evaluation import bootstrap, codes, emulation, ensembles
 from weightspace.evaluation import prediction as prediction_lib
 from weightspace.pretrained import PretrainedEncoder, Reference
 from weightspace.progress import Progress
+from weightspace.training.config import EMULATION
 from weightspace.training.pretrain import Pretrained
 from weightspace.zoo import Zoo, splits
 
@@ -31,7 +32,7 @@ def export(
 
   Args:
     zoo: the zoo that the encoder was trained on.
-    pretrained: the encoder and its emulator.
+    pretrained: the encoder, trained for any objective.
     config: of their training.
     prediction: fields of `prediction.Config`, for each head.
     members: heads of each property.
@@ -43,7 +44,7 @@ def export(
   settings = plugins.configure(
       prediction_lib.Config, prediction, "prediction"
   )
-  training = pretrained.config.emulation
+  training = pretrained.config.training
   split = splits.of_zoo(zoo, family, seed=training.split_seed)
   scope = properties.Scope(family.spec, zoo.spec.snapshot_steps)
   rows_of_heads = prediction_lib.make_rows(
@@ -53,10 +54,6 @@ def export(
       settings.properties, zoo.columns, rows_of_heads, scope
   )
   all_codes = codes.of_zoo(zoo, pretrained)
-  parts = {"validation": split.validation, "ood": split.ood}
-  losses = emulation.row_losses(
-      zoo, pretrained, parts, names=(training.score,)
-  )
   columns = properties.columns(zoo, settings.properties)
   unknown = {
       name: counts
@@ -90,15 +87,12 @@ def export(
               "steps": training.steps,
               "best_step": pretrained.step,
           },
-          "divergence": training.score,
-          "emulation": {
-              part: bootstrap.mean(
-                  losses[part][training.score],
-                  zoo.columns["task"][part_rows],
-                  resamples=settings.resamples,
-              )._asdict()
-              for part, part_rows in parts.items()
-          },
+          "objective": pretrained.config.objective,
+          **_emulation(
+              zoo, pretrained,
+              {"validation": split.validation, "ood": split.ood},
+              settings.resamples,
+          ),
           "splits": {
               name: {
                   "tasks": len(np.unique(zoo.columns["task"][part], axis=0)),
@@ -109,6 +103,24 @@ def export(
           "final_accuracy": _final_accuracy(zoo),
       }),
   )
+
+
+def _emulation(zoo, pretrained, parts, resamples):
+  """How well an emulator predicts outputs, if there is one."""
+  if pretrained.config.objective != EMULATION:
+    return {}
+  score = pretrained.config.training.score
+  losses = emulation.row_losses(zoo, pretrained, parts, names=(score,))
+  return {
+      "divergence": score,
+      "emulation": {
+          part: bootstrap.mean(
+              losses[part][score], zoo.columns["task"][rows],
+              resamples=resamples,
+          )._asdict()
+          for part, rows in parts.items()
+      },
+  }  # fmt: skip
 
 
 def _plain(value):

@@ -12,7 +12,7 @@ import numpy as np
 from weightspace import fields, heads, properties
 from weightspace.errors import UserError
 from weightspace.keys import derive, make_key
-from weightspace.training.batches import Rows
+from weightspace.training.draws import Rows
 from weightspace.training.fit import Program, Schedule, fit
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.types import Params

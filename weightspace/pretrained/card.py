@@ -28,8 +28,7 @@ def write(
 
 The encoder `{kind}`, which turns the weights of a recurrent network into a
 code of {_code(encoder)} numbers that tells what the network does. It was \
-trained by emulation,
-without labels ([Herrmann, Faccio, Schmidhuber,
+{_trained(encoder)} ([Herrmann, Faccio, Schmidhuber,
 2024](https://arxiv.org/abs/2403.11998)).
 
 ```python
@@ -66,12 +65,7 @@ Networks with {size.inputs} inputs and {size.outputs} outputs, which read
 
 95 % intervals over tasks. No validation or held-out task was trained on.
 
-| emulation, {about["divergence"].replace("_", " ")} | |
-|---|---|
-| validation tasks | {_estimate(about["emulation"]["validation"])} |
-| held-out tasks | {_estimate(about["emulation"]["ood"])} |
-
-{_properties(encoder)}
+{_emulation(about)}{_properties(encoder)}
 Validation tasks chose the form and the step of each head and how wide spreads
 are, so what holds for others is in the last columns: half of the held-out
 tasks, looked at once. Snapshots from before training have no task to tell.
@@ -130,6 +124,29 @@ seeds of their
 own, the task was right for {result["task_right"]:.1%}, and the mean error of \
 accuracy {result["accuracy_error"]:.3f}
 (`{result["command"]}`).
+"""
+
+
+def _trained(encoder):
+  """For which objective, as a part of a sentence."""
+  objective = encoder.about.get("objective", "emulation")
+  if objective == "emulation":
+    return "trained by emulation,\nwithout labels"
+  return (
+      f"trained for the\nobjective `{objective}`, not by emulation as in the"
+      " paper"
+  )
+
+
+def _emulation(about):
+  """How well its emulator predicts outputs, if it was trained with one."""
+  if "emulation" not in about:
+    return ""
+  return f"""| emulation, {about["divergence"].replace("_", " ")} | |
+|---|---|
+| validation tasks | {_estimate(about["emulation"]["validation"])} |
+| held-out tasks | {_estimate(about["emulation"]["ood"])} |
+
 """
 
 

@@ -81,7 +81,7 @@ def _band(axes, entry, name, colour, line, marker):
 def learning_curves(
     encoders: Mapping[str, Any], divergence: str
 ) -> "Figure":
-  """The emulation loss of each encoder while it was trained."""
+  """The loss of each encoder while it was trained, a divergence or another."""
   from matplotlib.ticker import MaxNLocator
 
   figure = style.new(3.3)
@@ -102,7 +102,7 @@ def learning_curves(
       )  # fmt: skip
       ends += _finite(losses)[-1:].tolist()
   for axes, title in zip(panels, ("Training networks", "Validation networks")):
-    axes.set(title=title, xlabel="training step of encoder and emulator")
+    axes.set(title=title, xlabel="training step of the encoder")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
     # The losses of the first steps are far above those at the end

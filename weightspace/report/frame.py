@@ -103,6 +103,16 @@ def _emulation(results):
         )  # fmt: skip
 
 
+def _pretraining(results):
+  for family, entry in _by_family(results, "pretraining"):
+    for name in vocabulary.ordered(entry["encoders"]):
+      yield from _cell(
+          entry["encoders"][name]["validation"], "pretraining", family=family,
+          encoder=name, way=entry["objective"], part="validation",
+          metric="loss", snapshot=ALL,
+      )  # fmt: skip
+
+
 def _prediction(results):
   for family, ways in _by_family(results, "prediction"):
     for way in ("frozen", "supervised"):
@@ -237,6 +247,6 @@ def _by_family(results, part):
 
 
 _MAKERS = (
-    _emulation, _prediction, _clones, _few_labels, _neighbours, _invariance,
-    _variants,
+    _emulation, _pretraining, _prediction, _clones, _few_labels, _neighbours,
+    _invariance, _variants,
 )  # fmt: skip

@@ -14,8 +14,8 @@ from typing import Any
 from weightspace.errors import UserError
 
 PARTS = (
-    "zoos", "search", "emulation", "prediction", "clones", "codes",
-    "transcripts", "variants", "labels", "invariance", "neighbours",
+    "zoos", "search", "emulation", "pretraining", "prediction", "clones",
+    "codes", "transcripts", "variants", "labels", "invariance", "neighbours",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ SECTIONS = (
     ("What the codes look like", "codes", ("codes",)),
     ("The networks", "zoos", ("zoos",)),
     ("Codes from emulation", "emulation", ("emulation",)),
+    ("How codes were learned", "pretraining", ("pretraining",)),
     ("What the codes predict", "prediction", ("prediction",)),
     ("An interrogation, step by step", "transcripts", ("transcripts",)),
     ("Clones", "clones", ("clones",)),

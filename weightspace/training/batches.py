@@ -8,7 +8,7 @@ the zoo by a thread while earlier steps are computed; the bits are the same.
 import concurrent.futures
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from weightspace import parallel
-from weightspace.errors import UserError
-from weightspace.keys import derive
+from weightspace.training import draws
+from weightspace.training.draws import Rows, Size
 from weightspace.types import Key
 from weightspace.zoo import Zoo, loader
 from weightspace.zoo.loader import Data
@@ -27,21 +27,11 @@ from weightspace.zoo.loader import Data
 _WINDOW = 2**26  # bytes of batches that go to the device at a time
 
 
-class Size(NamedTuple):
-  """What a batch is made of."""
-
-  batch: int  # networks
-  sequences: int  # rollouts of each network
-
-
 class Split(NamedTuple):
-  """A split in memory, with the key of its order.
+  """A split in memory."""
 
-  The key is data, so that one compiled program serves all seeds.
-  """
-
-  order: Key  # []
-  shapes: tuple[Data, ...]  # of each shape of networks; without columns
+  rows: tuple[Rows, ...]  # of each shape of networks, places in `shapes`
+  shapes: tuple[Data, ...]  # of each shape of networks
 
 
 class Window(NamedTuple):
@@ -49,48 +39,6 @@ class Window(NamedTuple):
 
   first: jax.Array  # [] int32, the step of the first one
   batches: tuple[Data | None, ...]  # of each shape of networks; [W, ...]
-
-
-def shares(sizes: Sequence[int], batch: int, unit: int = 1) -> tuple[int, ...]:
-  """How many examples of a batch come from each of several sets.
-
-  In proportion to their sizes, in multiples of `unit`, and at least that many
-  of each that is not empty.
-
-  Raises:
-    ValueError: the batch is too small for that, or no multiple of the unit.
-  """
-  sizes = np.asarray(sizes)
-  counts = np.where(sizes > 0, unit, 0)
-  if batch % unit or batch < counts.sum():
-    raise UserError(
-        f"a batch of {batch} cannot be made of {np.sum(sizes > 0)} shapes of"
-        f" networks on {unit} devices; choose a larger multiple of {unit}"
-    )
-  while (left := batch - counts.sum()) > 0:
-    missing = batch * sizes / sizes.sum() - counts
-    counts[np.argmax(missing)] += min(unit, left)
-  return tuple(counts.tolist())
-
-
-class Rows(NamedTuple):
-  """Rows to train on, repeated to a fixed number, which programs depend on."""
-
-  order: Key  # []
-  rows: jax.Array  # [R] int32: the first `count` of these
-  count: jax.Array  # [] int32
-
-  @classmethod
-  def of(cls, order: Key, rows: np.ndarray, size: int) -> "Rows":
-    """`rows` [n], which may repeat some, among `size`, at least n."""
-    padded = np.resize(rows, size).astype(np.int32)
-    return cls(order, padded, np.int32(len(rows)))
-
-  def of_step(self, step: jax.Array, batch: int) -> jax.Array:
-    """[batch] rows; every epoch has each row once."""
-    return self.rows[
-        loader.batch_indices(self.order, step, size=self.count, batch=batch)
-    ]
 
 
 def of_step(
@@ -112,9 +60,8 @@ def of_step(
   if isinstance(data, Window):
     batch = jax.tree.map(lambda leaf: leaf[step - data.first], data.batches)
   else:
-    sizes = [len(of_shape.vectors) for of_shape in data.shapes]
     kept = data.shapes[0].log_probs.shape[1]
-    drawn = _draw(data.order, key, step, size, sizes, kept, mesh)
+    drawn = draws.of_step(data.rows, key, step, size, kept)
     if mesh is not None:
       drawn = jax.tree.map(lambda leaf: parallel.local_shard(leaf, mesh), drawn)
     batch = tuple(
@@ -155,40 +102,36 @@ def map_batches(
   )
 
 
-def _draw(order, key, step, size, sizes, kept, mesh):
-  """(rows [B], which [B, k]) for each shape, None where there is no network."""
-
-  def of_shape(shape, rows, count):
-    order_, key_ = derive(order, "order", shape), derive(key, "shape", shape)
-    shape = count, size.sequences
-    return (
-        loader.batch_indices(order_, step, size=rows, batch=count),
-        jax.random.randint(derive(key_, "rollouts"), shape, 0, kept, np.int32),
-    )
-
-  counts = shares(sizes, size.batch, 1 if mesh is None else mesh.size)
-  return tuple(
-      of_shape(shape, rows, count) if count else None
-      for shape, (rows, count) in enumerate(zip(sizes, counts))
-  )
-
-
 def _gather(data, rows, which):
   return Data(
       vectors=data.vectors[rows],
       sequences=data.sequences[rows[:, None], which],
       log_probs=data.log_probs[rows[:, None], which],
       task=data.task[rows],
-      columns={},
+      columns={name: column[rows] for name, column in data.columns.items()},
   )
+
+
+class Dataset(NamedTuple):
+  """The split of a zoo that batches are made of.
+
+  Attributes:
+    zoo: of the networks.
+    rows: of the split, for each shape of networks; see `loader.by_shape`.
+    columns: {name: [R, ...]} of all rows, which batches carry.
+    size: of a batch.
+  """
+
+  zoo: Zoo
+  rows: tuple[np.ndarray, ...]
+  columns: dict[str, np.ndarray]
+  size: Size
 
 
 @contextlib.contextmanager
 def open_split(
-    zoo: Zoo,
-    rows: np.ndarray,
-    order: Key,
-    size: Size,
+    dataset: Dataset,
+    drawn: tuple[Rows, ...],
     step_key: Callable[[jax.Array], Key],
     *,
     mesh: Mesh | None = None,
@@ -197,47 +140,62 @@ def open_split(
   """A split for `fit`: in memory if it fits, or a stream while that is open.
 
   Args:
-    zoo: of the networks.
-    rows: of the split.
-    order: the key of the order of rows.
-    size: of a batch.
+    dataset: what batches are made of.
+    drawn: of each shape, places in `dataset.rows`.
     step_key: (step) -> the key of that step, which the loss gets.
     mesh: where batches are spread, and a split that fits is copied to.
     memory: bytes that a split may take up; by default a quarter of the memory,
       shared by the devices where these are CPU cores. Where it does not fit
       in one of several processes, all of them read from disk.
   """
-  if not parallel.any_process(not fits(zoo, rows, mesh, memory)):
-    yield load(zoo, rows, order)
+  if not parallel.any_process(not fits(dataset, mesh, memory)):
+    yield load(dataset, drawn)
     return
   with contextlib.closing(
-      Stream(zoo, rows, order, size, step_key, mesh=mesh)
+      Stream(dataset, drawn, step_key, mesh=mesh)
   ) as stream:
     yield stream
 
 
-def load(zoo: Zoo, rows: np.ndarray, order: Key) -> Split:
+def load(dataset: Dataset, drawn: tuple[Rows, ...]) -> Split:
   """A split in memory; see `open_split` for the arguments."""
-  shapes = loader.load_by_shape(zoo, rows)
-  return Split(
-      order, tuple(of_shape._replace(columns={}) for of_shape in shapes)
+  which = None if dataset.size.sequences else np.arange(0)
+  shapes = tuple(_read(dataset, rows, which) for rows in dataset.rows)
+  return Split(drawn, shapes)
+
+
+def _read(dataset, rows, which=None):
+  """Rows of one shape as `Data`; which rollouts, [k] or [n, k], or all."""
+  seen = dataset.zoo.rollouts(rows, which)
+  return Data(
+      vectors=dataset.zoo.vectors(rows),
+      sequences=seen.sequences,
+      log_probs=seen.log_probs,
+      task=dataset.zoo.columns["task"][rows],
+      columns={name: of_all[rows] for name, of_all in dataset.columns.items()},
   )
 
 
-def fits(
-    zoo: Zoo, rows: np.ndarray, mesh: Mesh | None, memory: int | None
-) -> bool:
+def _row_bytes(dataset, shape, rollouts=None):
+  of_columns = sum(
+      column[:1].nbytes for column in dataset.columns.values()
+  )
+  return of_columns + loader.row_bytes(dataset.zoo, shape, rollouts=rollouts)
+
+
+def fits(dataset: Dataset, mesh: Mesh | None, memory: int | None) -> bool:
   """Whether a split may be held in memory; if not, the log says so."""
+  rollouts = None if dataset.size.sequences else 0
   needed = sum(
-      len(places) * loader.row_bytes(zoo, shape)
-      for shape, places in enumerate(loader.by_shape(zoo, rows))
+      len(rows) * _row_bytes(dataset, shape, rollouts)
+      for shape, rows in enumerate(dataset.rows)
   )
   allowed = _allowance(mesh) if memory is None else memory
   if needed > allowed:
     logging.warning(
         "%d networks with their rollouts take %.2f GiB, more than the %.2f GiB"
         " that a split may take up: batches are read from disk",
-        len(rows), needed / 2**30, allowed / 2**30,
+        sum(map(len, dataset.rows)), needed / 2**30, allowed / 2**30,
     )  # fmt: skip
   return needed <= allowed
 
@@ -262,28 +220,23 @@ class Stream:
 
   def __init__(
       self,
-      zoo: Zoo,
-      rows: np.ndarray,
-      order: Key,
-      size: Size,
+      dataset: Dataset,
+      drawn: tuple[Rows, ...],
       step_key: Callable[[jax.Array], Key],
       *,
       mesh: Mesh | None = None,
   ):
     """Reads nothing yet; see `open_split` for the arguments."""
-    self._zoo, self._mesh = zoo, mesh
-    self._rows = [rows[places] for places in loader.by_shape(zoo, rows)]
-    sizes = [len(of_shape) for of_shape in self._rows]
-    kept = zoo.spec.rollouts
-    counts = shares(sizes, size.batch, 1 if mesh is None else mesh.size)
+    self._dataset, self._mesh = dataset, mesh
+    size, kept = dataset.size, dataset.zoo.spec.rollouts
     taken = sum(
-        count * loader.row_bytes(zoo, shape, rollouts=size.sequences)
-        for shape, count in enumerate(counts)
+        count * _row_bytes(dataset, shape, size.sequences)
+        for shape, count in enumerate(size.rows)
     )
     self.steps = max(1, _WINDOW // taken)
 
     def draw(step):
-      return _draw(order, step_key(step), step, size, sizes, kept, mesh)
+      return draws.of_step(drawn, step_key(step), step, size, kept)
 
     self._draw = jax.jit(jax.vmap(draw))
     self._reader = concurrent.futures.ThreadPoolExecutor(1, "batches")
@@ -320,20 +273,13 @@ class Stream:
   def _read(self, drawn):
     return tuple(
         None if chosen is None else self._read_shape(rows, *chosen)
-        for rows, chosen in zip(self._rows, drawn)
+        for rows, chosen in zip(self._dataset.rows, drawn)
     )
 
   def _read_shape(self, rows, chosen, which):
     """Batches of one shape, [W, B, ...]."""
-    flat = rows[chosen.ravel()]
-    seen = self._zoo.rollouts(flat, which.reshape(-1, which.shape[-1]))
-    data = Data(
-        vectors=self._zoo.vectors(flat),
-        sequences=seen.sequences,
-        log_probs=seen.log_probs,
-        task=self._zoo.columns["task"][flat],
-        columns={},
-    )
+    which = which.reshape(chosen.size, which.shape[-1])
+    data = _read(self._dataset, rows[chosen.ravel()], which)
     return jax.tree.map(
         lambda leaf: leaf.reshape(*chosen.shape, *leaf.shape[1:]), data
     )

@@ -1,75 +1,73 @@
-"""The config of a pretraining run: parsed once, compared with older runs'."""
+"""The config of a training run: parsed once, compared with older runs'."""
 
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weightspace import emulator, plugins
+from weightspace import plugins
 from weightspace.io import workdir
-from weightspace.training import emulation, encoding
-from weightspace.training.fit import Schedule
+from weightspace.training import encoding, objectives
 from weightspace.training.optimizer import OptimizerConfig
 from weightspace.zoo import Zoo, ZooSpec
+
+EMULATION = "emulation"  # the objective of runs from before there were others
 
 
 @dataclass(frozen=True)
 class Config:
-  """What is trained by emulation, and how.
+  """What is trained, for which objective, and how.
 
   Attributes:
+    objective: a name in `weightspace.training.objectives`.
     encoder: which one, and its sizes.
-    emulator: its sizes.
-    optimizer: of both.
-    emulation: losses, batches, steps and seeds.
+    optimizer: of all that is trained.
+    training: the objective's own `Config`: losses, batches, steps and seeds.
+    parts: configs of what the objective has beside it, such as the emulator.
   """
 
+  objective: str
   encoder: encoding.EncoderConfig
-  emulator: emulator.Config
   optimizer: OptimizerConfig
-  emulation: emulation.Config
+  training: objectives.Config
+  parts: Mapping[str, Any]
 
   def to_json(self) -> dict[str, Any]:
     """The values that `parse` takes, with all defaults."""
     return {
+        "objective": self.objective,
         "encoder": self.encoder.to_json(),
-        "emulator": dataclasses.asdict(self.emulator),
+        **{
+            name: dataclasses.asdict(part) for name, part in self.parts.items()
+        },
         "optimizer": dataclasses.asdict(self.optimizer),
-        "emulation": dataclasses.asdict(self.emulation),
+        self.objective: dataclasses.asdict(self.training),
     }
-
-  @property
-  def schedule(self) -> Schedule:
-    """How long to train, and what happens how often."""
-    return Schedule.of_run(
-        self.emulation.steps,
-        self.emulation.validate_every,
-        self.emulation.checkpoint_every,
-    )
 
 
 def parse(config: Mapping[str, Any]) -> Config:
-  """A config from plain values, as `experiments/configs/emulation.py` has them.
+  """A config from plain values, as those in `experiments/configs` have them.
 
   Args:
-    config: fields of "encoder", "emulator", "optimizer" and "emulation"; those
-      that are missing have their defaults. Other keys are left alone.
+    config: the name of an "objective", by default "emulation"; fields of
+      "encoder", "optimizer", of a section of the objective's name and of its
+      parts. Those that are missing have their defaults. Other keys are left
+      alone.
 
   Raises:
-    ValueError: a field that does not exist, with the nearest name.
+    ValueError: no such objective or field, with the nearest name.
   """
+  objective = config.get("objective", EMULATION)
+  training, parts = objectives.configure(objective, config)
+  optimizer = config.get("optimizer", {})
   return Config(
+      objective,
       encoding.parse(config["encoder"]),
-      *(
-          plugins.configure(part, config.get(name, {}), name)
-          for name, part in (
-              ("emulator", emulator.Config),
-              ("optimizer", OptimizerConfig),
-              ("emulation", emulation.Config),
-          )
-      ),
+      plugins.configure(OptimizerConfig, optimizer, "optimizer"),
+      training,
+      parts,
   )
 
 
@@ -83,14 +81,11 @@ def identity(zoo: Zoo, config: Config) -> dict[str, Any]:
   return {"zoo": zoo.spec.to_json(), **config.to_json()}
 
 
-def complete(
-    stored: Mapping[str, Any], parse: Callable[..., Any] = parse
-) -> dict[str, Any]:
+def complete(stored: Mapping[str, Any]) -> dict[str, Any]:
   """A stored identity with fields that it lacks at their defaults.
 
   Args:
     stored: as of `identity`; other keys are left alone.
-    parse: of such a config: `parse`, or that of supervised training.
   """
   zoo = ZooSpec.from_json(stored["zoo"]).to_json()
   full = {"zoo": zoo, **parse(stored).to_json()}

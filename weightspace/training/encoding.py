@@ -1,6 +1,6 @@
 """Encoders in training: of networks of several shapes, augmented, in a batch.
 
-Training by emulation and supervised training share it.
+The objectives of `weightspace.training.objectives` share it.
 
 Beside the encoders of `weightspace.encoders` there is "truth", a reference
 for what labels are worth to emulation, the counterpart of "constant":

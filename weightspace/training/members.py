@@ -39,13 +39,14 @@ from weightspace.training import config as config_lib
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training import pretrain as pretrain_lib
 from weightspace.training.config import Config
+from weightspace.training.draws import Rows
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.optimizer import TrainState
 from weightspace.training.pretrain import Pretrained, Setup, make_setup
 from weightspace.zoo import Zoo
 
-_FREE = ("emulation.seed", "optimizer.learning_rate")
-_ORDER = batches.Split(order=0, shapes=None)  # axes of members' data
+_RATE = "optimizer.learning_rate"
+_ORDER = Rows(order=0, groups=None, sizes=None, count=None)  # members' axes
 _Runs = dict[Path, Config]
 
 
@@ -68,7 +69,7 @@ def pretrain(
   Args:
     zoo: of the networks.
     runs: the config of each run by its folder; see `pretrain.pretrain`. They
-      may differ in `emulation.seed` and `optimizer.learning_rate`.
+      may differ in the seed and `optimizer.learning_rate`.
     progress: where to show it.
     vmapped: whether to train them as one program; by default on an
       accelerator. It needs a split that fits in memory and a single device;
@@ -112,23 +113,25 @@ def _parse(runs) -> _Runs:
     raise UserError(f"each run needs a folder of its own: {list(runs)}")
   (first, config), *others = configs.items()
   expected = _fields(config.to_json())
+  free = f"{config.objective}.seed", _RATE
   for folder, other in others:
     fields = _fields(other.to_json())
-    for name in sorted({*expected, *fields} - {*_FREE}):
+    for name in sorted({*expected, *fields} - {*free}):
       a, b = expected.get(name), fields.get(name)
       if a != b:
         raise UserError(
-            f"runs may differ in {' and '.join(_FREE)} alone, but {name} is"
+            f"runs may differ in {' and '.join(free)} alone, but {name} is"
             f" {a!r} in {first.name} and {b!r} in {folder.name}"
         )
   return configs
 
 
 def _fields(config):
-  """The values of a config by "part.field"."""
-  return {
+  """The values of a config by "part.field", and its objective."""
+  parts = {name: part for name, part in config.items() if name != "objective"}
+  return {"objective": config["objective"]} | {
       f"{part}.{name}": value
-      for part, fields in config.items()
+      for part, fields in parts.items()
       for name, value in fields.items()
   }
 
@@ -167,7 +170,7 @@ def _train_vmapped(zoo, runs, progress, memory, train):
       if not train or len(members) < 2:
         return
     setup = setup or make_setup(zoo, runs[first], members=True)
-    if train and not batches.fits(zoo, setup.rows, None, memory):
+    if train and not batches.fits(setup.dataset, None, memory):
       logging.warning(
           "seeds are trained sequentially: their split is not held in memory"
       )
@@ -216,26 +219,28 @@ def _claim(beside, zoo, members: _Runs):
 def _resume(setup: Setup, members: _Runs, beside, progress, train):
   """Trains members to the end, if at all, and saves each to its folder."""
   configs = list(members.values())
-  keys = jnp.stack([make_key(c.emulation.seed) for c in configs])
+  keys = jnp.stack([make_key(c.training.seed) for c in configs])
   optimizer = _make_optimizer(configs)
   state = _init_state(setup, optimizer, keys, configs)
+  axes = (_ORDER,) * len(setup.dataset.rows)
+  rows = jax.vmap(setup.rows, out_axes=axes)(keys)
   with (
       Checkpoints(beside / workdir.CHECKPOINTS) as checkpoints,
       MetricsLog(beside / workdir.METRICS) as metrics,
   ):
     if train:
       result = fit(
-          Program(setup.loss, optimizer, members=_ORDER),
+          Program(setup.loss, optimizer, members=batches.Split(axes, None)),
           state,
-          jax.device_put(batches.load(setup.zoo, setup.rows, keys)),
+          jax.device_put(batches.load(setup.dataset, rows)),
           key=jax.vmap(lambda key: derive(key, "fit"))(keys),
-          schedule=configs[0].schedule,
+          schedule=configs[0].training.schedule,
           validate=lambda params: setup.validate(params, setup.validation),
           saving=Saving(checkpoints, metrics),
           progress=progress,
           name=f"pretrain {configs[0].encoder.name}, {len(members)} together",
       )
-      step, state = configs[0].emulation.steps, result.state
+      step, state = configs[0].training.steps, result.state
     else:
       restored = checkpoints.restore(state)
       if restored is None:

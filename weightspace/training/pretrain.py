@@ -1,4 +1,4 @@
-"""Pretraining: emulation run on a zoo, into a folder, and back from it."""
+"""Pretraining: an encoder trained on a zoo, into a folder, and back from it."""
 
 import contextlib
 import functools
@@ -19,9 +19,11 @@ from weightspace.io import locks, workdir
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
-from weightspace.training import batches, emulation, encoding
+from weightspace.training import batches, draws, encoding
+from weightspace.training import model as model_lib
 from weightspace.training.config import Config, claim, identity, parse
 from weightspace.training.fit import Program, Saving, fit
+from weightspace.training.model import Model
 from weightspace.training.optimizer import (
   init_state,
   make_optimizer,
@@ -33,19 +35,20 @@ from weightspace.zoo.loader import Data
 
 
 class Pretrained(NamedTuple):
-  """What emulation leaves.
+  """What pretraining leaves.
 
   Attributes:
-    config: of their training.
-    model: encoder and emulator, functions.
-    params: {"encoder", "emulator"}, those of the best validation score.
+    config: of the training.
+    model: encoder and objective, functions.
+    params: {"encoder", ...}, those of the best validation score; beside the
+      encoder's those of the objective, such as "emulator".
     step: of that score.
     history: metrics of the run, a dict a line; of several processes, process
       0 has those of before it was resumed.
   """
 
   config: Config
-  model: emulation.Model
+  model: Model
   params: Params
   step: int
   history: list[dict[str, Any]]
@@ -77,7 +80,7 @@ def pretrain(
     tensorboard: bool = False,
     memory: int | None = None,
 ) -> Pretrained:
-  """Trains an encoder of a zoo's networks by emulation; resumes.
+  """Trains an encoder of a zoo's networks for an objective; resumes.
 
   Args:
     zoo: of the networks.
@@ -96,8 +99,9 @@ def pretrain(
 
   Raises:
     FileExistsError: the folder belongs to a run of another config.
-    ValueError: a field that does not exist, with the nearest name; processes
-      that were given different zoos or configs.
+    ValueError: a field that does not exist, with the nearest name; an objective
+      that this zoo is not for; processes that were given different zoos or
+      configs.
   """
   config = parse(config)
   return run(
@@ -112,21 +116,23 @@ class Setup(NamedTuple):
   All that is compiled is in it, so runs with the same setup compile once.
 
   Attributes:
-    zoo: as the encoder reads it, see `encoding.view`.
-    model: encoder and emulator.
+    dataset: the networks to train on, as the encoder reads them; see
+      `encoding.view`.
+    model: encoder and objective.
     init: (key) -> params; probes that start as real inputs are those of
       training networks.
-    rows: of the zoo, those to train on.
+    rows: (key of the run) -> `draws.Rows` of each shape of networks.
     loss: what `fit` differentiates.
-    validate: (params, data) -> {"loss"}; [M] where params have such an axis.
+    validate: (params, data) -> {"loss", ...}; [M] where params have such an
+      axis.
     validation: the data to validate on, of each shape of networks.
     mesh: over which each batch is spread, or None.
   """
 
-  zoo: Zoo
-  model: emulation.Model
+  dataset: batches.Dataset
+  model: Model
   init: Callable[[Key], Params]
-  rows: np.ndarray
+  rows: Callable[[Key], tuple[draws.Rows, ...]]
   loss: Callable
   validate: Callable[[Params, tuple[Data, ...]], dict[str, Any]]
   validation: tuple[Data, ...]
@@ -145,16 +151,39 @@ def make_setup(
     mesh: to spread each batch over.
     members: whether `validate` takes params with a leading axis.
   """
-  settings = config.emulation
+  training = config.training
   zoo = encoding.view(zoo, config.encoder)
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
-  model = emulation.make_model(
-      zoo.rnns, family, config.encoder, config.emulator
+  model = model_lib.make(
+      zoo.rnns, family, zoo.spec.snapshot_steps, config, mesh
   )
-  split = splits.of_zoo(zoo, family, seed=settings.split_seed)
-  measure = emulation.make_measure(
-      model, family, settings, mesh, members=members
+  objective = model.objective
+  split = splits.of_zoo(zoo, family, seed=training.split_seed)
+  columns = objective.columns(
+      zoo, {"train": split.train, "validation": split.validation}
   )
+  rows = tuple(split.train[p] for p in loader.by_shape(zoo, split.train))
+  snapshots = objective.snapshots
+  make_rows = functools.partial(
+      draws.of_split, [zoo.columns["net_id"][r] for r in rows], snapshots
+  )
+  validation = split.validation
+  if snapshots:
+    validation = validation[
+        draws.side_by_side(zoo.columns["net_id"][validation], snapshots)
+    ]
+  counts = [int(r.count) for r in make_rows(make_key(0))]
+  if not sum(counts) or not len(validation):
+    raise UserError(
+        f"objective {config.objective!r} needs networks with {snapshots}"
+        f" snapshots, for training and for validation, but {zoo.path} has none:"
+        " make a zoo with more snapshot_steps"
+    )
+  size = model_lib.make_size(model, counts, training.batch)
+  measure = model_lib.make_measure(
+      objective.measure, training.batch, mesh, together=snapshots or 1,
+      members=members,
+  )  # fmt: skip
   draw = jax.jit(model.init)
 
   def init(key):
@@ -165,20 +194,25 @@ def make_setup(
     )  # fmt: skip
     return params | {"encoder": encoder}
 
+  def validate(params, data):
+    return {
+        name: np.mean(of_rows, axis=-1)
+        for name, of_rows in measure(params, data).items()
+    }
+
   return Setup(
-      zoo,
+      batches.Dataset(zoo, rows, columns, size),
       model,
       init,
-      split.train,
-      emulation.make_loss(model, family, settings, mesh),
-      lambda params, data: {
-          "loss": np.mean(measure(params, data)[settings.score], axis=-1)
-      },
+      make_rows,
+      model_lib.make_loss(model, size, training.matmul_precision),
+      validate,
       loader.view_by_shape(
-          zoo, split.validation, rollouts=settings.validation_sequences
+          zoo, validation, rollouts=objective.validation_sequences,
+          columns=columns,
       ),
       mesh,
-  )
+  )  # fmt: skip
 
 
 @settings.pinned()
@@ -204,21 +238,19 @@ def run(
     memory: bytes that the training split may take up.
   """
   folder, primary = Path(folder), jax.process_index() == 0
-  text = json.dumps(identity(setup.zoo, config), sort_keys=True)
+  text = json.dumps(identity(setup.dataset.zoo, config), sort_keys=True)
   parallel.check_same(text, "zoo or config")
   if primary:
-    claim(folder, setup.zoo, config)
+    claim(folder, setup.dataset.zoo, config)
   lock = locks.hold(folder) if primary else contextlib.nullcontext()
-  key = make_key(config.emulation.seed)
+  key = make_key(config.training.seed)
   with (
       lock,
       _metrics(folder, primary, tensorboard) as metrics,
       PrimaryCheckpoints(folder / workdir.CHECKPOINTS) as checkpoints,
       batches.open_split(
-          setup.zoo,
-          setup.rows,
-          key,
-          config.emulation.size,
+          setup.dataset,
+          setup.rows(key),
           functools.partial(step_key, derive(key, "fit")),
           mesh=setup.mesh,
           memory=memory,
@@ -233,7 +265,7 @@ def run(
         params,
         split,
         key=derive(key, "fit"),
-        schedule=config.schedule,
+        schedule=config.training.schedule,
         validate=lambda params: setup.validate(params, validation),
         saving=Saving(checkpoints, metrics),
         progress=progress,
@@ -260,7 +292,7 @@ def _observe(setup, params, split):
     return split, setup.validation
   observe = functools.partial(
       encoding.observe,
-      setup.model.rnns,
+      setup.model.scope.rnns,
       setup.model.encoders,
       params["encoder"],
   )
@@ -295,7 +327,7 @@ def load(
     ) from error
   with Checkpoints(folder / workdir.CHECKPOINTS) as checkpoints:
     restored = checkpoints.restore(template)
-  if restored is None or restored[0] < config.emulation.steps:
+  if restored is None or restored[0] < config.training.steps:
     raise FileNotFoundError(
         f"{folder} holds no finished run; continue it with"
         f" python -m experiments.pretrain --workdir={folder}"
@@ -319,4 +351,4 @@ def _model(zoo, folder, stored, config):
     )
   family = tasks.make(zoo.spec.family, zoo.spec.family_config)
   rnns = encoding.view(zoo, config.encoder).rnns
-  return emulation.make_model(rnns, family, config.encoder, config.emulator)
+  return model_lib.make(rnns, family, zoo.spec.snapshot_steps, config)

@@ -1,17 +1,14 @@
-"""End-to-end supervised training: an encoder with heads, and no emulator.
+"""End-to-end supervised training on rows of one's own, with what it predicts.
 
-The baselines of section 5: what the encoders learn where, instead of being
-pretrained by emulation and frozen, they are trained on the properties
-themselves.
+The baselines of section 5; see `weightspace.training.objectives.supervised`.
 """
 
 import contextlib
-import dataclasses
 import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,53 +17,31 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import heads, parallel, plugins, properties, settings, tasks
+from weightspace import parallel, settings, tasks
 from weightspace.errors import UserError
 from weightspace.io import locks, workdir
 from weightspace.io.checkpoints import PrimaryCheckpoints
 from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
-from weightspace.training import batches, encoding
-from weightspace.training.config import complete
-from weightspace.training.end_to_end import Config, Shape, make_program
+from weightspace.rnn import make_rnn
+from weightspace.training import batches, draws, encoding
+from weightspace.training import config as config_lib
+from weightspace.training import model as model_lib
+from weightspace.training.config import Config, complete
+from weightspace.training.draws import Rows, Size
 from weightspace.training.fit import Program, Saving, fit
+from weightspace.training.model import Model
+from weightspace.training.objectives import supervised
 from weightspace.training.optimizer import OptimizerConfig, make_optimizer
 from weightspace.types import Params
 from weightspace.zoo import Zoo, loader
 
-
-class RunConfig(NamedTuple):
-  """What is trained end to end, and how."""
-
-  encoder: encoding.EncoderConfig
-  optimizer: OptimizerConfig
-  supervised: Config
-
-  def to_json(self) -> dict[str, Any]:
-    """The values that `parse` takes, with all defaults."""
-    return {
-        "encoder": self.encoder.to_json(),
-        "optimizer": dataclasses.asdict(self.optimizer),
-        "supervised": dataclasses.asdict(self.supervised),
-    }
+_OBJECTIVE = {"objective": "supervised"}
 
 
-def parse(config: Mapping[str, Any]) -> RunConfig:
-  """A config from plain values.
-
-  Args:
-    config: "encoder" with its "name" and fields, "optimizer" with fields of
-      `OptimizerConfig`, "supervised" with those of `Config`. Other keys are
-      left alone.
-
-  Raises:
-    ValueError: a field that does not exist, with the nearest name.
-  """
-  return RunConfig(
-      encoding.parse(config["encoder"]),
-      plugins.configure(OptimizerConfig, config["optimizer"], "optimizer"),
-      plugins.configure(Config, config["supervised"], "supervised"),
-  )
+def parse(config: Mapping[str, Any]) -> Config:
+  """A config from plain values: see `config.parse`; the objective is known."""
+  return config_lib.parse({**config, **_OBJECTIVE})
 
 
 class Trained(NamedTuple):
@@ -123,83 +98,94 @@ def train(
       the zoo's shapes.
   """
   config = parse(config)
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
-  scope = properties.Scope(family.spec, tuple(zoo.spec.snapshot_steps))
   rows = {"train": _check_rows(zoo, train_rows, "train")}
   if validation_rows is not None:
     rows["validation"] = _check_rows(zoo, validation_rows, "validation")
-  targets, scaling = _make_targets(zoo, config.supervised, scope, rows)
-  key = make_key(config.supervised.seed)
-  data = _load(zoo, rows["train"], targets, derive(key, "order"), mesh)
-  program = make_program(
-      zoo.spec.rnns, scope, config.encoder, config.supervised.shared,
-      batches.shares(
-          [len(places) for places in loader.by_shape(zoo, rows["train"])],
-          config.supervised.batch, mesh.size if mesh else 1,
-      ),
+  training = config.training
+  places = [rows["train"][p] for p in loader.by_shape(zoo, rows["train"])]
+  size = Size(
+      draws.shares(
+          list(map(len, places)), training.batch, mesh.size if mesh else 1
+      )
+  )
+  program = _make_program(
+      zoo.spec.rnns, zoo.spec.family, json.dumps(zoo.spec.family_config),
+      tuple(zoo.spec.snapshot_steps), config.encoder, training.shared, size,
       mesh,
   )  # fmt: skip
-
-  def measure(params, rows):
-    """Outputs {property: [n, ...]} and losses {property: [n]} of rows."""
-    f = functools.partial(program.measure, params, data)
-    return _measure_rows(f, zoo, rows, config.supervised.batch, mesh)
+  scope = program.model.scope
+  columns = program.model.objective.columns(zoo, rows)
+  key = make_key(training.seed)
+  split = _load(zoo, places, columns, size, derive(key, "order"))
 
   def validate(params):
-    _, losses = measure(params, rows["validation"])
-    means = {name: float(np.mean(loss)) for name, loss in losses.items()}
-    return {"loss": sum(means.values()), **means}
+    measured = program.measure(params, _select(zoo, split, rows["validation"]))
+    parts = {p: float(np.mean(measured[p])) for p in training.properties}
+    return {"loss": sum(parts.values()), **parts}
 
   params = program.init(derive(key, "init"))
   params["encoder"] = encoding.start_from_inputs(
-      program.encoder, params["encoder"], zoo, family, rows["train"],
+      scope.encoders[0], params["encoder"], zoo, scope.family, rows["train"],
       derive(derive(key, "init"), "examples"),
   )  # fmt: skip
   with _open(zoo, config, rows, folder) as saving:
     result = fit(
         Program(program.loss, make_optimizer(config.optimizer), mesh),
         params,
-        data,
+        _place(split, mesh),
         key=derive(key, "fit"),
-        schedule=config.supervised.schedule,
+        schedule=training.schedule,
         validate=validate if "validation" in rows else None,
         saving=saving,
         progress=progress,
         name=f"supervise {config.encoder.name}",
     )
   best = result.state.best_params
-  outputs, _ = measure(best, np.arange(len(zoo)))
+  by_shape = np.concatenate(loader.by_shape(zoo, np.arange(len(zoo))))
   outputs = {
-      name: heads.in_units(
-          properties.load(name, scope), of_all, *scaling[name]
-      )
-      for name, of_all in outputs.items()
+      name: of_all[np.argsort(by_shape)]
+      for name, of_all in program.outputs(best, split.shapes).items()
   }
-  step = int(result.state.best_step)
-  return Trained(parallel.fetch(best), step, result.history, outputs)
+  return Trained(
+      parallel.fetch(best),
+      int(result.state.best_step),
+      result.history,
+      supervised.in_units(training, scope, zoo, rows, outputs),
+  )
 
 
-def _measure_rows(measure, zoo, rows, batch, mesh):
-  """`measure` of rows of all shapes, a batch at a time, in their order."""
-  devices = mesh.size if mesh is not None else 1
-  batch = devices * max(1, batch // devices)
-  of_shapes = loader.by_shape(zoo, np.arange(len(zoo)))
-  order, parts = [], []
-  for shape, places in enumerate(loader.by_shape(zoo, rows)):
-    if not len(places):
-      continue
-    numbers = np.searchsorted(of_shapes[shape], rows[places]).astype(np.int32)
+class _Program(NamedTuple):
+  """Functions that are compiled once for all rows and seeds."""
 
-    def of_batch(chosen, shape=shape, numbers=numbers):
-      chosen = numbers[chosen]
-      if mesh is not None:
-        chosen = parallel.place(chosen, parallel.sharded(mesh))
-      return measure(chosen, shape)
+  model: Model
+  init: Callable  # (key) -> params
+  loss: Callable  # see `model.make_loss`
+  measure: Callable  # see `model.make_measure`
+  outputs: Callable  # (params, data) -> {property: [R, *shape]}
 
-    parts.append(batches.map_batches(of_batch, len(places), batch))
-    order.append(places)
-  back = np.argsort(np.concatenate(order))
-  return jax.tree.map(lambda *leaves: np.concatenate(leaves)[back], *parts)
+
+@functools.lru_cache(maxsize=16)
+def _make_program(
+    specs, family, family_config, steps, encoder, training, size, mesh
+) -> _Program:
+  """What runs share that differ in rows, seed and steps."""
+  model = model_lib.make(
+      [make_rnn(spec) for spec in specs],
+      tasks.make(family, json.loads(family_config)),
+      steps,
+      Config("supervised", encoder, OptimizerConfig(), training, {}),
+      mesh,
+  )
+  measures = (
+      model.objective.measure,
+      supervised.make_outputs(training, model.scope),
+  )
+  return _Program(
+      model,
+      jax.jit(model.init),
+      model_lib.make_loss(model, size, training.matmul_precision),
+      *(model_lib.make_measure(f, training.batch, mesh) for f in measures),
+  )
 
 
 def _check_rows(zoo, rows, part):
@@ -220,52 +206,54 @@ def _check_rows(zoo, rows, part):
   return rows
 
 
-def _make_targets(zoo, config, scope, rows):
-  """Standardised targets [R, n] of each property; its (centre, scale)."""
-  targets, scaling = {}, {}
-  columns = properties.columns(zoo, config.properties)
-  for name in config.properties:
-    property_ = properties.load(name, scope)
-    property_.shape(scope)  # refuses what these networks do not have
-    target = property_.target(columns, scope)
-    for part, chosen in rows.items():
-      unknown = np.sum(~properties.known(target[chosen]))
-      if unknown:
-        raise UserError(
-            f"property {name!r} is not known of {unknown} of the"
-            f" {len(chosen)} {part} rows: leave those out"
-        )
-    scaling[name] = heads.scaling(property_, target[rows["train"]])
-    targets[name] = heads.standardise(property_, target, *scaling[name])
-  return targets, scaling
+def _load(zoo, places, columns, size, order) -> batches.Split:
+  """All rows of the zoo: of the same sizes whichever are trained on."""
+  of_shapes = loader.by_shape(zoo, np.arange(len(zoo)))
 
-
-def _load(zoo, train_rows, targets, order, mesh) -> tuple[Shape, ...]:
-  """All rows on the device: of the same sizes whichever are trained on."""
-
-  def of_shape(shape, rows):
+  def drawn(shape, rows, chosen):
     # Places of the training rows, which may repeat, in order of rows
-    chosen = np.sort(train_rows[np.isin(train_rows, rows)])
-    places = np.searchsorted(rows, chosen)
-    if not len(places):
-      places = np.zeros(1, int)  # none of them is ever drawn
-    return Shape(
-        np.nan_to_num(zoo.vectors(rows)),
-        {name: target[rows] for name, target in targets.items()},
-        batches.Rows.of(
-            derive(order, "shape", shape), places, max(len(rows), len(places))
-        ),
-    )
+    chosen = np.searchsorted(rows, np.sort(chosen))
+    if not len(chosen):
+      chosen = np.zeros(1, int)  # none of them is ever drawn
+    key = derive(order, "shape", shape)
+    return Rows.of(key, chosen, max(len(rows), len(chosen)))
 
-  data = tuple(
-      of_shape(shape, rows)
-      for shape, rows in enumerate(loader.by_shape(zoo, np.arange(len(zoo))))
+  split = batches.load(
+      batches.Dataset(zoo, of_shapes, columns, size),
+      tuple(
+          drawn(shape, *rows)
+          for shape, rows in enumerate(zip(of_shapes, places))
+      ),
   )
+  return split._replace(
+      shapes=tuple(
+          data._replace(vectors=np.nan_to_num(data.vectors))
+          for data in split.shapes
+      )
+  )
+
+
+def _select(zoo, split, rows):
+  """Data of rows of the zoo, of each shape."""
+
+  def of(data, rows_of_shape, places):
+    chosen = np.searchsorted(rows_of_shape, rows[places])
+    return jax.tree.map(lambda leaf: leaf[chosen], data)
+
+  return tuple(
+      map(
+          of, split.shapes, loader.by_shape(zoo, np.arange(len(zoo))),
+          loader.by_shape(zoo, rows),
+      )
+  )  # fmt: skip
+
+
+def _place(split, mesh):
+  """Copies to all devices."""
   if mesh is None:
-    return jax.tree.map(jnp.asarray, data)
-  return jax.tree.map(
-      lambda leaf: parallel.place(leaf, parallel.replicated(mesh)), data
-  )
+    return jax.tree.map(jnp.asarray, split)
+  replicated = parallel.replicated(mesh)
+  return jax.tree.map(lambda leaf: parallel.place(leaf, replicated), split)
 
 
 @contextlib.contextmanager
@@ -287,7 +275,9 @@ def _open(zoo, config, rows, folder):
   with contextlib.ExitStack() as stack:
     metrics = None
     if primary:
-      workdir.claim(folder, identity, functools.partial(complete, parse=parse))
+      workdir.claim(
+          folder, identity, lambda stored: complete({**_OBJECTIVE, **stored})
+      )
       stack.enter_context(locks.hold(folder))
       metrics = stack.enter_context(
           workdir.MetricsLog(folder / workdir.METRICS)

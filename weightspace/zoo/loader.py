@@ -6,7 +6,8 @@ the order is a pseudo-random bijection of 0..size-1 that is evaluated for one
 place at a time: no permutation is ever written down.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -44,11 +45,6 @@ def load(zoo: Zoo, rows: np.ndarray) -> Data:
   )
 
 
-def load_by_shape(zoo: Zoo, rows: np.ndarray) -> tuple[Data, ...]:
-  """Rows of a zoo, those of each of `zoo.rnns` in a `Data` of their own."""
-  return tuple(load(zoo, rows[places]) for places in by_shape(zoo, rows))
-
-
 def row_bytes(zoo: Zoo, shape: int, *, rollouts: int | None = None) -> int:
   """Bytes that a row takes up in a `Data`, without its columns.
 
@@ -81,14 +77,19 @@ class OnDisk:
 
 
 def view_by_shape(
-    zoo: Zoo, rows: np.ndarray, *, rollouts: int | None = None
+    zoo: Zoo,
+    rows: np.ndarray,
+    *,
+    rollouts: int | None = None,
+    columns: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[Data, ...]:
-  """As `load_by_shape`, without columns; read as it is used.
+  """Rows of a zoo, those of each shape in a `Data`; read as it is used.
 
   Args:
     zoo: where they lie.
     rows: of it.
     rollouts: how many of each, the first ones; by default all.
+    columns: {name: [R, ...]} of all rows of the zoo, beside the task.
   """
   which = np.arange(
       zoo.spec.rollouts if rollouts is None else
@@ -105,7 +106,10 @@ def view_by_shape(
         sequences=on_disk(lambda r: zoo.rollouts(r, which).sequences),
         log_probs=on_disk(lambda r: zoo.rollouts(r, which).log_probs),
         task=on_disk(lambda r: task[r]),
-        columns={},
+        columns={
+            name: on_disk(of_all.__getitem__)
+            for name, of_all in columns.items()
+        },
     )
 
   return tuple(of(rows[places]) for places in by_shape(zoo, rows))
