@@ -259,5 +259,5 @@ def test_rows_that_cannot_be_are_refused(zoo_, split):
   with pytest.raises(ValueError, match="2 of the validation rows"):
     train(with_columns(zoo_, finite=finite), split, config())
   accuracy[split.validation[0]] = np.nan
-  with pytest.raises(ValueError, match="'accuracy' is not known of all val"):
+  with pytest.raises(ValueError, match="not known of 1 of the 6 validation"):
     train(with_columns(zoo_, accuracy=accuracy), split, config())
