@@ -126,7 +126,8 @@ class Study:
         "what": what,
         "why": why,
     }
-    with open(self.workdir / LEDGER, "a", encoding="utf-8") as file:
+    path = self.workdir / LEDGER
+    with files.naming(path), open(path, "a", encoding="utf-8") as file:
       file.write(json.dumps(line) + "\n")
 
   def steps(self, stage: str, field: str = "steps") -> int | None:
@@ -259,9 +260,10 @@ def merge(into: dict[str, Any], part: Mapping[str, Any]) -> None:
 
 def save(path: str | os.PathLike, **arrays: np.ndarray) -> None:
   """Writes arrays into a folder, one file each, no pickles."""
-  Path(path).mkdir(parents=True, exist_ok=True)
-  for name, array in arrays.items():
-    np.save(Path(path) / f"{name}.npy", array, allow_pickle=False)
+  with files.naming(Path(path)):
+    Path(path).mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+      np.save(Path(path) / f"{name}.npy", array, allow_pickle=False)
 
 
 def load(path: str | os.PathLike, name: str) -> np.ndarray:

@@ -76,12 +76,13 @@ def new_folder(path: Path) -> Iterator[Path]:
       )
     scratch = temporary(path)
     try:
-      scratch.mkdir()
-      yield scratch
-      for file in scratch.iterdir():
-        with file.open("rb") as opened:
-          os.fsync(opened.fileno())
-      sync_folder(scratch)
+      with naming(path):
+        scratch.mkdir()
+        yield scratch
+        for file in scratch.iterdir():
+          with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+        sync_folder(scratch)
       if path.exists():  # renaming would replace an empty folder
         raise FileExistsError(f"{path} is there already; choose another folder")
       scratch.rename(path)
@@ -127,11 +128,21 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     raise
   except OSError as error:
     path.unlink(missing_ok=True)
-    raise failed(path, error) from error
+    raise _failed(path, error) from error
 
 
-def failed(path: Path, error: OSError) -> OSError:
-  """An error of writing a file that names it and says what to do."""
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+  """Errors of the system in this block, a full disk say, name this path."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno is None:  # it is in words already
+      raise
+    raise _failed(path, error) from error
+
+
+def _failed(path, error):
   return OSError(
       f"{path} could not be written: {error.strerror or error}. No earlier"
       " data is lost; fix that and run again"

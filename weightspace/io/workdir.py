@@ -150,11 +150,11 @@ class MetricsLog:
         name: value if math.isfinite(value) else str(value)
         for name, value in values.items()
     })  # fmt: skip
-    try:
-      with open(self.path, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
-    except OSError as error:
-      raise files.failed(self.path, error) from error
+    with (
+        files.naming(self.path),
+        open(self.path, "a", encoding="utf-8") as file,
+    ):
+      file.write(line + "\n")
     if self._events is not None:
       for name, value in values.items():
         self._events.add_scalar(name, value, int(step))

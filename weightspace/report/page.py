@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from weightspace.io import files
 from weightspace.report import style, tables, templates, text
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class Document:
     """Saves a table, or the exact one, as CSV; see `picture`."""
     if name:
       path = self.folder / "tables" / f"{text.file_name(name)}.csv"
-      path.write_text(tables.to_csv(exact or table), encoding="utf-8")
+      with files.naming(path):
+        path.write_text(tables.to_csv(exact or table), encoding="utf-8")
     return _markup(
         "tabled.html", table=_safe(tables.to_html(table)), long=long,
         caption=_safe(caller()),
@@ -154,7 +156,8 @@ def assemble(
   # A number and its percent sign stay in one line
   html = _SCRIPT.sub(lambda m: m[1] or f"{m[2]}&nbsp;%", html)
   path = document.folder / "index.html"
-  path.write_text(html, encoding="utf-8")
+  with files.naming(path):
+    path.write_text(html, encoding="utf-8")
   return path
 
 

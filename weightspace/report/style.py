@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from weightspace.errors import MissingPackage
+from weightspace.io import files
 
 if TYPE_CHECKING:
   from matplotlib.figure import Figure
@@ -157,12 +158,12 @@ def save(
 
   What is rasterized in the SVG has `dpi` dots an inch too.
   """
-  with _settings():
+  with _settings(), files.naming(folder / f"{name}.png"):
     picture = io.BytesIO()
     figure.savefig(
         picture, format="svg", dpi=dpi, metadata={"Date": None}
     )
     figure.set_layout_engine("none")  # laid out above: slow, and the same
     figure.savefig(folder / f"{name}.png", dpi=dpi)
-  (folder / f"{name}.svg").write_bytes(picture.getvalue())
+    (folder / f"{name}.svg").write_bytes(picture.getvalue())
   return picture.getvalue()
