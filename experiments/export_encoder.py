@@ -36,12 +36,13 @@ def main() -> None:
   from weightspace import pretrained, zoo
   from weightspace.evaluation import prediction
   from weightspace.evaluation.export import export
-  from weightspace.pretrained import artifact, card
+  from weightspace.io import files
+  from weightspace.pretrained import card
   from weightspace.progress import Progress
   from weightspace.training import pretrain
 
   out = Path(_OUT.value)
-  artifact.check_new(out)  # before an hour is spent
+  files.check_new_folder(out)  # before an hour is spent
   opened = zoo.open(_ZOO.value)
   run, trained_with = pretrain.load(opened, _ENCODER.value)
   encoder = export(

@@ -422,8 +422,8 @@ def test_an_interrupted_export_leaves_nothing(zoos, tmp_path):
         zoos[FORMAL], tmp_path / "out", progress=Stopping("export", 1)
     )
   assert list(tmp_path.iterdir()) == []
-  (tmp_path / "out").mkdir()
-  with pytest.raises(FileExistsError, match="out is there already"):
+  (tmp_path / "out").touch()
+  with pytest.raises(FileExistsError, match="out exists and is not an empty"):
     npy_export.export_zoo(zoos[FORMAL], tmp_path / "out")
   assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 

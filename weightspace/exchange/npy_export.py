@@ -55,7 +55,7 @@ def export_zoo(
   Raises:
     ZooError: there is no zoo that can be opened.
     ValueError: a zoo that the layout cannot hold; says why.
-    FileExistsError: `out` is there already.
+    FileExistsError: `out` is there and not an empty folder.
   """
   progress = progress or Progress.silent()
   opened = zoo.open(path)

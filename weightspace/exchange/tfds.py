@@ -92,7 +92,7 @@ def export_zoo(
     ZooError: there is no zoo that can be opened.
     ValueError: a zoo of several shapes, whose rows no features describe; or one
       with too few tasks for three splits.
-    FileExistsError: `out` is there already.
+    FileExistsError: `out` is there and not an empty folder.
   """
   import tensorflow_datasets as tfds
 

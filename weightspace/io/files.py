@@ -53,6 +53,19 @@ def leftovers(path: Path) -> list[Path]:
   return sorted(path.parent.glob(f".{path.name}.*.tmp"))
 
 
+def check_new_folder(path: Path) -> None:
+  """Checks that a folder can be made: nothing or an empty folder is there.
+
+  Raises:
+    FileExistsError: it is a file, or not empty.
+  """
+  if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    raise FileExistsError(
+        f"{path} exists and is not an empty folder; choose another, or remove"
+        " it first"
+    )
+
+
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
   """A scratch folder that becomes `path` once the block ends without error.
@@ -61,11 +74,10 @@ def new_folder(path: Path) -> Iterator[Path]:
   scratch folders of killed ones.
 
   Raises:
-    FileExistsError: something is at `path`.
+    FileExistsError: as `check_new_folder`.
     UserError: another process makes it.
   """
-  if path.exists():
-    raise FileExistsError(f"{path} is there already; choose another folder")
+  check_new_folder(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   lock = path.with_name(f".{path.name}{locks.NAME}")
   with locks.claim(lock) as mine:
@@ -83,8 +95,7 @@ def new_folder(path: Path) -> Iterator[Path]:
           with file.open("rb") as opened:
             os.fsync(opened.fileno())
         sync_folder(scratch)
-      if path.exists():  # renaming would replace an empty folder
-        raise FileExistsError(f"{path} is there already; choose another folder")
+      check_new_folder(path)
       scratch.rename(path)
     finally:
       shutil.rmtree(scratch, ignore_errors=True)

@@ -9,7 +9,6 @@ ValueError.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import jax
@@ -45,29 +44,12 @@ _HEAD_FIELDS = (
 )  # fmt: skip
 
 
-def check_new(path: Path) -> None:
-  """Checks that an encoder can be written to a folder.
-
-  Raises:
-    FileExistsError: it is a file, or not empty.
-  """
-  if path.exists() and (not path.is_dir() or any(path.iterdir())):
-    raise FileExistsError(
-        f"{path} exists and is not an empty folder; choose another, or remove"
-        " it first"
-    )
-
-
 def write(
     path: Path, encoder: PretrainedEncoder, card: str, most: int | None
 ) -> None:
   """See `weightspace.save_encoder`."""
-  check_new(path)
   document, arrays = _describe(encoder)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  scratch = files.temporary(path)
-  try:
-    scratch.mkdir()
+  with files.new_folder(path) as scratch:
     tensors.write(scratch / TENSORS, arrays)
     document["tensors"] = {
         "bytes": (scratch / TENSORS).stat().st_size,
@@ -83,10 +65,6 @@ def write(
           " take less"
       )
     _check(scratch)
-    scratch.replace(path)
-  finally:
-    shutil.rmtree(scratch, ignore_errors=True)
-  files.sync_folder(path.parent)
 
 
 def _check(scratch):
