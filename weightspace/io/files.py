@@ -58,11 +58,18 @@ def check_new_folder(path: Path) -> None:
 
   Raises:
     FileExistsError: it is a file, or not empty.
+    PermissionError: the folder that it would be made in cannot be written to.
   """
   if path.exists() and (not path.is_dir() or any(path.iterdir())):
     raise FileExistsError(
         f"{path} exists and is not an empty folder; choose another, or remove"
         " it first"
+    )
+  parent = next(p for p in path.absolute().parents if p.exists())
+  if not os.access(parent, os.W_OK):
+    raise PermissionError(
+        f"{path} cannot be made: {parent} cannot be written to; choose another"
+        " place"
     )
 
 
