@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from weightspace import config_help
+from weightspace import config_help, config_words
 
 WITHOUT = {"encoder.name"}  # named in --config itself
 CONFIGS = {
@@ -73,9 +73,38 @@ def test_values_are_those_of_the_argument(tmp_path):
   assert "name='b'" in config_help.describe(str(path))
 
 
-def launch(*flags):
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("task,accuracy", ("task", "accuracy")),
+        ("column:dropout,column:angle:circular",
+         ("column:dropout", "column:angle:circular")),
+        ("column:dropout", ("column:dropout",)),
+        ("task,", ("task",)),
+        ("('task', 'accuracy')", ("task", "accuracy")),
+        ("1,2.5", (1, 2.5)),
+        ("()", ()),
+        ("True,False", (True, False)),
+    ],
+)  # fmt: skip
+def test_lists_of_words_need_no_quotes(text, expected):
+  assert config_words.PARSER.parse(text) == expected
+
+
+def test_a_flag_of_the_wrong_type_is_named():
+  done = launch(
+      "--config.steps=x", "--zoo=a", "--encoder=b", "--workdir=c",
+      "--config.batch=4",
+  )  # fmt: skip
+  assert done.stderr == (
+      "error: flag --config.steps=x: invalid literal for int() with base 10:"
+      " 'x'; --help lists all flags\n"
+  )
+
+
+def launch(*arguments):
   return subprocess.run(
-      [sys.executable, "-m", "experiments.predict", *flags],
+      [sys.executable, "-m", "experiments.predict", *arguments],
       capture_output=True, text=True, check=False,
   )  # fmt: skip
 
@@ -91,3 +120,12 @@ def test_help_of_a_launcher():
       "error: --config=experiments/configs/nothing.py: there is no file"
       " experiments/configs/nothing.py\n"
   )
+
+
+def test_lists_of_words_are_flags_of_launchers():
+  done = launch(
+      "--config.properties=column:a,column:b:round", "--zoo=a", "--encoder=b",
+      "--workdir=c",
+  )  # fmt: skip
+  assert done.returncode == 1
+  assert done.stderr.startswith("error: a/zoo.json")

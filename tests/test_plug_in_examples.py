@@ -1,63 +1,72 @@
-"""The examples of docs/plug-ins.md satisfy the contracts of their kind."""
+"""The examples of docs/plug-ins.md are a package that keeps all contracts."""
 
-import importlib
+import os
 import pathlib
 import re
+import subprocess
 import sys
 
 import pytest
 
-from weightspace import cells, encoders, properties, tasks, testing
+from weightspace import testing
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs/plug-ins.md"
+ROOT = pathlib.Path(__file__).parents[1]
 EXAMPLES = dict(
     re.findall(
-        r"```python\n# (weightspace/\w+/\w+\.py)\n(.*?)```",
-        PAGE.read_text(),
+        r"```python\n# ([\w/]+\.py)\n(.*?)```",
+        (ROOT / "docs/plug-ins.md").read_text(),
         re.DOTALL,
     )
 )
 
 
-@pytest.fixture(autouse=True)
-def plug_ins(tmp_path, monkeypatch):
-  """The examples, each as a file in its package."""
+@pytest.fixture
+def package(tmp_path):
+  """A folder with the examples as my_package, and their tests."""
+  (tmp_path / "my_package").mkdir()
+  (tmp_path / "tests").mkdir()
+  (tmp_path / "my_package/__init__.py").touch()
   for path, text in EXAMPLES.items():
-    _, package, file = path.split("/")
-    (tmp_path / package).mkdir(exist_ok=True)
-    (tmp_path / package / file).write_text(text)
-    module = importlib.import_module(f"weightspace.{package}")
-    folder = str(tmp_path / package)
-    monkeypatch.setattr(module, "__path__", [*module.__path__, folder])
-    name = f"weightspace.{package}.{file.removesuffix('.py')}"
-    monkeypatch.delitem(sys.modules, name, raising=False)
-  yield
-  for path in EXAMPLES:
-    sys.modules.pop(path.removesuffix(".py").replace("/", "."), None)
+    folder, *_, file = path.split("/")
+    where = "tests" if folder == "tests" else "my_package"
+    (tmp_path / where / file).write_text(text)
+  return tmp_path
+
+
+def run(folder, *flags):
+  paths = os.pathsep.join(map(str, (folder, ROOT)))
+  return subprocess.run(
+      [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *flags],
+      cwd=folder,
+      env=os.environ | {"PYTHONPATH": paths},
+      capture_output=True,
+      text=True,
+      check=False,
+  )
 
 
 def test_every_kind_has_an_example():
-  kinds = {path.split("/")[1] for path in EXAMPLES}
-  assert kinds == {"cells", "encoders", "properties", "tasks"}
+  kinds = {path.split("/")[1] for path in EXAMPLES if path.count("/") == 2}
+  assert kinds == set(testing.KINDS)
 
 
-@pytest.mark.parametrize("check", testing.cells.CHECKS)
-def test_cell(check):
-  check(cells.load("mgu"))
+def test_a_package_of_ones_own_runs_the_contracts(package):
+  done = run(package)
+  assert done.returncode == 0, done.stdout
+  kinds = (
+      testing.cells, testing.tasks, *[testing.encoders] * 2,  # kinds of inputs
+      *[testing.properties] * 2,
+  )  # fmt: skip
+  checks = sum(len(kind.CHECKS) for kind in kinds)
+  assert f"{checks} passed" in done.stdout
 
 
-@pytest.mark.parametrize("check", testing.tasks.CHECKS)
-def test_task_family(check):
-  check(tasks.make("counting", {"length": 8, "eval_strings": 8}))
-
-
-@pytest.mark.parametrize("check", testing.encoders.CHECKS)
-def test_encoder(check):
-  rnn = testing.encoders.rnn_of("lstm")
-  encoder = encoders.make("norms", {"code": 5}, rnn, encoders.Inputs("token"))
-  check(testing.encoders.Case(encoder))
-
-
-@pytest.mark.parametrize("check", testing.properties.CHECKS)
-def test_property(check):
-  check(testing.properties.Case(properties.load("log_step")))
+def test_a_failure_states_the_rule(package):
+  file = package / "my_package/log_step.py"
+  text = file.read_text()
+  assert 'columns["step"]' in text
+  file.write_text(text.replace('columns["step"]', '{0: columns["step"]}[1]'))
+  done = run(package, "-k", "log_step and target")
+  assert "1 failed" in done.stdout
+  assert "KeyError: 1" in done.stdout
+  assert "The target of a row depends on that row only" in done.stdout

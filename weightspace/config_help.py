@@ -90,6 +90,6 @@ def _comments(module: ModuleType) -> dict[str, str]:
   ]
   meanings: dict[str, str] = {}
   for file in (*files, module.__file__):
-    with open(file, encoding="utf-8") as source:
-      meanings |= _COMMENT.findall(source.read())
+    with open(file, encoding="utf-8") as opened:
+      meanings |= _COMMENT.findall(opened.read())
   return meanings

@@ -189,6 +189,10 @@ _CONFIG = re.compile(r"--?config=(.+)")
 
 
 def _parse(args):
+  if "ml_collections" in sys.modules:  # of launchers that have a config
+    from weightspace import config_words
+
+    config_words.register()
   try:
     args = [args[0], *map(_expand_home, args[1:])]
     return flags.FLAGS(args)
@@ -204,7 +208,7 @@ def _parse(args):
     _, of_config, message = str(error).rpartition("errors.UserError: ")
     if of_config:
       sys.exit(f"error: {' '.join(message.split())}")
-    return app.parse_flags_with_usage(args)  # which prints it
+    sys.exit(f"error: {' '.join(str(error).split())}; --help lists all flags")
   except (AttributeError, KeyError) as error:
     # How config_flags refuses a field that the config does not have
     if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1][0]:

@@ -44,5 +44,5 @@ def get_config(family: str = "formal_language") -> ConfigDict:
   config.layers = 2  # hidden layers of an MLP
   config.validate_every = 100  # steps; validation selects the step
   config.resamples = 300  # of the bootstrap of each metric
-  config.seed = 0  # of initialisation, batches, and halves of the OOD tasks
+  config.seed = 0  # of initialisation, batches and the split of OOD tasks
   return config

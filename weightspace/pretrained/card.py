@@ -8,6 +8,8 @@ from typing import Any
 from weightspace import properties
 from weightspace.pretrained.encoder import PretrainedEncoder, describe_shape
 
+_UNDEFINED = "undefined"
+
 
 def write(
     encoder: PretrainedEncoder, name: str, defaults: Mapping[str, Any]
@@ -213,7 +215,10 @@ def _properties(encoder):
           f"\n`{name}` is not known of {count} {part.replace('_', ' ')} rows,"
           " which are left out."
       )
-  return "\n".join(lines) + "\n"
+  text = "\n".join(lines) + "\n"
+  if _UNDEFINED in text:
+    text += "\nAn R² is undefined where all networks have the same value.\n"
+  return text
 
 
 def _command(encoder, defaults):
@@ -225,7 +230,8 @@ def _command(encoder, defaults):
   defaults = json.loads(json.dumps(dict(defaults)))
   for name, value in encoder.about["prediction"].items():
     if json.loads(json.dumps(value)) != defaults[name]:
-      value = tuple(value) if isinstance(value, list | tuple) else value
+      if isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
       parts.append(f"--config.{name}={shlex.quote(str(value))}")
   return " \\\n    ".join(parts)
 
@@ -233,10 +239,12 @@ def _command(encoder, defaults):
 def _estimate(estimate):
   if estimate is None:
     return "-"
+  if estimate["value"] is None:
+    return _UNDEFINED
   return "{} ({}, {})".format(
       *(_number(estimate[k]) for k in ("value", "low", "high"))
   )
 
 
 def _number(value):
-  return "undefined" if value is None else f"{value:.3g}"
+  return _UNDEFINED if value is None else f"{value:.3g}"

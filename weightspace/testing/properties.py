@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import heads, tasks
+from weightspace.errors import UserError
 from weightspace.properties import Property, Scope, known
 from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.tasks import tiled_mnist
@@ -22,7 +23,7 @@ def scope_of(property_: Property) -> Scope:
   """A zoo whose networks have a property: the first of all task families.
 
   Raises:
-    ValueError: those of no family have it.
+    UserError: those of no family have it.
   """
   reasons = []
   for spec in _specs():
@@ -33,7 +34,7 @@ def scope_of(property_: Property) -> Scope:
       reasons.append(str(error))
     else:
       return scope
-  raise ValueError(
+  raise UserError(
       "networks of no task family have the property; give the scope of a zoo"
       f" that has it: {'; '.join(dict.fromkeys(reasons))}"
   )
