@@ -9,12 +9,11 @@ resumes.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from weightspace import launch
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "experiments/configs/ingredients.py", "What is compared."
+_CONFIG = launch.define_config(
+    "experiments/configs/ingredients.py", "What is compared."
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for all of it.")

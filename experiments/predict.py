@@ -9,12 +9,11 @@ experiments.report shows.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from weightspace import launch
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "experiments/configs/prediction.py", "How heads are trained."
+_CONFIG = launch.define_config(
+    "experiments/configs/prediction.py", "How heads are trained."
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _ENCODER = flags.DEFINE_string("encoder", None, "Folder of the encoder's run.")

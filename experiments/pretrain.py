@@ -12,12 +12,11 @@ over the devices of all. Of --workdir only process 0 needs to know.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from weightspace import launch
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "What to train: FILE.py:ENCODER,SIZE."
+_CONFIG = launch.define_config(
+    None, "What to train: FILE.py:ENCODER,SIZE."
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo to learn from.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run.")

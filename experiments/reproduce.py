@@ -13,12 +13,11 @@ its figures as PNG and SVG.
 import sys
 
 from absl import flags
-from ml_collections import config_flags
 
 from weightspace import launch
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "experiments/configs/reproduce.py:small", "What to run."
+_CONFIG = launch.define_config(
+    "experiments/configs/reproduce.py:small", "What to run."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for all of it.")
 _ZOO = flags.DEFINE_multi_string(

@@ -128,4 +128,4 @@ def test_lists_of_words_are_flags_of_launchers():
       "--workdir=c",
   )  # fmt: skip
   assert done.returncode == 1
-  assert done.stderr.startswith("error: a/zoo.json")
+  assert done.stderr.startswith("error: a is not a zoo")

@@ -6,7 +6,7 @@ import re
 from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
-_WORDS = re.compile(r"[^\s,'\"()\[\]]+(,[^\s,'\"()\[\]]+)+,?")
+_WORDS = re.compile(r"[^\s,'\"()\[\]]+(,[^\s,'\"()\[\]]+)*,?")
 
 
 class _Parser(tuple_parser.TupleParser):

@@ -25,6 +25,27 @@ _SHUTDOWN_SECONDS = 30 * 24 * 3600
 _TERMINATED = 143  # the exit status after a SIGTERM that was answered
 
 
+flags.disclaim_key_flags()  # those defined here are the launcher's
+
+
+def define_config(default: str | None, text: str) -> flags.FlagHolder:
+  """The flag of launchers that have a config: FILE.py or FILE.py:ARGUMENT.
+
+  Its fields are flags too. Those that are tuples are Python literals, or words
+  divided by commas: --config.properties=task,accuracy.
+
+  Args:
+    default: of the flag.
+    text: what the config is of, for --help.
+  """
+  from ml_collections import config_flags
+
+  from weightspace import config_words
+
+  config_words.register()
+  return config_flags.DEFINE_config_file("config", default, text)
+
+
 def define_distributed() -> flags.FlagHolder[str]:
   """The flag of launchers that may be one of several processes."""
   return flags.DEFINE_string(
@@ -189,10 +210,6 @@ _CONFIG = re.compile(r"--?config=(.+)")
 
 
 def _parse(args):
-  if "ml_collections" in sys.modules:  # of launchers that have a config
-    from weightspace import config_words
-
-    config_words.register()
   try:
     args = [args[0], *map(_expand_home, args[1:])]
     return flags.FLAGS(args)

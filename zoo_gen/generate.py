@@ -14,12 +14,11 @@ pod. They need to see one folder; the last one finishes the zoo.
 import os
 
 from absl import flags
-from ml_collections import config_flags
 
 from weightspace import launch
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "What to make: FILE.py:SIZE, see zoo_gen/configs."
+_CONFIG = launch.define_config(
+    None, "What to make: FILE.py:SIZE, see zoo_gen/configs."
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo, made if missing.")
 _GROUP = flags.DEFINE_integer(

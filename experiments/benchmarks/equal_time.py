@@ -22,12 +22,11 @@ import time
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from weightspace import launch
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Of all: FILE.py:ENCODER,SIZE,FAMILY."
+_CONFIG = launch.define_config(
+    None, "Of all: FILE.py:ENCODER,SIZE,FAMILY."
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo.")
 _SETTINGS = flags.DEFINE_string(

@@ -18,13 +18,12 @@ are answers.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from weightspace import launch
 from weightspace.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "experiments/configs/theory.py", "How much of it: FILE.py:SIZE."
+_CONFIG = launch.define_config(
+    "experiments/configs/theory.py", "How much of it: FILE.py:SIZE."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the results.")
 _FAMILY = flags.DEFINE_string(
