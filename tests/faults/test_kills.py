@@ -9,7 +9,7 @@ from tests.faults import jobs, kills
 
 pytestmark = pytest.mark.slow
 
-KILLS = 20
+KILLS = 12
 
 
 @pytest.mark.timeout(600)

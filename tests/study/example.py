@@ -12,7 +12,8 @@ def config():
   config = reproduce.get_config("smoke")
   config.zoos = {FAMILY: {}}
   config.encoders = ("constant", "interactive")
-  config.search.warmups = (0.0, 0.5)
+  config.search.learning_rates = (1e-3, 3e-3)
+  config.search.warmups = (0.5,)
   for part in (config.emulation, config.supervised, config.variants.stability):
     part.steps = {FAMILY: 4}
   config.search.emulation = config.search.supervised = {FAMILY: 4}

@@ -74,7 +74,7 @@ def test_every_encoder_had_the_same_trials(study):
   for kind in ("emulation", "supervised"):
     for one in results["search"][kind][FAMILY]["encoders"].values():
       points = [tuple(t["setting"].values()) for t in one["trials"]]
-      assert points == [(3e-3, 0.0), (3e-3, 0.5)]
+      assert points == [(1e-3, 0.5), (3e-3, 0.5)]
       best = min(one["trials"], key=lambda t: t["validation"])
       assert one["chosen"] == best["setting"]
 
