@@ -7,6 +7,7 @@ cache, so that a kill costs a second and not ten.
 """
 
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import os
@@ -93,7 +94,8 @@ class Trial:
     child.kill(sent, self._generator, self._whole)
     status = child.end()
     self._job.check(self._path)
-    if status == 0:  # the signal came too late
+    ended = status == -signal.SIGTERM and child.began  # but not its process
+    if status == 0 or (ended and sent != "KILL"):  # the signal came too late
       self._compare(child)
       return
     self.kills[sent] += 1
@@ -105,10 +107,7 @@ class Trial:
           f"{sent}: {saved} of {child.done} units are saved;"
       )
       self.terminated += 1
-    elif sent != "KILL" and status == -signal.SIGTERM:
-      # There was nothing to save yet
-      assert not child.began, child.report(sent)
-    else:
+    elif sent == "KILL" or status != -signal.SIGTERM:  # nothing to save yet
       assert sent != "TERM" and status == -signal.SIGKILL, child.report(sent)
 
   def finish(self) -> None:
@@ -190,9 +189,12 @@ class _Child:
       self._process.kill()
       raise AssertionError(self.report(f"has not ended after {SECONDS:.0f} s"))
     self.worked = time.monotonic() - self._clock - self.started
-    if self._process.exitcode == 0:
-      self.outcome = JOBS[self.name].outcome(self.path)
     return self._process.exitcode
+
+  @functools.cached_property
+  def outcome(self):
+    """Of the job, which has ended."""
+    return JOBS[self.name].outcome(self.path)
 
   def report(self, what):
     """The message of a failure."""
