@@ -163,8 +163,9 @@ def test_a_zoo_of_diverged_networks_is_refused():
   tasks_ = np.arange(len(steps), dtype=np.float32)[:, None]
   columns = {"step": steps, "task": tasks_, "finite": steps == 0}
   opened = types.SimpleNamespace(
-      spec=example.SPEC, path="ZOO", columns=columns
-  )
+      spec=example.SPEC, path="ZOO", columns=columns,
+      final=steps == steps.max(),
+  )  # fmt: skip
   family = tasks.make("secret_path", {})
   family = family._replace(novelty=lambda task: task[0])
   with pytest.raises(UserError, match="all 5 networks of ZOO diverged"):

@@ -104,7 +104,8 @@ def test_seeds_that_are_not_distinguished_are_refused(seed):
     make_key(seed)
 
 
-@pytest.mark.parametrize("name", tasks.names())
+# Of recorded networks nothing is drawn
+@pytest.mark.parametrize("name", sorted({*tasks.names()} - {"recorded"}))
 def test_draws_have_the_same_dtypes_with_x64(name):
   fields = {"digits": "none"} if name == "tiled_mnist" else {}
 

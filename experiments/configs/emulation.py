@@ -14,7 +14,8 @@ quickstart  about a minute on 2 cores.
 small       some minutes on 2 cores.
 paper       the paper's: 100,000 steps, for an accelerator.
 
-Fields and their defaults are those of the dataclasses that the config is for.
+Fields and their defaults are those of the dataclasses that the config is for:
+`--config=FILE:ARGS --help` lists them.
 """
 
 import dataclasses

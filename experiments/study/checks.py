@@ -60,10 +60,7 @@ def _check_properties(config, family, spec):
   made = tasks.make(family, spec.family_config)
   scope = properties.Scope(made.spec, spec.snapshot_steps)
   for name in names:
-    try:
-      properties.load(name, scope).shape(scope)
-    except ValueError as error:
-      raise UserError(f"properties: {name}: {error}") from error
+    properties.check(name, scope)
 
 
 def check_columns(study: study_lib.Study) -> None:

@@ -90,8 +90,7 @@ def check(
       split has a value in a column, or all training rows have the same.
   """
   for name in names:
-    property_ = properties.load(name, scope)
-    property_.shape(scope)
+    property_ = properties.check(name, scope)
     if property_.of_weights is not None:
       continue
     targets = property_.target(columns, scope)

@@ -116,6 +116,23 @@ def check_names(properties: Sequence[str]) -> None:
       load(name)
 
 
+def check(name: str, scope: Scope) -> Property:
+  """A property that the networks of a zoo must have.
+
+  Raises:
+    UserError: there is no such property, or they do not have it.
+  """
+  property_ = load(name, scope)
+  try:
+    property_.shape(scope)
+  except ValueError as error:
+    raise UserError(
+        f"properties: {name}: {error}. Any column of the zoo is a property too:"
+        f" --config.properties={COLUMN}NAME"
+    ) from error
+  return property_
+
+
 def columns(zoo: Zoo, properties: Sequence[str]) -> Mapping[str, np.ndarray]:
   """What the targets of properties are computed from, [R, ...] each.
 
