@@ -1,9 +1,10 @@
-"""Trains an encoder of a zoo's networks by emulation.
+"""Trains an encoder of a zoo's networks.
 
     python -m experiments.pretrain --zoo=DIR --workdir=DIR \\
         --config=experiments/configs/emulation.py:interactive,small
 
-Any field of the config can be set: --config.encoder.length=42. Killed and run
+The config file is that of an objective: emulation.py, contrastive.py or
+supervised.py. Any field can be set: --config.encoder.length=42. Killed and run
 again, it goes on. The folder then holds config.json, metrics.jsonl and the
 checkpoints that experiments.predict reads.
 
@@ -16,7 +17,7 @@ from absl import flags
 from weightspace import launch
 
 _CONFIG = launch.define_config(
-    None, "What to train: FILE.py:ENCODER,SIZE."
+    None, "What to train: OBJECTIVE.py:ENCODER,SIZE."
 )
 _ZOO = flags.DEFINE_string("zoo", None, "Folder of the zoo to learn from.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run.")

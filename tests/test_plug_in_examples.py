@@ -46,7 +46,9 @@ def run(folder, *flags):
 
 
 def test_every_kind_has_an_example():
-  kinds = {path.split("/")[1] for path in EXAMPLES if path.count("/") == 2}
+  kinds = {
+      path.split("/")[-2] for path in EXAMPLES if path.startswith("weightspace")
+  }
   assert kinds == set(testing.KINDS)
 
 
@@ -55,7 +57,7 @@ def test_a_package_of_ones_own_runs_the_contracts(package):
   assert done.returncode == 0, done.stdout
   kinds = (
       testing.cells, testing.tasks, *[testing.encoders] * 2,  # kinds of inputs
-      *[testing.properties] * 2,
+      *[testing.properties] * 2, testing.objectives,
   )  # fmt: skip
   checks = sum(len(kind.CHECKS) for kind in kinds)
   assert f"{checks} passed" in done.stdout

@@ -18,7 +18,7 @@ Raises:
 
 from weightspace.errors import MissingPackage
 
-KINDS = ("cells", "encoders", "properties", "tasks")
+KINDS = ("cells", "encoders", "objectives", "properties", "tasks")
 
 try:
   import pytest
@@ -33,8 +33,11 @@ pytest.register_assert_rewrite(*(f"{__name__}.{kind}" for kind in KINDS))
 from weightspace.testing import (  # noqa: E402
     cells,
     encoders,
+    objectives,
     properties,
     tasks,
 )
 
-__all__ = ["KINDS", "cells", "encoders", "properties", "tasks"]
+__all__ = [
+    "KINDS", "cells", "encoders", "objectives", "properties", "tasks",
+]
