@@ -218,8 +218,8 @@ def test_views_of_one_network_are_no_negatives():
       [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0],
   ])  # fmt: skip
   net_id = np.array([0, 1, 2, 2], np.int32)
-  found = contrastive._classify(one, other, net_id, 0.5, None)
-  np.testing.assert_array_equal(found["top1"], 1)
+  classified = contrastive._classify(one, other, net_id, 0.5, None)
+  np.testing.assert_array_equal(classified["top1"], 1)
   # At a right angle to all negatives: six of them, and four without its own
   expected = [np.log1p(n * np.exp(-2)) for n in (6, 6, 4, 4)]
-  np.testing.assert_allclose(found["loss"], expected, rtol=1e-5)
+  np.testing.assert_allclose(classified["loss"], expected, rtol=1e-5)
