@@ -66,7 +66,7 @@ class Networks:
     of_shape = np.arange(networks) >= 2 * networks // 3
     self.shapes = np.repeat(of_shape.astype(int), snapshots)
     self.columns = {
-        "task": generator.integers(-3, 3, (rows, 3)).astype(np.int32),
+        "task": generator.integers(-1, 2, (rows, 3)).astype(np.int32),
         "step": np.tile(np.array(STEPS, np.int32)[:snapshots], networks),
         "net_id": np.repeat(np.arange(networks, dtype=np.int32), snapshots),
         "weight_decay": generator.random(rows).astype(np.float32),
@@ -101,19 +101,20 @@ class Networks:
 @functools.cache
 def family() -> tasks.TaskFamily:
   """What the networks do."""
-  return tasks.make("formal_language", {"length": 8, "max_n": 2})
+  sizes = {"length": 12, "max_n": 3, "shift_min": -1, "shift_max": 1}
+  return tasks.make("formal_language", sizes)
 
 
 def encoder_of(rnn, *, noise: float = 0.0, invariant: bool = True) -> Encoder:
-  """A linear map of quantiles of all weights, with noise in training."""
+  """A linear map of moments of all weights, with noise in training."""
 
   def init(key):
-    return {"linear": jax.random.normal(key, (9, CODE))}
+    return {"linear": jax.random.normal(key, (4, CODE))}
 
   def apply(params, weights, key=None):
     vector = rnn.flatten(weights)
-    features = jnp.quantile(vector, jnp.linspace(0, 1, 9))
-    code = features @ params["linear"]
+    moments = [jnp.mean(vector**power) for power in (1, 2, 3, 4)]
+    code = jnp.stack(moments) @ params["linear"]
     if key is not None:
       code = code + noise * jax.random.normal(key, code.shape)
     return code / jnp.sqrt(jnp.sum(code**2) + 1e-6)
@@ -163,17 +164,29 @@ def params_of(objective: Objective, its_scope: Scope, seed: int = 0):
   return jax.jit(init)(jax.random.key(seed))
 
 
-def _loss_of(case, noise=0.0):
-  """Params, and a compiled (params, key) -> (loss, metrics), gradient."""
+class _Made(NamedTuple):
+  """An objective with what checks need of it, compiled once."""
+
+  objective: Objective
+  params: Any
+  batch: tuple[Data, ...]
+  loss: Callable  # (params, batch, key) -> (loss, metrics), gradient
+  measure: Callable  # (params, batch) -> measures
+
+
+def _make(case, noise=0.0):
   its_scope = scope(noise)
   objective = case.make(its_scope)
-  batch = batch_of(objective)
+  return _Made(
+      objective,
+      params_of(objective, its_scope),
+      batch_of(objective),
+      jax.jit(jax.value_and_grad(objective.loss, has_aux=True)),
+      jax.jit(objective.measure),
+  )
 
-  @jax.jit
-  def loss(params, key, batch=batch):
-    return jax.value_and_grad(objective.loss, has_aux=True)(params, batch, key)
 
-  return params_of(objective, its_scope), loss, batch
+_made = functools.lru_cache(maxsize=8)(_make)
 
 
 def _permuted(batch: Batch, snapshots: int | None) -> tuple[Batch, Any]:
@@ -218,9 +231,9 @@ def check_loss(case):
   A small step against the gradient lowers it. Metrics are finite scalars of
   other names than "loss", "grad_norm" and "skipped".
   """
-  params, loss, _ = _loss_of(case)
+  _, params, batch, loss, _ = _made(case)
   key = jax.random.key(1)
-  (value, metrics), gradient = loss(params, key)
+  (value, metrics), gradient = loss(params, batch, key)
   for name, scalar in {"loss": value, **metrics}.items():
     assert jnp.shape(scalar) == (), name
     assert scalar.dtype == jnp.float32, name
@@ -235,16 +248,16 @@ def check_loss(case):
     assert norm > 0, f"no gradient reaches {name!r}"
   rate = _RATE / np.sqrt(sum(norms.values()))
   moved = jax.tree.map(lambda p, g: p - rate * g, params, gradient)
-  assert loss(moved, key)[0][0] < value
+  assert loss(moved, batch, key)[0][0] < value
 
 
 @rule
 def check_purity(case):
   """Loss and gradient are functions of their arguments: the same each time."""
-  values = []
-  for _ in range(2):  # each is traced anew
-    params, loss, _ = _loss_of(case, noise=0.3)
-    values += [loss(params, jax.random.key(1)) for _ in range(2)]
+  key, values = jax.random.key(1), []
+  for make in (_made, _make):  # the second is traced anew
+    _, params, batch, loss, _ = make(case, 0.3)
+    values += [loss(params, batch, key) for _ in range(2)]
   for value in values[1:]:
     jax.tree.map(np.testing.assert_array_equal, value, values[0])
 
@@ -255,8 +268,8 @@ def check_key(case):
 
   That is what `Scope.encode` does with the key of the loss.
   """
-  params, loss, _ = _loss_of(case, noise=0.3)
-  values = [float(loss(params, jax.random.key(k))[0][0]) for k in (1, 2)]
+  _, params, batch, loss, _ = _made(case, 0.3)
+  values = [float(loss(params, batch, jax.random.key(k))[0][0]) for k in (1, 2)]
   assert values[0] != values[1], "the loss ignores its key"
   seen = []
   its_scope = scope()
@@ -277,7 +290,7 @@ def check_key(case):
   )
   objective = case.make(its_scope)
   jax.block_until_ready(
-      jax.jit(objective.loss)(params, batch_of(objective), jax.random.key(1))
+      jax.jit(objective.loss)(params, batch, jax.random.key(1))
   )
   jax.effects_barrier()
   assert len(seen) >= BATCH, "not all networks are encoded with a key"
@@ -292,28 +305,27 @@ def check_order(case):
   checked with an encoder that draws nothing, so that only an objective that
   draws by itself may differ in the loss.
   """
-  params, loss, batch = _loss_of(case)
-  objective = case.make(scope())
+  objective, params, batch, loss, measure = _made(case)
   permuted, _ = _permuted(batch, objective.snapshots)
   key, other = jax.random.key(1), jax.random.key(2)
-  value = loss(params, key)[0][0]
-  if value == loss(params, other)[0][0]:
-    again = loss(params, key, permuted)[0][0]
+  value = loss(params, batch, key)[0][0]
+  if value == loss(params, batch, other)[0][0]:
+    again = loss(params, permuted, key)[0][0]
     np.testing.assert_allclose(again, value, rtol=1e-4, atol=1e-6)
   whole = batch_of(objective, validation=True)
   permuted, orders = _permuted(whole, objective.snapshots)
   for shape, order in enumerate(orders):
-    a, b = (_measured(objective, params, x, shape) for x in (whole, permuted))
+    a, b = (_measured(measure, params, x, shape) for x in (whole, permuted))
     for name, values in a.items():
       np.testing.assert_allclose(
           b[name], values[order], rtol=1e-4, atol=1e-5, err_msg=name
       )
 
 
-def _measured(objective, params, batch, shape, rows=slice(None)):
+def _measured(measure, params, batch, shape, rows=slice(None)):
   alone: list[Data | None] = [None] * len(batch)
   alone[shape] = jax.tree.map(lambda leaf: leaf[rows], batch[shape])
-  return jax.device_get(jax.jit(objective.measure)(params, tuple(alone)))
+  return jax.device_get(measure(params, tuple(alone)))
 
 
 @rule
@@ -323,21 +335,20 @@ def check_measure(case):
   Of an objective that draws rows and not networks, a row's own is the same
   whichever rows are beside it.
   """
-  its_scope = scope(noise=0.3)
-  objective = case.make(its_scope)
-  params = params_of(objective, its_scope)
+  objective, params, _, _, measure = _made(case, 0.3)
   batch = batch_of(objective, validation=True)
   for shape, data in enumerate(batch):
-    measured = _measured(objective, params, batch, shape)
+    measured = _measured(measure, params, batch, shape)
     assert "loss" in measured
     for name, of_rows in measured.items():
       assert of_rows.shape == (len(data.task),), name
       assert of_rows.dtype == np.float32, name
       assert np.all(np.isfinite(of_rows)), name
-    again = _measured(case.make(its_scope), params, batch, shape)
+    anew = jax.jit(case.make(scope(0.3)).measure)
+    again = _measured(anew, params, batch, shape)
     jax.tree.map(np.testing.assert_array_equal, again, measured)
     if objective.snapshots is None:
-      some = _measured(objective, params, batch, shape, slice(0, 2))
+      some = _measured(measure, params, batch, shape, slice(0, 2))
       for name, of_rows in some.items():
         np.testing.assert_allclose(
             of_rows, measured[name][:2], rtol=1e-4, atol=1e-6, err_msg=name
@@ -354,7 +365,7 @@ def check_devices(case):
   if len(jax.local_devices()) < 2:
     return
   mesh = parallel.mesh(parallel.DATA, jax.local_devices()[:2])
-  params, loss, batch = _loss_of(case)
+  _, params, batch, loss, _ = _made(case)
   objective = case.make(scope(mesh=mesh))
   key = jax.random.key(1)
 
@@ -368,7 +379,7 @@ def check_devices(case):
   jax.tree.map(
       functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5),
       spread(params, key, batch),
-      loss(params, key),
+      loss(params, batch, key),
   )
 
 
