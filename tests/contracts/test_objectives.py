@@ -33,6 +33,7 @@ def test_every_objective_is_tried():
   assert {name.split()[0] for name in CASES} == set(objectives.names())
 
 
+@pytest.mark.slow  # each is compiled several times
 @pytest.mark.parametrize("check", contract.CHECKS)
 @pytest.mark.parametrize("name", CASES)
 def test_contract(name, check):
@@ -185,6 +186,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken, check", BROKEN.values(), ids=BROKEN)
 def test_contract_rejects(broken, check):
   with pytest.raises(AssertionError):
