@@ -1,5 +1,6 @@
 """Runs all stages in their order; skips the jobs that are done."""
 
+import dataclasses
 import fnmatch
 import itertools
 import json
@@ -15,6 +16,7 @@ from experiments.study import workers as workers_lib
 from experiments.study.gathering import PART, STAGES
 from experiments.study.study import Study
 from weightspace.errors import UserError
+from weightspace.evaluation import prediction
 from weightspace.io import files, locks
 from weightspace.progress import Progress
 from zoo_gen import shards
@@ -238,9 +240,10 @@ def _relevant(config, stage, family):
 def _is_done(folder, config):
   if not (folder / PART).exists():
     return False
-  there = files.read_json(folder / CONFIG)
+  there = _with_defaults(files.read_json(folder / CONFIG))
   stage, family = folder.parts[-3:-1]
   wanted = gathering.plain(_relevant(config, stage, family))
+  wanted = _with_defaults(wanted)
   if there != wanted:
     differ = [k for k in wanted if there.get(k) != wanted[k]]
     raise UserError(
@@ -248,6 +251,16 @@ def _is_done(folder, config):
         " the same, delete that folder, or choose another --workdir"
     )
   return True
+
+
+def _with_defaults(relevant):
+  """The same with all fields of heads: a job may be older than one of them."""
+  heads = relevant.get("heads")
+  if not heads:
+    return relevant
+  defaults = gathering.plain(dataclasses.asdict(prediction.Config()))
+  fields = {**defaults, **heads["fields"]}
+  return {**relevant, "heads": {**heads, "fields": fields}}
 
 
 def _check_over(config, workdir, family):
