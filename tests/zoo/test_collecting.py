@@ -118,9 +118,9 @@ def test_a_network_that_changes_is_noticed(folder, monkeypatch):
   seen = []
   load = collecting.networks_lib.load
 
-  def changed(source, *args):
-    one = load(source, *args)
-    seen.append(source)
+  def changed(model, *args):
+    one = load(model, *args)
+    seen.append(model)
     return one._replace(sha256="") if len(seen) > example.NETWORKS else one
 
   monkeypatch.setattr(collecting.networks_lib, "load", changed)

@@ -96,8 +96,8 @@ def from_networks(
   progress = progress or Progress.silent()
   check_seed(seed)
   known = None if table is None else table_lib.read(table)
-  sources, order = networks_lib.find(networks, known)
-  net_id, step = networks_lib.numbers(known, len(sources))
+  models, order = networks_lib.find(networks, known)
+  net_id, step = networks_lib.numbers(known, len(models))
   columns = table_lib.Columns({}, {})
   if known is not None:
     names = [name for name in known.cells if name not in _CONSUMED]
@@ -109,9 +109,9 @@ def from_networks(
   read = inputs_lib.read(inputs)
   plan.check_inputs(read, 1 + int(net_id.max()))
   rows = [
-      plan.Row(source, _where(source, i, known), *numbers)
-      for i, (source, *numbers) in enumerate(
-          zip(sources, net_id.tolist(), step.tolist())
+      plan.Row(model, _where(model, i, known), *numbers)
+      for i, (model, *numbers) in enumerate(
+          zip(models, net_id.tolist(), step.tolist())
       )
   ]
   planned = plan.make(
@@ -124,9 +124,9 @@ def from_networks(
       first=first,
       samples=samples,
       seed=seed,
-      source={
+      origin={
           "networks": str(networks) if isinstance(networks, str | Path)
-          else f"{len(sources)} networks",
+          else f"{len(models)} networks",
           "table": order,
           "inputs": read.name,
       },
@@ -137,9 +137,9 @@ def from_networks(
   return planned.spec
 
 
-def _where(source, row, known):
-  if isinstance(source, str | os.PathLike):
-    return str(source)
+def _where(model, row, known):
+  if isinstance(model, str | os.PathLike):
+    return str(model)
   return f"network {row}" if known is None else known.where(row)
 
 
@@ -179,7 +179,7 @@ def _write(path, planned, rows, parts, columns, read, progress):
 
 
 def _read_again(row, parts, sha256):
-  one = networks_lib.load(row.source, parts, row.where)
+  one = networks_lib.load(row.model, parts, row.where)
   if one.sha256 != sha256:
     raise UserError(f"{row.where} has changed while it was read; run again")
   return one.weights

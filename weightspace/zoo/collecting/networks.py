@@ -60,37 +60,38 @@ def find(networks: Any, table: Table | None) -> tuple[list[Any], str]:
   """
   if isinstance(networks, str | os.PathLike):
     pattern = os.fspath(networks)
-    found = [Path(file) for file in sorted(glob.glob(pattern, recursive=True))]
-    if not found:
+    listed = [Path(file) for file in sorted(glob.glob(pattern, recursive=True))]
+    if not listed:
       raise UserError(
           f"no file is called {pattern}; quote the pattern, so that the shell"
           " does not expand it"
       )
   else:
-    found = None if networks is None else list(networks)
-    if not found and (table is None or FILE not in table.cells):
+    listed = None if networks is None else list(networks)
+    if not listed and (table is None or FILE not in table.cells):
       raise UserError(
           "there are no networks: name a pattern of files, or a table with a"
           f" column {FILE!r}"
       )
   if table is None:
-    return found, "no table"
+    return listed, "no table"
   if FILE not in table.cells:
-    if len(found) != len(table.lines):
+    if len(listed) != len(table.lines):
       raise UserError(
           f"{table.name} has {len(table.lines)} rows, but there are"
-          f" {len(found)} networks; add a column {FILE!r} with the path of each"
+          f" {len(listed)} networks; add a column {FILE!r} with the path of"
+          " each"
       )
-    return found, f"rows of {table.name} in the order of the files"
-  if found is not None and not all(isinstance(f, str | Path) for f in found):
+    return listed, f"rows of {table.name} in the order of the files"
+  if listed is not None and not all(isinstance(f, str | Path) for f in listed):
     raise UserError(
         f"{table.name} has a column {FILE!r}, but the networks are no files:"
         " leave that column out, or name a pattern of files"
     )
-  return _by_file(table, found), f"column {FILE!r} of {table.name}"
+  return _by_file(table, listed), f"column {FILE!r} of {table.name}"
 
 
-def _by_file(table, found):
+def _by_file(table, listed):
   rows: dict[Path, int] = {}
   paths = []
   for row, text in enumerate(table.cells[FILE]):
@@ -108,8 +109,8 @@ def _by_file(table, found):
           f" {table.lines[first]} too; each file has one row"
       )
     paths.append(path)
-  if found is not None:
-    wanted = {Path(file).resolve(): file for file in found}
+  if listed is not None:
+    wanted = {Path(file).resolve(): file for file in listed}
     lacking = [file for path, file in wanted.items() if path not in rows]
     others = [text for path, text in zip(rows, paths) if path not in wanted]
     if lacking or others:
@@ -156,12 +157,12 @@ def numbers(
 
 
 def load(
-    source: Any, parts: Parts, where: str, verify_with: Any = None
+    model: Any, parts: Parts, where: str, verify_with: Any = None
 ) -> Vector:
   """Reads a network; whatever `interop` reads.
 
   Args:
-    source: a path; or an `interop.Network`, a module, a state dict, or
+    model: a path; or an `interop.Network`, a module, a state dict, or
       parameters of Flax.
     parts: where the network is in it.
     where: what messages call it.
@@ -172,7 +173,7 @@ def load(
     OSError: it cannot be read.
   """
   try:
-    rnn, weights = _network(source, parts, verify_with)
+    rnn, weights = _network(model, parts, verify_with)
   except UserError as error:
     prefix = "" if where in str(error) else f"{where}: "
     raise UserError(f"{prefix}{error}") from error
@@ -188,12 +189,12 @@ def load(
   return Vector(rnn.spec, vector, digest.hexdigest())
 
 
-def _network(source, parts, verify_with):
-  if isinstance(source, Network):
-    return source
-  params = source if isinstance(source, Mapping) else {}
-  if isinstance(source, str | os.PathLike):
-    path = Path(source)
+def _network(model, parts, verify_with):
+  if isinstance(model, Network):
+    return model
+  params = model if isinstance(model, Mapping) else {}
+  if isinstance(model, str | os.PathLike):
+    path = Path(model)
     if path.suffix == ".safetensors":
       arrays = tensors.read(path)
       if any(name.endswith(_KERNELS) for name in arrays):
@@ -205,7 +206,7 @@ def _network(source, parts, verify_with):
   if any(isinstance(child, Mapping) for child in params.values()):
     return flax.load(params, layers=parts.recurrent, **settings)
   return torch.load(
-      source, recurrent=parts.recurrent, names=parts.names, **settings
+      model, recurrent=parts.recurrent, names=parts.names, **settings
   )
 
 

@@ -27,7 +27,7 @@ _SHARD_BYTES = 2**26
 class Row(NamedTuple):
   """A network after some step of its training."""
 
-  source: Any  # see `networks.load`
+  model: Any  # see `networks.load`
   where: str  # for messages
   net_id: int
   step: int
@@ -75,7 +75,7 @@ def scan(
   ) as stage:
     for i, row in enumerate(rows):
       one = networks_lib.load(
-          row.source, parts, row.where, _verify_with(inputs, row.net_id)
+          row.model, parts, row.where, _verify_with(inputs, row.net_id)
       )
       shapes.append(one.rnn)
       digests.append(one.sha256)
@@ -177,7 +177,7 @@ def make(
     first: int | None,
     samples: int,
     seed: int,
-    source: dict[str, str],
+    origin: dict[str, str],
 ) -> Plan:
   """The specification of the zoo, and what goes where.
 
@@ -191,7 +191,7 @@ def make(
     first: see `recorded.Config`.
     samples: sequences that each network writes.
     seed: of these.
-    source: where it all is from, for people.
+    origin: where it all is from, for people.
 
   Raises:
     UserError: the split cannot be made; by column and row.
@@ -227,7 +227,7 @@ def make(
       family_config=config,
       rnns=rnns,
       trainer={
-          COLLECTED: {**source, "sha256": _sha256(rows, scanned, columns,
+          COLLECTED: {**origin, "sha256": _sha256(rows, scanned, columns,
                                                   inputs)}
       },
       num_networks=len({row.net_id for row in rows}),
