@@ -23,7 +23,7 @@ ENCODER = "interactive,tiny,recorded"
 SMALL = ("emulation.steps=4", "emulation.validate_every=2",
          "optimizer.decay_steps=4", "optimizer.warmup_steps=2")  # fmt: skip
 HEADS = ("steps=20", "resamples=10", "forms=linear",
-         "properties=('column:delay','column:optimizer')")  # fmt: skip
+         "properties=column:delay,column:optimizer")  # fmt: skip
 
 
 def launch(name, *flags):
