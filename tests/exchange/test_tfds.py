@@ -5,14 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from tests import recorded
 from tests.exchange import untrained
 from tests.exchange.test_npy import Stop, Stopping
 from weightspace import tasks, zoo
 from weightspace.exchange import tfds as exchange
-from weightspace.rnn import RNNSpec
+from weightspace.interop import Network
+from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.zoo import splits
 
 pytestmark = pytest.mark.filterwarnings("default")  # TFDS's own
@@ -182,3 +185,28 @@ def test_several_shapes_are_refused(tmp_path):
   with pytest.raises(ValueError, match="networks of 2 shapes"):
     exchange.export_zoo(path, tmp_path / "out")
   assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_zoo_of_given_networks_is_exported(tmp_path):
+  """Its padding and its categories are described."""
+  import tensorflow_datasets as data_sets
+
+  rnn = make_rnn(recorded.spec(1))
+  networks = [Network(rnn, rnn.init(jax.random.key(i))) for i in range(8)]
+  zoo.from_networks(
+      tmp_path / "zoo", networks, {"inputs": recorded.reals()},
+      {"optimizer": ["adam", "sgd"] * 4},
+  )  # fmt: skip
+  counts = exchange.export_zoo(tmp_path / "zoo", tmp_path / "out")
+  assert sum(counts.values()) == 8
+  builder = data_sets.builder_from_directory(tmp_path / "out")
+  features = builder.info.features
+  assert "adam, sgd" in features["optimizer"].doc.desc
+  assert "NaN after a sequence's end" in features["sequences"].doc.desc
+  rows = list(builder.as_data_source("train"))
+  assert len(rows) == counts["train"]
+  for row in rows:
+    np.testing.assert_array_equal(
+        row["weights"], rnn.flatten(networks[row["net_id"]].weights)
+    )
