@@ -14,7 +14,8 @@ def _bounds(scope):
   if scope.tasks.classes is None:
     raise UserError(
         "property 'task' needs integer tasks; the tasks of this family are"
-        f" real: {', '.join(scope.tasks.task_names)}"
+        f" real: {', '.join(scope.tasks.task_names)}. Any column of the zoo is"
+        " a property too: column:NAME"
     )
   return scope.tasks.classes
 
