@@ -18,7 +18,9 @@ from weightspace.evaluation.prediction import Config as Prediction
 from weightspace.pretrained import card
 from weightspace.progress import Progress
 from weightspace.report import study_page
-from weightspace.training import pretrain
+from weightspace.training import config as config_lib
+from weightspace.training import members, pretrain
+from weightspace.training.setup import make_setup
 
 FIELDS = {
     "steps": 12, "batch": 8, "validate_every": 4, "checkpoint_every": 4,
@@ -91,19 +93,20 @@ def test_a_zoo_with_one_snapshot_is_refused_before_there_is_a_folder(tmp_path):
   one = zoo.open(
       tiny_zoo.generate(tmp_path / "zoo", snapshot_steps=(4,))
   )
+  settings, folder = config(positives="snapshots"), tmp_path / "run"
   with pytest.raises(UserError, match="needs two snapshots of each network"):
-    pretrain.pretrain(
-        one, config(positives="snapshots"), tmp_path / "run", progress=SILENT
-    )
-  assert not (tmp_path / "run").exists()
+    pretrain.pretrain(one, settings, folder, progress=SILENT)
+  with pytest.raises(UserError, match="needs two snapshots of each network"):
+    members.pretrain(one, {folder: settings}, progress=SILENT)
+  assert not folder.exists()
 
 
 def test_diverged_networks_are_in_no_batch(zoo_):
   diverged = copy.copy(zoo_)
   finite = zoo_.columns["net_id"] % 3 > 0
   diverged.__dict__["columns"] = {**zoo_.columns, "finite": finite}
-  setup = pretrain.make_setup(
-      diverged, pretrain.parse(config(positives="snapshots"))
+  setup = make_setup(
+      diverged, config_lib.parse(config(positives="snapshots"))
   )
   (rows,), (validation,) = setup.dataset.rows, setup.validation
   (drawn,) = setup.rows(jax.random.key(0))

@@ -42,7 +42,8 @@ from weightspace.training.config import Config
 from weightspace.training.draws import Rows
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.optimizer import TrainState
-from weightspace.training.pretrain import Pretrained, Setup, make_setup
+from weightspace.training.pretrain import Pretrained
+from weightspace.training.setup import Setup, make_model, make_setup
 from weightspace.zoo import Zoo
 
 _RATE = "optimizer.learning_rate"
@@ -87,6 +88,7 @@ def pretrain(
   """
   runs = _parse(runs)
   single = jax.process_count() == 1
+  make_model(zoo, next(iter(runs.values())))  # or refuses before it claims
   if jax.process_index() == 0:
     for folder, config in runs.items():
       config_lib.claim(folder, zoo, config)

@@ -4,23 +4,21 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import parallel, settings, tasks
+from weightspace import parallel, settings
 from weightspace.encoders import Encoder
 from weightspace.errors import UserError
 from weightspace.io import locks, workdir
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
-from weightspace.training import batches, draws, encoding
-from weightspace.training import model as model_lib
+from weightspace.training import batches, encoding
 from weightspace.training.config import Config, claim, identity, parse
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.model import Model
@@ -29,9 +27,9 @@ from weightspace.training.optimizer import (
   make_optimizer,
   step_key,
 )
-from weightspace.types import Key, Params
-from weightspace.zoo import Zoo, ZooSpec, loader, splits
-from weightspace.zoo.loader import Data
+from weightspace.training.setup import Setup, make_model, make_setup
+from weightspace.types import Params
+from weightspace.zoo import Zoo, ZooSpec
 
 
 class Pretrained(NamedTuple):
@@ -107,111 +105,6 @@ def pretrain(
   return run(
       make_setup(zoo, config, mesh), config, folder, progress=progress,
       sharded=sharded, tensorboard=tensorboard, memory=memory,
-  )  # fmt: skip
-
-
-class Setup(NamedTuple):
-  """What runs share that differ in seed or learning rate alone.
-
-  All that is compiled is in it, so runs with the same setup compile once.
-
-  Attributes:
-    dataset: the networks to train on, as the encoder reads them; see
-      `encoding.view`.
-    model: encoder and objective.
-    init: (key) -> params; probes that start as real inputs are those of
-      training networks.
-    rows: (key of the run) -> `draws.Rows` of each shape of networks.
-    loss: what `fit` differentiates.
-    validate: (params, data) -> {"loss", ...}; [M] where params have such an
-      axis.
-    validation: the data to validate on, of each shape of networks.
-    mesh: over which each batch is spread, or None.
-  """
-
-  dataset: batches.Dataset
-  model: Model
-  init: Callable[[Key], Params]
-  rows: Callable[[Key], tuple[draws.Rows, ...]]
-  loss: Callable
-  validate: Callable[[Params, tuple[Data, ...]], dict[str, Any]]
-  validation: tuple[Data, ...]
-  mesh: Mesh | None
-
-
-@settings.pinned()
-def make_setup(
-    zoo: Zoo, config: Config, mesh: Mesh | None = None, members: bool = False
-) -> Setup:
-  """Model, loss and data of a config; seed and learning rate do not matter.
-
-  Args:
-    zoo: of the networks.
-    config: what to train.
-    mesh: to spread each batch over.
-    members: whether `validate` takes params with a leading axis.
-  """
-  training = config.training
-  zoo = encoding.view(zoo, config.encoder)
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
-  model = model_lib.make(
-      zoo.rnns, family, zoo.spec.snapshot_steps, config, mesh
-  )
-  objective = model.objective
-  split = splits.of_zoo(zoo, family, seed=training.split_seed)
-  columns = objective.columns(
-      zoo, {"train": split.train, "validation": split.validation}
-  )
-  rows = tuple(split.train[p] for p in loader.by_shape(zoo, split.train))
-  snapshots = objective.snapshots
-  make_rows = functools.partial(
-      draws.of_split, [zoo.columns["net_id"][r] for r in rows], snapshots
-  )
-  validation = split.validation
-  if snapshots:
-    validation = validation[
-        draws.side_by_side(zoo.columns["net_id"][validation], snapshots)
-    ]
-  counts = [int(r.count) for r in make_rows(make_key(0))]
-  if not sum(counts) or not len(validation):
-    raise UserError(
-        f"objective {config.objective!r} needs networks with {snapshots}"
-        f" snapshots, for training and for validation, but {zoo.path} has none:"
-        " make a zoo with more snapshot_steps"
-    )
-  size = model_lib.make_size(model, counts, training.batch)
-  measure = model_lib.make_measure(
-      objective.measure, training.batch, mesh, together=snapshots or 1,
-      members=members,
-  )  # fmt: skip
-  draw = jax.jit(model.init)
-
-  def init(key):
-    params = draw(key)
-    encoder = encoding.start_from_inputs(
-        model.encoders[0], params["encoder"], zoo, family, split.train,
-        derive(key, "examples"),
-    )  # fmt: skip
-    return params | {"encoder": encoder}
-
-  def validate(params, data):
-    return {
-        name: np.mean(of_rows, axis=-1)
-        for name, of_rows in measure(params, data).items()
-    }
-
-  return Setup(
-      batches.Dataset(zoo, rows, columns, size),
-      model,
-      init,
-      make_rows,
-      model_lib.make_loss(model, size, training.matmul_precision),
-      validate,
-      loader.view_by_shape(
-          zoo, validation, rollouts=objective.validation_sequences,
-          columns=columns,
-      ),
-      mesh,
   )  # fmt: skip
 
 
@@ -349,6 +242,4 @@ def _model(zoo, folder, stored, config):
         f"{folder} encodes networks of {shapes}, those of the zoo are of"
         f" {others}"
     )
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
-  rnns = encoding.view(zoo, config.encoder).rnns
-  return model_lib.make(rnns, family, zoo.spec.snapshot_steps, config)
+  return make_model(zoo, config)
