@@ -39,6 +39,7 @@ def example():
   codes = generator.standard_normal((120, 6)).astype(np.float32)
   columns = {
       "task": np.arange(120, dtype=np.float32)[:, None],
+      "net_id": np.arange(120, dtype=np.int32) // 2,
       "step": np.tile(np.int32([0, 10]), 60),
       "dropout": 300 + 100 * codes[:, 0],
       "optimizer": np.argmax(codes[:, :3], axis=1).astype(np.int32),
