@@ -52,6 +52,8 @@ def test_every_kind_has_an_example():
   assert kinds == set(testing.KINDS)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_package_of_ones_own_runs_the_contracts(package):
   done = run(package)
   assert done.returncode == 0, done.stdout
