@@ -32,7 +32,7 @@ class Parts(NamedTuple):
   recurrent: str | Sequence[str] | None = None
   readout: str | None = None
   embedding: str | None = None
-  names: ArgumentNames = ArgumentNames()
+  names: ArgumentNames = ArgumentNames(verify_with="outputs")
 
 
 class Vector(NamedTuple):
