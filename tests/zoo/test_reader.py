@@ -162,9 +162,9 @@ def test_what_is_not_a_zoo(tmp_path):
 
 
 def test_a_newer_schema(path):
-  _edit(path, lambda document: document.update(schema_version=3))
-  assert "schema 3, newer than schema 2" in _refusal(path)
-  assert "schema 3" in zoo.verify(path)[0]
+  _edit(path, lambda document: document.update(schema_version=4))
+  assert "schema 4, newer than schema 3" in _refusal(path)
+  assert "schema 4" in zoo.verify(path)[0]
 
 
 def test_an_unfinished_zoo_says_how_to_continue(tmp_path):
