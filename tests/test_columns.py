@@ -71,6 +71,7 @@ def test_columns_keep_the_contract(name, check):
   check(contract.Case(property_, SCOPE, ("dropout", "angle", "delay")))
 
 
+@pytest.mark.slow
 def test_columns_are_predicted_in_their_units():
   codes, columns = example()
   results = {name: one["strict"] for name, one in predict(
@@ -101,6 +102,7 @@ def test_rows_without_a_value_are_as_if_they_were_not_there():
         assert one[part] == other[part]
 
 
+@pytest.mark.slow
 def test_ensembles_leave_out_rows_without_a_value():
   codes, columns = example()
   moved = codes.copy()

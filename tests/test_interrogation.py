@@ -36,6 +36,7 @@ def transcripts(encoder):
   return jax.jit(jax.vmap(encoder.transcript, (None, 0)))(params, networks())
 
 
+@pytest.mark.slow
 def test_only_interactive_probes_depend_on_the_network():
   fixed, adaptive = transcripts(make("noninteractive")), transcripts(make())
   for probes, answers in (fixed, adaptive):

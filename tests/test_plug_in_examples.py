@@ -65,6 +65,7 @@ def test_a_package_of_ones_own_runs_the_contracts(package):
   assert f"{checks} passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_failure_states_the_rule(package):
   file = package / "my_package/log_step.py"
   text = file.read_text()

@@ -50,6 +50,7 @@ def test_what_a_kill_left_is_no_foreign_file(tmp_path):
   assert workdir.read(tmp_path) == {"a": 1}
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_one_encoder(tmp_path, tiny_zoo):
   opened, silent = zoo.open(tiny_zoo), Progress.silent()
   run = tmp_path / "run"

@@ -203,6 +203,7 @@ def test_clones_are_drawn_where_they_are(results):
   assert sorted(map(tuple, drawn)) == sorted(map(tuple, given))
 
 
+@pytest.mark.slow
 def test_strings_are_escaped(results, tmp_path):
   few = _of_one(results, "codes", "labels", "invariance", "transcripts")
   few |= {"title": EVIL, "command": EVIL, "size": EVIL, "commit": EVIL,
@@ -237,6 +238,7 @@ def test_strings_are_escaped(results, tmp_path):
   }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_same_results_same_page(results, tmp_path):
   few = _of_one(results, "emulation", "codes")
   pictures = few["codes"][FAMILY]["pictures"]
@@ -245,6 +247,7 @@ def test_same_results_same_page(results, tmp_path):
   assert first == study_page.write(few, tmp_path / "b").read_bytes()
 
 
+@pytest.mark.slow
 def test_global_state_of_matplotlib_is_left_alone(tmp_path):
   program = f"""
 import sys

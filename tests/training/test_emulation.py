@@ -105,6 +105,7 @@ def test_they_count_where_nothing_is_masked(setup):
   assert unmasked(unmasked.data._replace(log_probs=changed)) != unmasked()
 
 
+@pytest.mark.slow
 def test_measured_row_by_row_it_is_what_a_plain_loop_finds(setup):
   one = setup("statistics")
   rows = jax.tree.map(lambda leaf: leaf[: ROWS - 1], one.data)  # fill a batch

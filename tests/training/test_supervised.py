@@ -84,6 +84,7 @@ def test_it_learns_what_weights_tell(zoo_, split, trained):
   assert set(trained.params) == {"encoder", "heads"}
 
 
+@pytest.mark.slow
 def test_a_code_that_tells_nothing_gives_the_mean_of_the_training_rows(
     zoo_, split
 ):

@@ -62,6 +62,7 @@ def test_a_network_in_company_is_what_it_is_alone():
     np.testing.assert_allclose(rows["loss"][i], row["loss"][0], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_order_of_networks_is_theirs():
   state, rows = trained(4, 2, COMPANY)
   other, other_rows = trained(4, 2, COMPANY[::-1])
