@@ -68,7 +68,9 @@ CLAIMS = {
 
 
 def test_every_notebook_is_tested():
-  assert {path.stem for path in FOLDER.glob("*.py")} == CLAIMS.keys()
+  tested_elsewhere = {"your_networks"}  # in test_torch_notebook
+  names = {path.stem for path in FOLDER.glob("*.py")}
+  assert names == CLAIMS.keys() | tested_elsewhere
 
 
 @pytest.mark.parametrize("name", CLAIMS)
