@@ -4,7 +4,7 @@
 # From networks that PyTorch trained to something that one did not know of them.
 # Here these are 24 LSTMs that repeat bits after a delay. We tell weightspace
 # neither the delay nor the task: it sees weights, and what the networks answer.
-# Then we ask whether their codes tell the delay.
+# Then we predict the delay from their codes.
 
 # %%
 import os
@@ -79,7 +79,7 @@ print(f"accuracy of the worst network: {min(table['accuracy']):.0%}")
 # %% [markdown]
 # ## A zoo of them
 #
-# What networks are asked decides what their codes can tell: take inputs like
+# What networks read decides what their codes can show: take inputs like
 # those that they were trained on. The outputs of the first two models are
 # compared with those of the networks that were read, so that nothing in
 # `forward` is overlooked. In a shell, `python -m zoo_gen.collect` does the same
@@ -116,7 +116,7 @@ code = codes.of_zoo(zoo, run)
 print(f"codes: {code.shape}")
 
 # %% [markdown]
-# ## What the codes tell
+# ## What the codes show
 #
 # A ridge regression predicts the delay of each network from its code, fitted on
 # the codes of all others. With networks by the hundred, `experiments.predict`
