@@ -8,13 +8,19 @@ delay, the optimiser, the dropout and the accuracy of each. These are the files
 of docs/your_networks.md. Needs the extra `torch`.
 """
 
+import concurrent.futures
 import csv
+import functools
+import importlib.util
+import multiprocessing
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from weightspace import launch
 from weightspace.errors import MissingPackage
+from weightspace.progress import Progress
 
 _OUT = flags.DEFINE_string("out", None, "Folder, made if it is missing.")
 _NETWORKS = flags.DEFINE_integer("networks", 200, "Networks to train.", 1)
@@ -26,44 +32,30 @@ LENGTH, BATCH, VERIFIED = 40, 64, 4
 
 
 def main() -> None:
-  """Trains and saves the networks."""
-  try:
-    import torch
-  except ModuleNotFoundError as error:
+  """Trains and saves the networks, one process on each core."""
+  if importlib.util.find_spec("torch") is None:
     raise MissingPackage(
         "the networks are trained by torch, which is not installed: pip install"
         " 'weightspace[torch]'"
-    ) from error
-  import numpy as np
-
-  from weightspace.progress import Progress
-
-  torch.set_num_threads(1)  # networks are too small for more
+    )
   out = Path(_OUT.value)
   (out / "nets").mkdir(parents=True, exist_ok=True)
-  draws = np.random.default_rng(_SEED.value)
-  read = draws.integers(0, 2, (32, LENGTH))
-  rows, answers = [], []
-  with Progress().stage(
-      "train", total=_NETWORKS.value, unit="networks"
-  ) as stage:
-    for i in range(_NETWORKS.value):
-      torch.manual_seed(_SEED.value + i)
-      row = {
-          "file": f"nets/{i:03d}.pt",
-          "delay": int(draws.integers(1, LONGEST + 1)),
-          "cell": ("LSTM", "GRU", "RNN")[i % 3],
-          "units": int(draws.choice([12, 16, 24])),
-          "optimizer": str(draws.choice(["Adam", "RMSprop"])),
-          "dropout": float(draws.choice([0.0, 0.2])),
-      }
-      model, accuracy = _train(torch, draws, row)
-      rows.append({**row, "accuracy": round(accuracy, 4)})
-      torch.save(model.state_dict(), out / row["file"])
-      if i < VERIFIED:
-        answers.append(_answer(model, torch.as_tensor(read)).detach().numpy())
-      stage.advance(1, accuracy=accuracy)
-  np.savez(out / "inputs.npz", inputs=read, outputs=np.stack(answers))
+  read = np.random.default_rng(_SEED.value).integers(0, 2, (32, LENGTH))
+  train = functools.partial(_train, _SEED.value, _STEPS.value, out, read)
+  trained = []
+  context = multiprocessing.get_context("spawn")
+  with (
+      concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool,
+      Progress().stage(
+          "train", total=_NETWORKS.value, unit="networks"
+      ) as stage,
+  ):
+    for row, answers in pool.map(train, range(_NETWORKS.value)):
+      trained.append((row, answers))
+      stage.advance(1, accuracy=row["accuracy"])
+  rows = [row for row, _ in trained]
+  outputs = np.stack([answers for _, answers in trained[:VERIFIED]])
+  np.savez(out / "inputs.npz", inputs=read, outputs=outputs)
   with open(out / "runs.csv", "w", newline="", encoding="utf-8") as file:
     writer = csv.DictWriter(file, rows[0])
     writer.writeheader()
@@ -71,7 +63,21 @@ def main() -> None:
   print(f"{out}: {len(rows)} networks")
 
 
-def _train(torch, draws, row):
+def _train(seed, steps, out, read, i):
+  """Network `i`: its row of the table, and what it answers to `read`."""
+  import torch
+
+  torch.set_num_threads(1)  # networks are too small for more
+  torch.manual_seed(seed + i)
+  draws = np.random.default_rng((seed, i))
+  row = {
+      "file": f"nets/{i:03d}.pt",
+      "delay": int(draws.integers(1, LONGEST + 1)),
+      "cell": ("LSTM", "GRU", "RNN")[i % 3],
+      "units": int(draws.choice([12, 16, 24])),
+      "optimizer": str(draws.choice(["Adam", "RMSprop"])),
+      "dropout": float(draws.choice([0.0, 0.2])),
+  }
   units, delay = row["units"], row["delay"]
   model = torch.nn.ModuleDict({
       "embedding": torch.nn.Embedding(2, 6),
@@ -80,20 +86,23 @@ def _train(torch, draws, row):
       "readout": torch.nn.Linear(units, 2),
   })
   optimizer = getattr(torch.optim, row["optimizer"])(model.parameters(), 0.005)
-  for step in range(_STEPS.value + 1):
+  for _ in range(steps):
     bits = torch.as_tensor(draws.integers(0, 2, (BATCH, LENGTH)))
-    model.train(step < _STEPS.value)
-    logits = _answer(model, bits)[:, delay:]
-    wanted = bits[:, :-delay]
-    if step == _STEPS.value:
-      return model, (logits.argmax(-1) == wanted).float().mean().item()
     loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), wanted.flatten()
+        _answer(model, bits)[:, delay:].flatten(0, 1),
+        bits[:, :-delay].flatten(),
     )
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
+  model.eval()
+  with torch.no_grad():
+    bits = torch.as_tensor(draws.integers(0, 2, (BATCH, LENGTH)))
+    right = _answer(model, bits)[:, delay:].argmax(-1) == bits[:, :-delay]
+    answers = _answer(model, torch.as_tensor(read)).numpy()
+  torch.save(model.state_dict(), out / row["file"])
+  return {**row, "accuracy": round(right.float().mean().item(), 4)}, answers
 
 
 def _answer(model, bits):
