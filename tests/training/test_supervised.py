@@ -259,6 +259,20 @@ def test_rows_that_cannot_be_are_refused(zoo_, split):
   finite[split.validation[:2]] = False
   with pytest.raises(ValueError, match="2 of the validation rows"):
     train(with_columns(zoo_, finite=finite), split, config())
-  accuracy[split.validation[0]] = np.nan
-  with pytest.raises(ValueError, match="not known of 1 of the 6 validation"):
+  accuracy[split.validation] = np.nan
+  with pytest.raises(ValueError, match="known of none of the 6 validation"):
     train(with_columns(zoo_, accuracy=accuracy), split, config())
+
+
+def test_rows_without_a_target_count_nowhere(zoo_, split):
+  accuracy = zoo_.columns["accuracy"].copy()
+  accuracy[split.validation[::3]] = accuracy[split.train[::2]] = np.nan
+  once = train(
+      with_columns(zoo_, accuracy=accuracy), split,
+      config(properties=("accuracy",), steps=1, validate_every=1),
+  )  # fmt: skip
+  rows = split.validation[np.isfinite(accuracy[split.validation])]
+  right, told = accuracy[rows], once.outputs["accuracy"][rows, 0]
+  expected = -np.mean(right * np.log(told) + (1 - right) * np.log1p(-told))
+  (best,) = (line for line in once.history if line["step"] == once.step)
+  assert best["validation/accuracy"] == pytest.approx(expected, rel=1e-4)

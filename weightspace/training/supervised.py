@@ -93,9 +93,9 @@ def train(
   Raises:
     FileExistsError: the folder belongs to a run of another config or rows.
     ValueError: a field that does not exist, with the nearest name; a property
-      that these networks do not have, or is not known of a row; no rows to
-      train or validate on; an encoder that cannot encode networks of all of
-      the zoo's shapes.
+      that these networks do not have, or that is known of none of the rows;
+      no rows to train or validate on; an encoder that cannot encode networks
+      of all of the zoo's shapes.
   """
   config = parse(config)
   rows = {"train": _check_rows(zoo, train_rows, "train")}

@@ -61,12 +61,13 @@ def make(config: Config, scope: Scope) -> Objective:
 
   def losses(params, codes, data):
     """Losses [B] of the head of each property."""
-    return {
-        name: head.loss(
-            head.apply(params["heads"][name], codes), data.columns[name]
-        )
-        for name, head in of_property.items()
-    }
+    of_all = {}
+    for name, head in of_property.items():
+      outputs = head.apply(params["heads"][name], codes)
+      of_all[name] = head.loss(outputs, data.columns[name])
+      if _weights(name) in data.columns:  # of some the target is unknown
+        of_all[name] *= data.columns[_weights(name)]
+    return of_all
 
   def loss(params, batch, key):
     codes = scope.encode(params, batch, key, config.augment)
@@ -141,21 +142,38 @@ def _of_properties(scope):
   return properties.Scope(scope.family.spec, scope.steps)
 
 
+def _weights(name):
+  return f"weights of {name}"
+
+
 def _targets(config, scope, zoo, rows):
-  """Standardised targets [R, n] of each property; its (centre, scale)."""
+  """Standardised targets [R, n] of each property; its (centre, scale).
+
+  Rows without a target have a weight of 0, those with one the inverse of their
+  share: a part's mean loss is that of the known ones.
+  """
   targets, scaling = {}, {}
   of = _of_properties(scope)
   columns = properties.columns(zoo, config.properties)
   for name in config.properties:
     property_ = properties.load(name, of)
     target = property_.target(columns, of)
+    known = properties.known(target)
     for part, chosen in rows.items():
-      unknown = np.sum(~properties.known(target[chosen]))
-      if unknown:
+      if not known[chosen].any():
         raise UserError(
-            f"property {name!r} is not known of {unknown} of the"
-            f" {len(chosen)} {part} rows: leave those out"
+            f"property {name!r} is known of none of the {len(chosen)} {part}"
+            " rows"
         )
-    scaling[name] = heads.scaling(property_, target[rows["train"]])
+    train = rows["train"][known[rows["train"]]]
+    scaling[name] = heads.scaling(property_, target[train])
     targets[name] = heads.standardise(property_, target, *scaling[name])
+    if not all(known[chosen].all() for chosen in rows.values()):
+      targets[name] = np.where(known[:, None], targets[name], 0).astype(
+          targets[name].dtype
+      )
+      weights = known.astype(np.float32)
+      for chosen in rows.values():
+        weights[chosen] /= np.mean(known[chosen])
+      targets[_weights(name)] = weights
   return targets, scaling
