@@ -38,12 +38,13 @@ from weightspace.training import batches
 from weightspace.training import config as config_lib
 from weightspace.training import optimizer as optimizer_lib
 from weightspace.training import pretrain as pretrain_lib
+from weightspace.training import setup as setup_lib
 from weightspace.training.config import Config
 from weightspace.training.draws import Rows
 from weightspace.training.fit import Program, Saving, fit
 from weightspace.training.optimizer import TrainState
 from weightspace.training.pretrain import Pretrained
-from weightspace.training.setup import Setup, make_model, make_setup
+from weightspace.training.setup import Setup, make_setup
 from weightspace.zoo import Zoo
 
 _RATE = "optimizer.learning_rate"
@@ -88,7 +89,7 @@ def pretrain(
   """
   runs = _parse(runs)
   single = jax.process_count() == 1
-  make_model(zoo, next(iter(runs.values())))  # or refuses before it claims
+  setup_lib.check(zoo, next(iter(runs.values())))
   if jax.process_index() == 0:
     for folder, config in runs.items():
       config_lib.claim(folder, zoo, config)

@@ -62,6 +62,16 @@ def make_model(zoo: Zoo, config: Config, mesh: Mesh | None = None) -> Model:
   )
 
 
+def check(zoo: Zoo, config: Config) -> None:
+  """Checks that a config can be trained on a zoo, before a folder is claimed.
+
+  Raises:
+    ValueError: networks that the encoder, or the objective, is not for.
+  """
+  model = make_model(zoo, config)
+  _rows(encoding.view(zoo, config.encoder), config, model)
+
+
 @settings.pinned()
 def make_setup(
     zoo: Zoo, config: Config, mesh: Mesh | None = None, members: bool = False
@@ -78,32 +88,19 @@ def make_setup(
   zoo = encoding.view(zoo, config.encoder)
   model = make_model(zoo, config, mesh)
   family, objective = model.scope.family, model.objective
-  split = splits.of_zoo(zoo, family, seed=training.split_seed)
+  split, rows, make_rows, validation = _rows(zoo, config, model)
   columns = objective.columns(
       zoo, {"train": split.train, "validation": split.validation}
   )
-  rows = tuple(split.train[p] for p in loader.by_shape(zoo, split.train))
-  snapshots = objective.snapshots
-  make_rows = functools.partial(
-      draws.of_split, [zoo.columns["net_id"][r] for r in rows], snapshots
-  )
-  validation = split.validation
-  if snapshots:
-    validation = validation[
-        draws.side_by_side(zoo.columns["net_id"][validation], snapshots)
-    ]
   counts = [int(r.count) for r in make_rows(make_key(0))]
-  if not sum(counts) or not len(validation):
-    raise UserError(
-        f"objective {config.objective!r} needs networks with {snapshots}"
-        f" snapshots, for training and for validation, but {zoo.path} has none:"
-        " make a zoo with more snapshot_steps"
-    )
   size = model_lib.make_size(model, counts, training.batch)
   measure = model_lib.make_measure(
-      objective.measure, training.batch, mesh, together=snapshots or 1,
+      objective.measure,
+      training.batch,
+      mesh,
+      together=objective.snapshots or 1,
       members=members,
-  )  # fmt: skip
+  )
   draw = jax.jit(model.init)
 
   def init(key):
@@ -133,3 +130,29 @@ def make_setup(
       ),
       mesh,
   )  # fmt: skip
+
+
+def _rows(zoo, config, model):
+  """The split, training rows of each shape, how they are drawn, validation."""
+  snapshots = model.objective.snapshots
+  split = splits.of_zoo(
+      zoo, model.scope.family, seed=config.training.split_seed
+  )
+  rows = tuple(split.train[p] for p in loader.by_shape(zoo, split.train))
+  make_rows = functools.partial(
+      draws.of_split, [zoo.columns["net_id"][r] for r in rows], snapshots
+  )
+  validation = split.validation
+  if snapshots:
+    validation = validation[
+        draws.side_by_side(zoo.columns["net_id"][validation], snapshots)
+    ]
+  if not len(validation) or not any(
+      int(r.count) for r in make_rows(make_key(0))
+  ):
+    raise UserError(
+        f"objective {config.objective!r} needs networks with {snapshots}"
+        f" snapshots, for training and for validation, but {zoo.path} has none:"
+        " make a zoo with more snapshot_steps"
+    )
+  return split, rows, make_rows, validation
