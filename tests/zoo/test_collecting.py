@@ -5,11 +5,12 @@ import shutil
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests import recorded as example
 from weightspace import tasks, zoo
-from weightspace.interop import Network
+from weightspace.interop import Network, flax, tensors
 from weightspace.zoo import collecting, replay, splits, store
 from weightspace.zoo.collecting import plan
 from zoo_gen import inspection
@@ -321,3 +322,37 @@ def test_outputs_of_the_models_themselves_agree(folder, collected):
       inputs={"inputs": REALS, "lengths": [6, 3, 2, 6], "outputs": outputs},
   )  # fmt: skip
   assert opened.spec.num_networks == example.NETWORKS
+
+
+def test_parameters_of_flax_are_read_as_those_of_torch(
+    folder, collected, tmp_path
+):
+  """From files and from memory."""
+  everything = []
+  for i in range(example.NETWORKS):
+    params = flax.to_params(*example.network(i))
+    tensors.write(
+        tmp_path / f"{i:02d}.safetensors", tensors.named(params["params"])
+    )
+    everything.append(params)
+  for place, networks in (
+      ("files", tmp_path / "*.safetensors"), ("memory", everything),
+  ):  # fmt: skip
+    listed = [dict(row) for row in example.rows()]
+    for row in listed:
+      del row["file"]
+    made = collect(
+        folder, tmp_path / place, networks=networks, table=pd.DataFrame(listed)
+    )
+    pairs = zip(*(np.argsort(z.columns["net_id"]) for z in (made, collected)))
+    for row, its in pairs:
+      assert (
+          made.rnns[made.shapes[row]].spec
+          == collected.rnns[collected.shapes[its]].spec
+      )
+      # Flax has one bias where torch has two: they compute the same
+      np.testing.assert_allclose(
+          made.rollouts([row]).log_probs,
+          collected.rollouts([its]).log_probs,
+          atol=2e-3,
+      )
