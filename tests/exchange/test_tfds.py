@@ -179,12 +179,26 @@ def test_an_interrupted_export_leaves_nothing(made_zoo, tmp_path):
   assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 
 
-def test_several_shapes_are_refused(tmp_path):
+def test_networks_of_several_shapes_have_weights_of_several_lengths(tmp_path):
+  import tensorflow_datasets as data_sets
+
   rnns = [RNNSpec("lstm", (n,), inputs=6, outputs=6) for n in (3, 4)]
-  path = untrained.write_noise(tmp_path / "zoo", *rnns)
-  with pytest.raises(ValueError, match="networks of 2 shapes"):
-    exchange.export_zoo(path, tmp_path / "out")
-  assert not (tmp_path / "out").exists()
+  made = zoo.open(untrained.write_noise(tmp_path / "zoo", *rnns))
+  counts = exchange.export_zoo(made.path, tmp_path / "out")
+  assert sum(counts.values()) == len(made)
+  builder = data_sets.builder_from_directory(tmp_path / "out")
+  shapes = set()
+  for split in SPLITS:
+    for row in builder.as_data_source(split):
+      assert row["shape"] == made.shapes[row["row"]]
+      np.testing.assert_array_equal(
+          row["weights"], made.vectors([row["row"]])[0]
+      )
+      np.testing.assert_array_equal(
+          row["log_probs"], made.rollouts([row["row"]]).log_probs[0]
+      )
+      shapes.add((int(row["shape"]), row["weights"].size))
+  assert len(shapes) == 2
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ An export needs nothing of ours to be read:
 
 An example is a row of the zoo, a network at a step, with all the zoo holds of
 it. `builder.info.metadata` has the zoo's specification, features their
-descriptions.
+descriptions. In a zoo of several shapes, `weights` differ in length, and
+`shape` is the index of each network's shape in the specification's `rnns`.
 """
 
 import os
@@ -18,7 +19,6 @@ import numpy as np
 from weightspace import settings, tasks, zoo
 from weightspace.io import files
 from weightspace.progress import Progress
-from weightspace.rnn import RNN
 from weightspace.zoo import integrity, loader, splits
 from weightspace.zoo.reader import Zoo
 
@@ -46,6 +46,7 @@ _DESCRIPTIONS = {
         "What the network said on each sequence: log-probabilities [K, T, V]."
     ),
     "row": "Number of the row in the zoo.",
+    "shape": "Index of the network's shape in the specification's rnns.",
     "net_id": "Number of the network; its snapshots are several examples.",
     "step": "Training steps before this snapshot.",
     "finite": "Whether all weights are finite numbers.",
@@ -90,15 +91,13 @@ def export_zoo(
 
   Raises:
     ZooError: there is no zoo that can be opened.
-    ValueError: a zoo of several shapes, whose rows no features describe; or one
-      with too few tasks for three splits.
+    ValueError: a zoo with too few tasks for three splits.
     FileExistsError: `out` is there and not an empty folder.
   """
   import tensorflow_datasets as tfds
 
   progress = progress or Progress.silent()
   opened = zoo.open(path)
-  rnn = opened.rnn  # of several shapes, no features would describe all rows
   family = tasks.make(opened.spec.family, opened.spec.family_config)
   parts = splits.of_zoo(opened, family, seed=seed)._asdict()
   total = sum(map(len, parts.values()))
@@ -115,7 +114,7 @@ def export_zoo(
             module_name=__name__,
         ),
         features=_features(opened, family, example),
-        description=_description(opened, rnn),
+        description=_description(opened),
         homepage=HOMEPAGE,
         citation=CITATION,
         metadata=tfds.core.MetadataDict({
@@ -145,25 +144,31 @@ def export_zoo(
 
 
 def _examples(opened: Zoo, rows: np.ndarray) -> list[dict[str, np.ndarray]]:
-  data = loader.load(opened, rows)
-  arrays = {
-      "weights": data.vectors,
-      "sequences": data.sequences,
-      "log_probs": data.log_probs,
-      "task": data.task,
-      **data.columns,
-      "row": rows.astype(np.int64),
-  }
-  return [
-      {name: np.asarray(array[i]) for name, array in arrays.items()}
-      for i in range(len(rows))
-  ]
+  examples: dict[int, dict[str, np.ndarray]] = {}
+  for places in filter(len, loader.by_shape(opened, rows)):
+    data = loader.load(opened, rows[places])
+    arrays = {
+        "weights": data.vectors,
+        "sequences": data.sequences,
+        "log_probs": data.log_probs,
+        "task": data.task,
+        **data.columns,
+        "row": rows[places].astype(np.int64),
+    }
+    if len(opened.rnns) > 1:
+      arrays["shape"] = opened.shapes[rows[places]].astype(np.int64)
+    for i, place in enumerate(places):
+      examples[place] = {
+          name: np.asarray(array[i]) for name, array in arrays.items()
+      }
+  return [examples[place] for place in range(len(rows))]
 
 
 def _features(opened, family, example):
   """Every array as bytes: TFDS would widen scalars, and lists of numbers."""
   from tensorflow_datasets import features
 
+  lengths = ("weights",) if len(opened.rnns) > 1 else ()  # that differ
   described = _DESCRIPTIONS | {
       "sequences": _sequences(opened, family, example["sequences"]),
       "task": f"What the network was trained on: {_words(family.spec)}.",
@@ -174,7 +179,7 @@ def _features(opened, family, example):
   }
   return features.FeaturesDict({
       name: features.Tensor(
-          shape=array.shape,
+          shape=(None,) if name in lengths else array.shape,
           dtype=array.dtype,
           encoding="bytes",
           doc=described.get(name, f"Column {name!r} of the zoo."),
@@ -219,11 +224,13 @@ def _words(spec) -> str:
   return f"{names}, integers from {spec.classes[0]} to {spec.classes[1]}"
 
 
-def _description(opened: Zoo, rnn: RNN) -> str:
+def _description(opened: Zoo) -> str:
   spec = opened.spec
+  shapes = ", ".join(
+      f"{rnn.cell} with {list(rnn.hidden)} hidden units" for rnn in spec.rnns
+  )
   return (
-      f"Weights of {spec.num_networks} recurrent networks,"
-      f" {rnn.spec.cell} with {list(rnn.spec.hidden)} hidden units, trained on"
+      f"Weights of {spec.num_networks} recurrent networks, {shapes}, trained on"
       f" tasks of the family {spec.family} and kept after"
       f" {', '.join(map(str, spec.snapshot_steps))} steps, each with"
       f" {spec.rollouts} sequences and what it said on them. Splits are by"
