@@ -272,7 +272,7 @@ def test_rows_without_a_target_count_nowhere(zoo_, split):
       config(properties=("accuracy",), steps=1, validate_every=1),
   )  # fmt: skip
   rows = split.validation[np.isfinite(accuracy[split.validation])]
-  right, told = accuracy[rows], once.outputs["accuracy"][rows, 0]
-  expected = -np.mean(right * np.log(told) + (1 - right) * np.log1p(-told))
+  right, output = accuracy[rows], once.outputs["accuracy"][rows, 0]
+  expected = -np.mean(right * np.log(output) + (1 - right) * np.log1p(-output))
   (best,) = (line for line in once.history if line["step"] == once.step)
   assert best["validation/accuracy"] == pytest.approx(expected, rel=1e-4)
