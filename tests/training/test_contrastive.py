@@ -24,7 +24,7 @@ from weightspace.training.setup import make_setup
 
 FIELDS = {
     "steps": 12, "batch": 8, "validate_every": 4, "checkpoint_every": 4,
-    "hidden": 8, "projection": 4,
+    "hidden": 8, "projection": 4, "positives": "snapshots+symmetry",
 }  # fmt: skip
 FLAT = {"name": "flat", "hidden": 8, "layers": 1, "code": 4}
 SILENT = Progress.silent()
@@ -73,15 +73,14 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(zoo_, run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("positives", ["symmetry", "snapshots+symmetry"])
-def test_spread_or_streamed_it_is_the_same(zoo_, tmp_path, positives):
-  settings = config(positives=positives)
-  one, spread, streamed = (
+def test_spread_or_streamed_it_is_the_same(zoo_, run, tmp_path):
+  _, one = run
+  spread, streamed = (
       pretrain.pretrain(
-          zoo_, settings, tmp_path / str(number), progress=SILENT, **how
+          zoo_, config(), tmp_path / str(number), progress=SILENT, **how
       )
       for number, how in enumerate((
-          {}, {"mesh": parallel.mesh(parallel.DATA)}, {"memory": 10},
+          {"mesh": parallel.mesh(parallel.DATA)}, {"memory": 10},
       ))
   )  # fmt: skip
   assert furthest(spread.params, one.params) < 1e-4
@@ -152,20 +151,3 @@ def test_an_exported_encoder_says_what_it_was_trained_for(zoo_, run):
   text = card.write(encoder, "mine", dataclasses.asdict(Prediction()))
   assert "trained for the\nobjective `contrastive`" in text
   assert "| emulation," not in text
-
-
-@pytest.mark.slow
-def test_supervised_is_an_objective_of_pretraining_too(zoo_, tmp_path):
-  fields = {
-      "properties": ("step",), "steps": 4, "batch": 8, "validate_every": 2,
-      "hidden": 8, "layers": 1,
-  }  # fmt: skip
-  settings = {
-      "objective": "supervised", "encoder": FLAT, "supervised": fields,
-  }  # fmt: skip
-  pretrained = pretrain.pretrain(zoo_, settings, tmp_path, progress=SILENT)
-  assert set(pretrained.params) == {"encoder", "heads"}
-  last = pretrained.history[-1]
-  assert last["validation/loss"] == pytest.approx(last["validation/step"])
-  loaded, _ = pretrain.load(zoo_, tmp_path)
-  assert furthest(loaded.params, pretrained.params) == 0

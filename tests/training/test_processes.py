@@ -1,8 +1,6 @@
 """One, four and two times two devices train alike, whatever happens to them."""
 
 import collections
-import contextlib
-import functools
 import re
 import shutil
 import signal
@@ -13,26 +11,24 @@ import pytest
 
 from tests import processes
 from tests.training import pair
-from weightspace import parallel, tasks, zoo
+from weightspace import parallel, zoo
 from weightspace.io.workdir import read_metrics
 from weightspace.progress import Progress
-from weightspace.training import batches, draws, fit, pretrain
-from weightspace.training import model as model_lib
-from weightspace.training import optimizer as optimizer_lib
+from weightspace.training import pretrain
 from weightspace.training.config import parse
+from weightspace.training.setup import make_model
 
 pytestmark = pytest.mark.timeout(600)  # processes that compile
 SPAN = {"rtol": 0, "atol": 1e-5}
 
 
-def run(path, folder, devices, *, progress=None, sharded=False):
+def run(path, folder, devices, *, progress=None):
   pretrain.pretrain(
       zoo.open(path),
       pair.CONFIG,
       folder,
       progress=progress or Progress.silent(),
       mesh=parallel.mesh(parallel.DATA, jax.devices()[:devices]),
-      sharded=sharded,
   )
 
 
@@ -71,13 +67,22 @@ def together(tiny_zoo, alone, tmp_path_factory):
   return folder, ends
 
 
+@pytest.fixture(scope="module")
+def four(tiny_zoo, tmp_path_factory):
+  """The folder of a run on four devices, and the program of its steps."""
+  folder = tmp_path_factory.mktemp("four")
+  with pair.recorded() as programs:
+    run(tiny_zoo, folder, 4)
+  (program,) = programs
+  return folder, program
+
+
 @pytest.mark.slow
-def test_four_devices_train_as_one(tiny_zoo, tmp_path, alone):
-  run(tiny_zoo, tmp_path / "run", 4)
+def test_four_devices_train_as_one(four, alone):
   steps, losses = curve(alone / "run")
   assert steps == list(range(0, 61, 2))
   assert losses[-1][1] < 0.9 * losses[0][1]
-  curve_ = curve(tmp_path / "run")
+  curve_ = curve(four[0])
   assert curve_[0] == steps
   np.testing.assert_allclose(curve_[1], losses, **SPAN)
 
@@ -117,20 +122,15 @@ def test_where_one_is_killed_the_other_says_so_and_stops(together):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, devices, sharded", [("fresh", 4, True), ("begun", 1, False)]
-)
+@pytest.mark.parametrize("name, devices", [("fresh", 4), ("begun", 1)])
 def test_it_goes_on_elsewhere(
-    tiny_zoo, tmp_path, together, alone, name, devices, sharded
+    tiny_zoo, tmp_path, together, alone, name, devices
 ):
-  """What was replicated is sharded now, and the other way round.
-
-  What was streamed in "begun" is in memory now, too.
-  """
+  """What was sharded and streamed is replicated now, and in memory."""
   folder = tmp_path / name
   shutil.copytree(together[0] / name, folder)
   assert curve(folder)[0][-1] == pair.STOP
-  run(tiny_zoo, folder, devices, sharded=sharded)
+  run(tiny_zoo, folder, devices)
   steps, losses = curve(folder)
   expected_steps, expected = curve(alone / "run")
   assert steps == expected_steps
@@ -154,67 +154,38 @@ def exchanged(program):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "sharded, streamed", [(False, False), (True, False), (False, True)]
-)
-def test_devices_exchange_gradients_alone(tiny_zoo, sharded, streamed):
-  zoo_ = zoo.open(tiny_zoo)
-  family = tasks.make(zoo_.spec.family, zoo_.spec.family_config)
+def test_devices_exchange_gradients_alone(tiny_zoo, four, together):
   config = parse(pair.CONFIG)
+  zoo_ = zoo.open(tiny_zoo)
+  model = make_model(zoo_, config)
+  params = jax.tree.leaves(jax.eval_shape(model.init, jax.random.key(0)))
   mesh = parallel.mesh(parallel.DATA)
-  model = model_lib.make(
-      zoo_.rnns, family, zoo_.spec.snapshot_steps, config, mesh
-  )
-  size = model_lib.make_size(model, [len(zoo_)], config.training.batch)
-  dataset = batches.Dataset(zoo_, (np.arange(len(zoo_)),), {}, size)
-  optimizer = optimizer_lib.make_optimizer(optimizer_lib.OptimizerConfig())
-  start = jax.eval_shape(
-      lambda key: optimizer_lib.init_state(model.init(key), optimizer),
-      jax.random.key(0),
-  )
-  start = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(
-          leaf.shape, leaf.dtype, sharding=fit._sharding(leaf, mesh, sharded)
-      ),
-      start,
-  )
-  loss = model_lib.make_loss(model, size, config.training.matmul_precision)
-  key = jax.random.key(1)
-  drawn = (draws.Rows.of(key, np.arange(len(zoo_))),)
-  if streamed:
-    step_key = functools.partial(optimizer_lib.step_key, key)
-    stream = batches.Stream(dataset, drawn, step_key, mesh=mesh)
-    with contextlib.closing(stream):
-      data, _ = stream(0)
-  else:
-    data = batches.load(dataset, drawn)
-  program = fit._steps.lower(
-      fit.Program(loss, optimizer, mesh, sharded), start,
-      optimizer_lib.zero_sums(loss, optimizer, start, key, data),
-      key, data, np.int32(5),
-  ).compile().as_text()  # fmt: skip
-  assert "num_partitions=4" in program
+  shards = [
+      leaf for leaf in params
+      if any(parallel.fsdp_sharding(mesh, leaf.shape).spec)
+  ]  # fmt: skip
+  assert shards
 
   def shapes(leaves):
     return collections.Counter(
         f"f32[{','.join(map(str, leaf.shape))}]" for leaf in leaves
     )
 
-  params = jax.tree.leaves(start.params)
-  shards = [leaf for leaf in params if not leaf.sharding.is_fully_replicated]
-  assert bool(shards) == sharded
-  moved = exchanged(program)
-  scalars = moved["all-reduce"].pop("f32[]")  # losses and norms
-  assert scalars <= 4
-  # XLA may sum gradients that are equal, those of a layer's two biases, once
-  assert moved["all-reduce"] <= shapes(params)
-  assert moved["all-reduce"].keys() == shapes(params).keys()
-  if not sharded:
-    assert moved.keys() == {"all-reduce"}
-  else:
-    # Params are gathered, once a step; XLA may scatter sums on a GPU or TPU
-    assert moved.keys() == {"all-reduce", "all-gather"}
-    assert moved["all-gather"] == shapes(shards)
+  replicated, sharded = four[1], (together[0] / "fresh.hlo").read_text()
+  for program in (replicated, sharded):
+    assert "num_partitions=4" in program
+    moved = exchanged(program)
+    scalars = moved["all-reduce"].pop("f32[]")  # losses and norms
+    assert scalars <= 4
+    # XLA may sum gradients that are equal, those of a layer's biases, once
+    assert moved["all-reduce"] <= shapes(params)
+    assert moved["all-reduce"].keys() == shapes(params).keys()
+    if program is replicated:
+      assert moved.keys() == {"all-reduce"}
+    else:
+      # Params are gathered, once a step; XLA may scatter sums elsewhere
+      assert moved.keys() == {"all-reduce", "all-gather"}
+      assert moved["all-gather"] == shapes(shards)
 
 
 def test_collectives_are_found():
