@@ -11,11 +11,12 @@ from weightspace.training.pretrain import pretrain
 from weightspace.zoo import loader
 
 CONFIG = {
-    "encoder": {"name": "statistics", "hidden": 8, "layers": 1, "code": 4},
+    "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
     "optimizer": {"learning_rate": 3e-3},
     "emulation": {"steps": 25, "batch": 8, "sequences": 2,
-                  "validate_every": 9, "checkpoint_every": 11},
+                  "validate_every": 9, "checkpoint_every": 11,
+                  "augment": "none"},
 }  # fmt: skip
 
 

@@ -13,11 +13,11 @@ from weightspace.training import members, supervised
 from weightspace.training.pretrain import pretrain
 
 CONFIG = {
-    "encoder": {"name": "statistics", "hidden": 8, "layers": 1, "code": 4},
+    "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
     "optimizer": {"learning_rate": 3e-3},
     "emulation": {"steps": 4, "batch": 6, "validate_every": 2,
-                  "checkpoint_every": 2},
+                  "checkpoint_every": 2, "augment": "none"},
 }  # fmt: skip
 
 

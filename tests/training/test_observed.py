@@ -30,6 +30,12 @@ def train(zoo_, config, folder):
   )
 
 
+@pytest.fixture(scope="module")
+def once(zoo_, tmp_path_factory):
+  """What is trained where each network is observed once."""
+  return train(zoo_, WATCHING, tmp_path_factory.mktemp("once"))
+
+
 def test_the_truth_is_all_that_the_zoo_knows(zoo_):
   known = encoding.known_properties(zoo_)
   family = tasks.make(zoo_.spec.family, zoo_.spec.family_config)
@@ -61,18 +67,16 @@ def test_an_emulator_of_the_truth_is_trained_and_measured(zoo_, tmp_path):
 
 
 def test_observed_once_or_at_each_step_the_same_is_learned(
-    zoo_, tmp_path, monkeypatch
+    zoo_, once, tmp_path, monkeypatch
 ):
-  once = train(zoo_, WATCHING, tmp_path / "once")
   monkeypatch.setattr(encoding, "observe", lambda rnns, made, params, x: x)
-  each = train(zoo_, WATCHING, tmp_path / "each")
+  each = train(zoo_, WATCHING, tmp_path)
   for a, b in zip(*map(jax.tree.leaves, (once.params, each.params))):
     np.testing.assert_allclose(a, b, atol=1e-3)
 
 
-def test_it_watches_real_inputs_that_training_leaves_alone(zoo_, tmp_path):
-  run = train(zoo_, WATCHING, tmp_path)
-  fixed = run.params["encoder"]["fixed"]
+def test_it_watches_real_inputs_that_training_leaves_alone(once):
+  fixed = once.params["encoder"]["fixed"]
   assert fixed.shape == (11, 3, 6)
   assert set(np.unique(fixed)) == {0, 1}
   np.testing.assert_array_equal(fixed[0, :, 4], 1)  # BOS begins a string

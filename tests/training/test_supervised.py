@@ -17,12 +17,12 @@ from weightspace.zoo import splits
 FIELDS = {
     "properties": ("step", "accuracy"), "steps": 120, "batch": 16,
     "hidden": 16, "layers": 1, "validate_every": 20, "checkpoint_every": 20,
-    "seed": 1,
+    "seed": 1, "augment": "none",
 }  # fmt: skip
-STATISTICS = {"name": "statistics", "hidden": 16, "layers": 1, "code": 4}
+FLAT = {"name": "flat", "hidden": 16, "layers": 1, "code": 4}
 
 
-def config(encoder=STATISTICS, learning_rate=0.01, **fields):
+def config(encoder=FLAT, learning_rate=0.01, **fields):
   return {
       "encoder": encoder,
       "optimizer": {"learning_rate": learning_rate, "clip": 1.0},
@@ -65,6 +65,11 @@ def trained(zoo_, split):
   return train(zoo_, split, config())
 
 
+@pytest.fixture(scope="module")
+def unvalidated(zoo_, split):
+  return train(zoo_, split._replace(validation=None), config())
+
+
 def accuracy(zoo_, outputs, rows):
   targets = np.searchsorted(
       zoo_.spec.snapshot_steps, zoo_.columns["step"][rows]
@@ -73,8 +78,8 @@ def accuracy(zoo_, outputs, rows):
 
 
 @pytest.mark.slow
-def test_it_learns_what_weights_tell(zoo_, split, trained):
-  rows = len(zoo_)
+def test_it_learns_what_weights_tell(zoo_, split, unvalidated):
+  rows, trained = len(zoo_), unvalidated
   assert trained.outputs["step"].shape == (rows, 1, 3)
   assert trained.outputs["accuracy"].shape == (rows, 1)
   assert accuracy(zoo_, trained.outputs, split.train) > 0.5
@@ -116,8 +121,7 @@ def test_validation_selects_the_step(trained):
 
 
 @pytest.mark.slow
-def test_without_validation_the_last_params_are_kept(zoo_, split, trained):
-  unvalidated = train(zoo_, split._replace(validation=None), config())
+def test_without_validation_the_last_params_are_kept(trained, unvalidated):
   assert unvalidated.step == FIELDS["steps"]
   assert not any("validation/loss" in line for line in unvalidated.history)
   losses = [line["loss"] for line in unvalidated.history if "loss" in line]
@@ -182,9 +186,7 @@ def test_a_run_that_was_killed_goes_on(zoo_, split, trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_other_rows_and_seeds_compile_nothing(
-    zoo_, split, trained, monkeypatch, caplog
-):
+def test_other_rows_and_seeds_compile_nothing(zoo_, split, trained, caplog):
   del trained  # which has compiled what there is
   fewer = split._replace(
       train=split.train[6:], validation=split.validation[:-3]
@@ -193,8 +195,9 @@ def test_other_rows_and_seeds_compile_nothing(
     train(zoo_, fewer, config(seed=3, steps=20))
   compiled = [r.message for r in caplog.records if "ompiling" in r.message]
   assert not [m for m in compiled if "_steps" in m or "measure" in m]
+  supervised._make_program.cache_clear()
   with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
-    train(zoo_, fewer, config(batch=15, steps=1))
+    train(zoo_, fewer, config(steps=1))
   compiled = [r.message for r in caplog.records if "ompiling" in r.message]
   assert [m for m in compiled if "_steps" in m]  # so it would be seen
   assert [m for m in compiled if "measure" in m]
@@ -203,8 +206,8 @@ def test_other_rows_and_seeds_compile_nothing(
 @pytest.mark.slow
 def test_devices_share_a_batch(zoo_, split, trained):
   mesh = parallel.mesh(parallel.DATA, jax.local_devices()[:2])
-  spread = train(zoo_, split, config(steps=20), mesh=mesh)
-  alone = train(zoo_, split, config(steps=20))
+  spread = train(zoo_, split, config(steps=10), mesh=mesh)
+  alone = train(zoo_, split, config(steps=10))
   for name, outputs in alone.outputs.items():
     np.testing.assert_allclose(
         spread.outputs[name], outputs, rtol=1e-3, atol=1e-4
