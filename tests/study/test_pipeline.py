@@ -71,10 +71,16 @@ def test_every_part_is_there_and_every_number_knows_its_runs(study):
 
 def test_every_encoder_had_the_same_trials(study):
   results, _ = study
-  for kind in ("emulation", "supervised"):
+  once = [{"learning_rate": 1e-3, "warmup": 0.5}]
+  twice = [{"learning_rate": rate, "layers": 0} for rate in (3e-3, 1e-2)]
+  trials = {
+      "emulation": once, "supervised": once,
+      "head on task": twice, "head on accuracy": twice,
+  }  # fmt: skip
+  assert set(results["search"]) == set(trials)
+  for kind, expected in trials.items():
     for one in results["search"][kind][FAMILY]["encoders"].values():
-      points = [tuple(t["setting"].values()) for t in one["trials"]]
-      assert points == [(1e-3, 0.5), (3e-3, 0.5)]
+      assert [t["setting"] for t in one["trials"]] == expected
       best = min(one["trials"], key=lambda t: t["validation"])
       assert one["chosen"] == best["setting"]
 
