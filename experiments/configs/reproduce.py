@@ -6,8 +6,8 @@
 A part that is None is left out: `configs/quickstart.py` leaves out most.
 
 smoke  tiny zoos and encoders, in minutes on 2 cores: for tests.
-small  1000 networks on languages and 400 on digits, 1000 steps each; about two
-       hours on 2 cores without the zoos' generation.
+small  1000 networks on languages, 400 on digits and 1000 on secret paths, 1000
+       steps each; about eight hours on 2 cores without the zoos' generation.
 paper  the paper's zoos, sizes, 100,000 steps and 15 seeds, for an accelerator.
 """
 
@@ -16,19 +16,61 @@ from ml_collections import ConfigDict
 from weightspace.errors import UserError
 
 SIZES = ("smoke", "small", "paper")
-ENCODERS = (
+LANGUAGES, DIGITS, PATHS = "formal_language", "tiled_mnist", "secret_path"
+PAPER = (  # the encoders of the paper, and its baseline
     "constant", "statistics", "flat", "transformer", "dws", "noninteractive",
     "interactive",
 )  # fmt: skip
-PROBING = ("noninteractive", "interactive")
-LANGUAGES, DIGITS = "formal_language", "tiled_mnist"
+FIXED, ASKING = "noninteractive, at its best", "interactive, at its best"
+_READ = ("truth", "dws, maximal basis", "dws, signed", "hybrid", "deep_linear")
+ENCODERS = {
+    LANGUAGES: (*PAPER, *_READ, FIXED, ASKING, "listening", "dialogue"),
+    DIGITS: (*PAPER, *_READ, FIXED, ASKING, "watching"),
+    PATHS: ("constant", "dws", "noninteractive", "interactive"),
+}
+_DWS = {
+    "dws, maximal basis": {"base": "dws", "encoder": {"basis": "maximal"}},
+    "dws, signed": {"base": "dws", "encoder": {"symmetry": "signed"}},
+}
+_DIGITS = {"start": "inputs", "parallel": 8, "length": 50}
+# Names that encoders go by, with the plug-in that each is and the fields in
+# which it differs from that of its size
+DEFINITIONS = {
+    LANGUAGES: {
+        **_DWS,
+        FIXED: {
+            "base": "noninteractive",
+            "encoder": {"start": "inputs", "reads": "answers"},
+        },
+        ASKING: {
+            "base": "interactive",
+            "encoder": {"start": "samples", "reads": "state+sums"},
+        },
+    },
+    DIGITS: {
+        **_DWS,
+        FIXED: {
+            "base": "noninteractive",
+            "encoder": {**_DIGITS, "reads": "answers"},
+        },
+        ASKING: {
+            "base": "interactive",
+            "encoder": {**_DIGITS, "reads": "state+answers"},
+        },
+    },
+    # One sequence of 8 steps: as many queries as a path has bits
+    PATHS: {
+        name: {"base": name, "encoder": {"parallel": 1, "length": 8}}
+        for name in ("noninteractive", "interactive")
+    },
+}
 TITLE = "Learning useful representations of recurrent network weight matrices"
 
 
 def get_config(size: str = "small") -> ConfigDict:
   """The config of one of `SIZES`."""
   from experiments.configs import prediction
-  from zoo_gen.configs import formal_languages, tiled_mnist
+  from zoo_gen.configs import formal_languages, secret_paths, tiled_mnist
 
   if size not in SIZES:
     raise UserError(f"no size {size!r}; there are: {', '.join(SIZES)}")
@@ -39,10 +81,12 @@ def get_config(size: str = "small") -> ConfigDict:
   # Of splits, including that of OOD tasks, and of figures; the first seed of
   # training
   config.seed = 0
-  config.encoders = ENCODERS
+  config.encoders = ConfigDict(ENCODERS)
+  config.definitions = ConfigDict(DEFINITIONS)
   config.zoos = ConfigDict({  # families, each with the config of its zoo
       LANGUAGES: formal_languages.get_config(of_size),
       DIGITS: tiled_mnist.get_config(of_size),
+      PATHS: secret_paths.get_config("tiny" if size == "smoke" else "small"),
   })
   config.models = of_size  # a size of experiments/configs/emulation.py
   config.resamples = 1000  # of each bootstrap
@@ -51,25 +95,31 @@ def get_config(size: str = "small") -> ConfigDict:
   # and warm-ups
   config.search = ConfigDict()
   config.search.learning_rates = (1e-3, 3e-3)
-  config.search.warmups = (0.025, 0.2)  # fractions of the steps
-  config.search.emulation = _each(250, 120)  # steps of a trial
-  config.search.supervised = _each(150, 80)
+  config.search.warmups = (0.025,)  # fractions of the steps
+  config.search.emulation = _each(600, 300, 300)  # steps of a trial
+  config.search.supervised = _each(200, 100, 100)
   config.emulation = ConfigDict()
   config.emulation.seeds = 3
-  config.emulation.steps = _each(1200, 400)
+  config.emulation.steps = _each(6000, 3000, 3000)
 
   config.supervised = ConfigDict()  # end-to-end, without emulation
   config.supervised.seeds = 2
-  config.supervised.steps = _each(500, 150)
+  config.supervised.steps = _each(600, 300, 300)
 
-  config.properties = ConfigDict(dict(prediction.PROPERTIES))
+  config.properties = ConfigDict(
+      {**prediction.PROPERTIES, PATHS: ("task", "accuracy")}
+  )
   config.heads = ConfigDict()  # on frozen codes
-  # Every combination is tried, as for the encoders
-  config.heads.trials = ConfigDict({
-      "learning_rate": (3e-4, 3e-3), "layers": (0, 2),
-  })  # fmt: skip
+  # Values of fields to try, every combination; forms are tried anyway
+  config.heads.trials = ConfigDict()
   # Other fields of weightspace.evaluation.prediction.Config
-  config.heads.fields = ConfigDict({"steps": 1000, "validate_every": 50})
+  config.heads.fields = ConfigDict({
+      family: {
+          "forms": prediction.FORMS.get(family, ("mlp", "linear")),
+          "steps": prediction.STEPS.get(family, 2000),
+      }
+      for family in config.zoos
+  })
   config.heads.resamples = 200  # of their metrics, which take time
 
   config.clones = ConfigDict()
@@ -79,17 +129,18 @@ def get_config(size: str = "small") -> ConfigDict:
   config.variants = ConfigDict({
       "sequences": {
           "variants": _sequences((1, 2, 4, 8), (7, 12, 22, 42)),
-          "steps": {LANGUAGES: 400}, "seeds": 1,
+          "steps": {LANGUAGES: 1500}, "seeds": 1,
       },
-      "stability": {
-          "variants": STABILITY, "steps": {LANGUAGES: 1200}, "seeds": 3,
+      "queries": {
+          "variants": _queries((4, 16, 64, 128)),
+          "steps": {PATHS: 3000}, "seeds": 3,
       },
   })  # fmt: skip
 
   config.few_labels = ConfigDict()
   config.few_labels.networks = (1, 2, 4, 8, 16, 32)  # labelled
-  config.few_labels.pretrained = ("statistics", "dws", *PROBING)
-  config.few_labels.scratch = ("statistics", "dws", *PROBING)
+  config.few_labels.pretrained = _few_labels()
+  config.few_labels.scratch = _few_labels()
   config.few_labels.steps = 200
   config.few_labels.seeds = 2
 
@@ -103,60 +154,40 @@ def get_config(size: str = "small") -> ConfigDict:
   config.codes.interrogations = True  # of all networks shown
 
   if size == "smoke":
+    del config.zoos[PATHS], config.encoders, config.few_labels
+    config.encoders = PAPER
     # Few languages, so that several networks have each
     config.zoos[LANGUAGES].task.update({"shift_min": 0, "shift_max": 1})
     config.zoos[LANGUAGES].networks = 48
     config.resamples = 50
     config.search.learning_rates = (3e-3,)
-    config.search.warmups = (0.2,)
     # Trials are as long as what they are for, and so compiled for both
     config.search.emulation = _each(40, 40)
     config.search.supervised = _each(20, 20)
     config.emulation.update({"seeds": 2, "steps": _each(40, 40)})
     config.supervised.update({"steps": _each(20, 20)})
-    config.heads.trials = ConfigDict({
-        "learning_rate": (3e-3,), "layers": (0, 2),
-    })  # fmt: skip
     config.heads.fields = ConfigDict({"steps": 100, "validate_every": 5})
     config.clones.networks = 20
     config.variants.sequences.variants = _sequences((2,), (4,))
     config.variants.sequences.steps = {LANGUAGES: 10}
-    config.variants.stability.update({"steps": {LANGUAGES: 40}, "seeds": 2})
-    config.few_labels.update({"networks": (1, 2), "steps": 20, "seeds": 1})
+    del config.variants["queries"]
+    config.few_labels = ConfigDict({
+        "networks": (1, 2), "steps": 20, "seeds": 1,
+        "pretrained": PAPER[-2:], "scratch": PAPER[-2:],
+    })  # fmt: skip
     config.codes.update({"rows": 60, "perplexity": 5.0})
   if size == "paper":
     config.search.learning_rates = (1e-4, 3e-4)
-    config.search.emulation = _each(10_000, 10_000)
-    config.search.supervised = _each(5000, 5000)
-    config.emulation.update({"seeds": 15, "steps": _each(100_000, 100_000)})
-    config.supervised.update({"seeds": 15, "steps": _each(50_000, 50_000)})
-    config.heads.fields = ConfigDict({"steps": 20_000, "validate_every": 1000})
+    config.search.emulation = _each(10_000, 10_000, 10_000)
+    config.search.supervised = _each(5000, 5000, 5000)
+    config.emulation.update({"seeds": 15, "steps": _each(100_000)})
+    config.supervised.update({"seeds": 15, "steps": _each(50_000)})
     config.clones.networks = 1000
-    config.variants.sequences.update({
-        "steps": _each(100_000, 100_000), "seeds": 5,
-    })  # fmt: skip
-    config.variants.stability.update({
-        "steps": {LANGUAGES: 100_000}, "seeds": 15,
-    })  # fmt: skip
+    config.variants.sequences.update({"steps": _each(100_000), "seeds": 5})
+    config.variants.queries.update({"steps": {PATHS: 100_000}, "seeds": 15})
     config.few_labels.update({"steps": 5000, "seeds": 5})
     config.codes.rows = 3000
   return config
-
-
-# What may make interactive probing train more steadily; the paper states its
-# spread over seeds as a weakness
-STABILITY = {
-    "interactive, hard probes": {
-        "base": "interactive", "encoder": {"tokens": "hard"},
-    },
-    "interactive, own samples": {
-        "base": "interactive", "encoder": {"start": "samples"},
-    },
-    "interactive, own samples, sums read": {
-        "base": "interactive",
-        "encoder": {"start": "samples", "reads": "state+sums"},
-    },
-}  # fmt: skip
 
 
 def _sequences(parallel, length):
@@ -165,7 +196,7 @@ def _sequences(parallel, length):
       f"{encoder}, {letter}={value}": {
           "base": encoder, "encoder": {field: value},
       }
-      for encoder in PROBING
+      for encoder in PAPER[-2:]
       for letter, field, values in (
           ("M", "parallel", parallel), ("L", "length", length),
       )
@@ -173,5 +204,28 @@ def _sequences(parallel, length):
   })  # fmt: skip
 
 
-def _each(languages, digits):
-  return ConfigDict({LANGUAGES: languages, DIGITS: digits})
+def _queries(parallel):
+  """Fixed probes with more and more sequences."""
+  return ConfigDict({
+      f"noninteractive, M={value}": {
+          "base": "noninteractive", "encoder": {"parallel": value},
+      }
+      for value in parallel
+  })  # fmt: skip
+
+
+def _few_labels():
+  return ConfigDict({
+      LANGUAGES: ("statistics", "dws", FIXED, ASKING, "listening"),
+      DIGITS: ("statistics", "dws", FIXED, ASKING, "watching"),
+      PATHS: ("dws", "noninteractive", "interactive"),
+  })
+
+
+def _each(languages, digits=None, paths=None):
+  """A value for each family; by default the first."""
+  return ConfigDict({
+      LANGUAGES: languages,
+      DIGITS: languages if digits is None else digits,
+      PATHS: languages if paths is None else paths,
+  })

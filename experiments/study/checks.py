@@ -37,7 +37,7 @@ def check(config: Mapping[str, Any], specs: Mapping[str, ZooSpec]) -> None:
   for family in config["zoos"]:
     _check_properties(config, family, specs.get(family))
     _check_encoders(config, family)
-  _check_heads(config)
+    _check_heads(config, family)
 
 
 def _check_codes(codes):
@@ -87,7 +87,7 @@ def _check_encoders(config, family):
       raise UserError(
           "search.learning_rates and search.warmups must each name at least one"
       )
-  for encoder in config["encoders"]:
+  for encoder in study_lib.encoders(config, family):
     for stage in ("emulation", "supervised"):
       for part in filter(None, (config[stage], search)):
         key = "steps" if part is config[stage] else stage
@@ -98,7 +98,7 @@ def _check_encoders(config, family):
           made = study_lib.model(config, family, encoder, steps, point)
           pretrain_config.parse(made)
           if part is config["supervised"] and encoder in study_lib.learned(
-              config
+              config, family
           ):
             supervised.parse({**made, "supervised": {"steps": steps}})
   for title, group in (config["variants"] or {}).items():
@@ -116,19 +116,20 @@ def _check_encoders(config, family):
           raise UserError(f"variants.{title}: {name!r}: {error}") from error
 
 
-def _check_heads(config):
+def _check_heads(config, family):
   heads = config["heads"]
   if not heads:
     return
+  settings = study_lib.of_family(heads["fields"], family)
   _integers(heads, "resamples", of="heads")
   for name, values in heads["trials"].items():
     if not values:
       raise UserError(f"heads.trials.{name} must name at least one value")
     for value in values:
       plugins.configure(
-          prediction.Config, {**heads["fields"], name: value}, "heads"
+          prediction.Config, {**settings, name: value}, "heads"
       )
-  plugins.configure(prediction.Config, heads["fields"], "heads")
+  plugins.configure(prediction.Config, settings, "heads")
 
 
 def _integers(part, *names, of=None):

@@ -22,7 +22,7 @@ INTERROGATIONS = "interrogations.json"
 def jobs(config, family: str) -> list[str]:
   """One for each encoder, and one for the raw weights where asked for."""
   weights = [WEIGHTS] if config["codes"]["weights"] else []
-  return [*weights, *learned(config)]
+  return [*weights, *learned(config, family)]
 
 
 def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from weightspace.training.config import EMULATION
 
 def jobs(config, family: str) -> list[str]:
   """One for each encoder."""
-  return list(config["encoders"])
+  return study_lib.encoders(config, family)
 
 
 def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
@@ -179,6 +179,7 @@ def _training(pretrained):
       "parameters": sum(int(np.size(leaf)) for leaf in leaves),
       "steps": pretrained.config.training.steps,
       "best_step": pretrained.step,
+      "still_fell": _still_fell(validated),
       "curve": {
           "step": [h["step"] for h in losses],
           "train": [h["loss"] for h in losses],
@@ -188,3 +189,13 @@ def _training(pretrained):
           "loss": [h["validation/loss"] for h in validated],
       },
   }
+
+
+def _still_fell(validated) -> float | None:
+  """By what share the lowest validation loss fell in the last fifth."""
+  if not validated:
+    return None
+  last = validated[-1]["step"]
+  early = [h["validation/loss"] for h in validated if h["step"] <= 0.8 * last]
+  every = [h["validation/loss"] for h in validated]
+  return 1 - min(every) / min(early)

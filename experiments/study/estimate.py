@@ -8,13 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.configs import emulation as emulation_config
+from experiments.study.study import (
+  BASELINE,
+  encoders,
+  learned,
+  model,
+  of_family,
+)
 from weightspace import tasks
 from weightspace.evaluation import prediction
 from weightspace.keys import derive, make_key
 from weightspace.progress import seconds
 from weightspace.rnn import RNNSpec, make_rnn
-from weightspace.training import batches, draws
+from weightspace.training import batches, draws, encoding
 from weightspace.training import config as config_lib
 from weightspace.training import model as model_lib
 from weightspace.training.optimizer import (
@@ -50,8 +56,8 @@ def text(config: Mapping[str, Any], workers: int, *, timed: bool) -> str:
     rates = {}
     if timed:
       rates = {
-          encoder: _seconds_per_step(zoo_config, config["models"], encoder)
-          for encoder in config["encoders"]
+          encoder: _seconds_per_step(config, family, encoder)
+          for encoder in encoders(config, family)
       }
     for stage, runs, by_encoder in _training(config, family):
       steps = sum(by_encoder.values())
@@ -72,26 +78,27 @@ def _training(
     config, family
 ) -> Iterator[tuple[str, int, dict[str, int]]]:
   """(stage, runs, steps of each encoder)."""
-  trained = [e for e in config["encoders"] if e != "constant"]
+  every, trained = encoders(config, family), learned(config, family)
+  scratch = of_family(config["few_labels"]["scratch"], family)
   trials = len(config["search"]["learning_rates"]) * len(
       config["search"]["warmups"]
   )
   protocols = len(prediction.PROTOCOLS)
   plans = (
-      ("search, emulation", config["encoders"], trials,
+      ("search, emulation", every, trials,
        config["search"]["emulation"][family]),
       ("search, supervised", trained, trials,
        config["search"]["supervised"][family]),
-      ("emulation", config["encoders"], config["emulation"]["seeds"],
+      ("emulation", every, config["emulation"]["seeds"],
        config["emulation"]["steps"][family]),
       ("supervised", trained, protocols * config["supervised"]["seeds"],
        config["supervised"]["steps"][family]),
-      ("few labels, from scratch", config["few_labels"]["scratch"],
+      ("few labels, from scratch", scratch,
        len(config["few_labels"]["networks"]) * config["few_labels"]["seeds"],
        config["few_labels"]["steps"]),
   )  # fmt: skip
-  for stage, encoders, runs, steps in plans:
-    yield stage, runs * len(encoders), dict.fromkeys(encoders, runs * steps)
+  for stage, names, runs, steps in plans:
+    yield stage, runs * len(names), dict.fromkeys(names, runs * steps)
   for title, group in config["variants"].items():
     if family in group["steps"]:
       steps = group["seeds"] * group["steps"][family]
@@ -102,8 +109,11 @@ def _training(
       yield f"variants, {title}", runs, by_encoder
 
 
-def _seconds_per_step(zoo_config, size, name) -> float:
+def _seconds_per_step(config, name, encoder) -> float:
   """Of emulation with one encoder, on networks that were never trained."""
+  zoo_config = config["zoos"][name]
+  if encoder == encoding.TRUTH:  # it reads a zoo's columns, and costs as little
+    encoder = BASELINE
   fields = dict(zoo_config["task"])
   if str(fields.get("digits", "")).startswith("tfds"):
     fields["digits"] = "mnist_5k"  # nothing to be fetched for an estimate
@@ -112,22 +122,20 @@ def _seconds_per_step(zoo_config, size, name) -> float:
       zoo_config["rnn"]["cell"], zoo_config["rnn"]["hidden"],
       family.spec.inputs, family.spec.outputs,
   ))  # fmt: skip
-  what = f"{name},{size},{zoo_config['family']}"
-  config = emulation_config.get_config(what).to_dict()
-  config = config_lib.parse(config)
-  model = model_lib.make((rnn,), family, (0,), config)
+  config = config_lib.parse(model(config, name, encoder, None, None))
+  made = model_lib.make((rnn,), family, (0,), config)
   optimizer = make_optimizer(config.optimizer)
   batch = config.training.batch
   rows = draws.of_split([np.zeros(batch, np.int32)], None, make_key(0))
   data = batches.Split(rows, (_untrained(rnn, family, batch),))
   loss = model_lib.make_loss(
-      model,
-      model_lib.make_size(model, [batch], batch),
+      made,
+      model_lib.make_size(made, [batch], batch),
       config.training.matmul_precision,
   )
   step = jax.jit(make_step(loss, optimizer))
   key = make_key(0)
-  state = init_state(model.init(key), optimizer)
+  state = init_state(made.init(key), optimizer)
   state, _ = jax.block_until_ready(step(state, key, data))
   start = time.monotonic()
   for _ in range(_TIMED):

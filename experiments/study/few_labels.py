@@ -31,7 +31,7 @@ def jobs(config, family: str) -> list[str]:
   return [
       f"{name}-{how}"
       for how in (PRETRAINED, SCRATCH)
-      for name in settings[how]
+      for name in study_lib.of_family(settings[how], family)
   ]
 
 

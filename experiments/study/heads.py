@@ -19,7 +19,7 @@ KIND = "head on"  # of a search, before the property
 
 def jobs(config, family: str) -> list[str]:
   """One for each encoder."""
-  return study_lib.with_codes(config)
+  return study_lib.with_codes(config, family)
 
 
 def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _search(study, name, encoded):
         for setting in trials
     ]  # fmt: skip
     kind = f"{KIND} {property_name}"
-    steps = study.config["heads"]["fields"]["steps"]
+    steps = head_config(study, {}).steps
     study_lib.merge(searched, search.part(study, kind, steps, name, tried))
     of_kind = searched[kind][study.name]["encoders"][name]
     settings[property_name] = of_kind["chosen"]
@@ -133,7 +133,7 @@ def head_config(
     setting: of a trial.
     steps: of gradient descent, where not the study's.
   """
-  fields = {**study.config["heads"]["fields"], **setting}
+  fields = {**study.of_family(study.config["heads"]["fields"]), **setting}
   if steps is not None:
     fields |= {"steps": steps, "validate_every": max(1, steps // 20)}
   return plugins.configure(prediction.Config, fields, "prediction")

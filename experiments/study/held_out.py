@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.study import emulation, few_labels, measures
 from experiments.study import study as study_lib
-from experiments.study.study import Study, learned, with_codes
+from experiments.study.study import Study, encoders, learned, with_codes
 from weightspace import properties
 from weightspace.evaluation import clones, prediction
 from weightspace.evaluation import few_labels as few_labels_lib
@@ -27,7 +27,7 @@ def jobs(config, family: str) -> list[str]:
   """One for each encoder, one to count symbols, one for few labels."""
   counting = [COUNTING] if "task" in config["properties"][family] else []
   few = [FEW] if config["few_labels"] else []
-  return [*config["encoders"], *counting, *few]
+  return [*encoders(config, family), *counting, *few]
 
 
 def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
@@ -45,9 +45,9 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
     study_lib.save(study.folder("test", name) / "ood", **losses)
     cells = emulation.cells(study, losses, study.split.ood, runs)
     report["emulation"] = {study.name: {"encoders": {name: {"ood": cells}}}}
-  if name in with_codes(study.config):
+  if name in with_codes(study.config, study.name):
     study_lib.merge(report, _prediction(study, name))
-  if name in learned(study.config) and study.config["clones"]:
+  if name in learned(study.config, study.name) and study.config["clones"]:
     study_lib.merge(report, _clones(study, name, pretrained, runs))
   return report
 
@@ -57,7 +57,7 @@ def _prediction(study, name):
   properties_ = study.config["properties"][study.name]
   for protocol in prediction.PROTOCOLS:
     kinds = {"frozen": (study.folder("heads", name) / protocol, "heads")}
-    if name in learned(study.config) and study.config["supervised"]:
+    if name in learned(study.config, study.name) and study.config["supervised"]:
       folder = study.folder("supervised", f"{name}-{protocol}") / "outputs"
       kinds["supervised"] = (folder, "supervised")
     for kind, (folder, stage) in kinds.items():
@@ -71,7 +71,8 @@ def _prediction(study, name):
       study_lib.merge(report, {kind: {name: measures.properties(
           study, outputs, protocol, "test", runs
       )}})  # fmt: skip
-  if "accuracy" in properties_ and name == study.config["encoders"][-1]:
+  last = encoders(study.config, study.name)[-1]
+  if "accuracy" in properties_ and name == last:
     folder = study.folder("heads", name) / "strict"
     predicted = study_lib.load(folder, "accuracy")[0][study.rows.test]
     report["scatter"] = {
@@ -171,7 +172,8 @@ def _few_labels(study):
     over = min(scratch, key=lambda arm: sign * np.mean(
         [c["value"] for c in cells[arm]]
     ))  # fmt: skip
-    of = f"{settings['pretrained'][-1]}-{few_labels.PRETRAINED}"
+    best = study.of_family(settings["pretrained"])[-1]
+    of = f"{best}-{few_labels.PRETRAINED}"
     report[name] = {
         "metric": metric,
         "better": "higher" if higher else "lower",

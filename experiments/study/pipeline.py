@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments import results
 from experiments.study import checks, few_labels, gathering
+from experiments.study import study as study_lib
 from experiments.study import workers as workers_lib
 from experiments.study.gathering import PART, STAGES
 from experiments.study.study import Study
@@ -196,7 +197,7 @@ def job(
   study = Study(Path(workdir), family, Path(zoo_path), settings)
   started = time.monotonic()
   part = STAGES[stage].run(study, name, progress or Progress())
-  relevant = _relevant(settings, stage, family)
+  relevant = _relevant(settings, stage, family, name)
   files.replace_text(folder / CONFIG, json.dumps(relevant))
   part["job_seconds"] = {f"{stage}/{family}/{name}": round(
       time.monotonic() - started, 1
@@ -209,8 +210,8 @@ def _cost(name):
   return (place or [len(_SLOW)])[0]
 
 
-def _relevant(config, stage, family):
-  """What of a config decides the outcome of a stage's jobs on a zoo."""
+def _relevant(config, stage, family, job):
+  """What of a config decides the outcome of a job on a zoo."""
   names = (
       "seed", "split_seed", "trained", "models", "resamples", "search", stage,
   )  # fmt: skip
@@ -230,19 +231,20 @@ def _relevant(config, stage, family):
       return value.get(family)
     return {name: own(inner) for name, inner in value.items()}
 
+  defined = study_lib.of_family(config.get("definitions") or {}, family)
+  defined = {name: fields for name, fields in defined.items() if name in job}
   return {
       name: own(config[name])
       for name in (*names, *extra.get(stage, ()))
       if name in config
-  }
+  } | ({"definitions": defined} if defined else {})
 
 
 def _is_done(folder, config):
   if not (folder / PART).exists():
     return False
   there = _with_defaults(files.read_json(folder / CONFIG))
-  stage, family = folder.parts[-3:-1]
-  wanted = gathering.plain(_relevant(config, stage, family))
+  wanted = gathering.plain(_relevant(config, *folder.parts[-3:]))
   wanted = _with_defaults(wanted)
   if there != wanted:
     differ = [k for k in wanted if there.get(k) != wanted[k]]

@@ -134,6 +134,10 @@ class Study:
     """Of gradient descent in a stage; None: as the encoder's config says."""
     return self.config[stage][field][self.name]
 
+  def of_family(self, value: Any) -> Any:
+    """What a value of the config is for this family; see `of_family`."""
+    return of_family(value, self.name)
+
   def seeds(self, stage: str) -> list[int]:
     """The seeds of a stage's trainings: that of the study and those after."""
     first = self.config["seed"]
@@ -211,13 +215,18 @@ def model(
   Args:
     config: of the study.
     family: the task family.
-    encoder: its name.
+    encoder: its name; of one that the config defines, fields are those of its
+      base but for those that the definition has, by part.
     steps: of gradient descent; None leaves the defaults of its size.
     chosen: learning_rate, and warmup, the share of steps; None leaves the
       defaults.
     validations: how many, spread over the steps.
   """
-  made = emulation_config.get_config(f"{encoder},{config['models']},{family}")
+  plug_in = base(config, family, encoder)
+  made = emulation_config.get_config(f"{plug_in},{config['models']},{family}")
+  for part, fields in _definition(config, family, encoder).items():
+    if part != "base":
+      made[part].update(fields)
   made.emulation.split_seed = config.get("split_seed", config["seed"])
   if steps is not None:
     made.emulation.steps = steps
@@ -234,14 +243,34 @@ def model(
   return made.to_dict()
 
 
-def with_codes(config: Mapping[str, Any]) -> list[str]:
+def of_family(value: Any, family: str) -> Any:
+  """What a value of a config is for a family, if it differs between them."""
+  by_family = isinstance(value, Mapping) and family in value
+  return value[family] if by_family else value
+
+
+def encoders(config: Mapping[str, Any], family: str) -> list[str]:
+  """The encoders that are compared on a family."""
+  return list(of_family(config["encoders"], family))
+
+
+def base(config: Mapping[str, Any], family: str, encoder: str) -> str:
+  """The plug-in of an encoder, which may go by a name of the config's."""
+  return _definition(config, family, encoder).get("base", encoder)
+
+
+def _definition(config, family, encoder):
+  return (config.get("definitions") or {}).get(family, {}).get(encoder, {})
+
+
+def with_codes(config: Mapping[str, Any], family: str) -> list[str]:
   """The encoders that have codes: all but the truth, which is no encoder."""
-  return [name for name in config["encoders"] if name != encoding.TRUTH]
+  return [e for e in encoders(config, family) if e != encoding.TRUTH]
 
 
-def learned(config: Mapping[str, Any]) -> list[str]:
+def learned(config: Mapping[str, Any], family: str) -> list[str]:
   """The encoders whose codes differ between networks."""
-  return [name for name in with_codes(config) if name != BASELINE]
+  return [name for name in with_codes(config, family) if name != BASELINE]
 
 
 def cell(estimate: bootstrap.Estimate, runs: Sequence[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def jobs(config, family: str) -> list[str]:
     return []
   return [
       f"{name}-{protocol}"
-      for name in learned(config)
+      for name in learned(config, family)
       for protocol in prediction.PROTOCOLS
   ]
 
