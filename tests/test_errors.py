@@ -97,7 +97,7 @@ def _study(**changes):
         ("codes.rows", 0),
         ("codes.perplexity", 0.0),
         ("codes.neighbours", (0,)),
-        ("variants.stability.seeds", 0),
+        ("variants.sequences.seeds", 0),
         ("encoders", ("interactiv",)),
         ("models", "smal"),
     ],

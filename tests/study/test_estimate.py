@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from experiments.configs import reproduce
-from experiments.study import estimate
+from experiments.study import estimate, study
 
 
 @pytest.mark.parametrize("size", reproduce.SIZES)
@@ -16,7 +16,8 @@ def test_counts_of_every_size(size):
   """Nothing is fetched, trained or timed for them."""
   config = reproduce.get_config(size).to_dict()
   text = estimate.text(config, 2, timed=False)
-  seeds, encoders = config["emulation"]["seeds"], len(config["encoders"])
+  seeds = config["emulation"]["seeds"]
+  encoders = len(study.encoders(config, "tiled_mnist"))
   steps = config["emulation"]["steps"]["tiled_mnist"]
   runs = seeds * encoders
   assert f"  emulation: {runs} runs, {runs * steps:,} steps" in text
@@ -46,5 +47,5 @@ def test_a_dry_run_leaves_nothing(tmp_path):
       cwd=pathlib.Path(__file__).parents[2], capture_output=True, text=True,
       check=True,
   )  # fmt: skip
-  assert "variants, stability: 6 runs" in done.stderr
+  assert "variants, sequences: 4 runs" in done.stderr
   assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ def test_a_field_that_is_new_and_at_its_default_changes_no_job(tmp_path):
   folder = tmp_path / "heads/formal_language/flat"
   folder.mkdir(parents=True)
   (folder / pipeline.PART).write_text("{}")
-  relevant = pipeline._relevant(config, "heads", "formal_language")
+  relevant = pipeline._relevant(config, "heads", "formal_language", "flat")
   assert "weight_decay" not in relevant["heads"]["fields"]
   (folder / pipeline.CONFIG).write_text(json.dumps(relevant))
   fields = config["heads"]["fields"]
