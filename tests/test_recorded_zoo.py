@@ -9,21 +9,25 @@ import numpy as np
 import pytest
 
 import weightspace
+from experiments.configs import emulation
+from experiments.study import headline, trained
 from tests import recorded as example
 from weightspace import zoo
+from weightspace.errors import UserError
 from weightspace.evaluation import clones
 from weightspace.interop import torch as torch_format
+from weightspace.pretrained import examination
 from weightspace.progress import Progress
-from weightspace.training import pretrain
+from weightspace.report import study_page
+from weightspace.training import encoding, pretrain
+from weightspace.training.config import parse
+from weightspace.training.setup import make_setup
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-ENCODER = "interactive,tiny,recorded"
-SMALL = ("emulation.steps=4", "emulation.validate_every=2",
-         "optimizer.decay_steps=4", "optimizer.warmup_steps=2")  # fmt: skip
 HEADS = ("steps=20", "resamples=10", "forms=linear",
-         "properties=column:delay,column:optimizer")  # fmt: skip
+         "properties=column:optimizer")  # fmt: skip
 
 
 def launch(name, *flags):
@@ -49,31 +53,32 @@ def folder(tmp_path_factory):
       f"--zoo={folder}/zoo",
   )  # fmt: skip
   assert "column optimizer  3 categories: adam, rmsprop, sgd" in printed
-  launch(
-      "experiments.pretrain", f"--zoo={folder}/zoo", f"--workdir={folder}/run",
-      f"--config=experiments/configs/emulation.py:{ENCODER}", *settings(*SMALL),
+  config = emulation.get_config("interactive,tiny,recorded")
+  config.emulation.update({"steps": 4, "validate_every": 2})
+  config.optimizer.update({"decay_steps": 4, "warmup_steps": 2})
+  pretrain.pretrain(
+      zoo.open(folder / "zoo"), config.to_dict(), folder / "run",
+      progress=Progress.silent(),
   )  # fmt: skip
   return folder
 
 
-def test_an_audit_replays_it(folder):
-  printed = launch("zoo_gen.audit", f"--zoo={folder}/zoo")
-  assert "recomputed  11 rows, 4 rollouts each" in printed
-  assert "problems  0" in printed
-
-
 def test_columns_are_predicted_and_reported(folder):
-  printed = launch(
-      "experiments.predict", f"--zoo={folder}/zoo", f"--encoder={folder}/run",
-      f"--workdir={folder}/heads", *settings(*HEADS),
+  heads = {
+      "properties": ("column:delay",), "forms": ("linear",), "steps": 20,
+      "resamples": 10, "seed": 0,
+  }  # fmt: skip
+  trained.study(
+      folder / "zoo", folder / "run", heads, folder / "heads",
+      progress=Progress.silent(),
   )  # fmt: skip
-  (brief,) = json.loads(printed).values()
-  assert any(name.startswith("column:delay, r2") for name in brief)
   results = json.loads((folder / "heads/results.json").read_text())
+  (brief,) = headline.summary(results, "recorded").values()
+  assert any(name.startswith("column:delay, r2") for name in brief)
   (rows,) = (entry["rows"] for entry in results["codes"].values())
   assert "accuracy" not in rows
-  launch("experiments.report", f"--workdir={folder}/heads")
-  page = (folder / "heads/report/index.html").read_text()
+  study_page.write(results, folder / "page")
+  page = (folder / "page/index.html").read_text()
   assert "Networks trained elsewhere" in page
   assert "network 7" in page
 
@@ -87,18 +92,14 @@ def test_the_encoder_does_without_the_zoo(folder):
   card = (folder / "encoder/README.md").read_text()
   assert "accuracy of fully trained ones | not known" in card
   assert "11 in all, after some of the steps 0" in card
-  shown = launch(
-      "experiments.embed", f"--encoder={folder}/encoder",
-      f"--weights={folder}/nets/03.safetensors",
-  )  # fmt: skip
-  assert "optimizer" in shown and "adam (" in shown
-  nearest = shown.splitlines()[-2:]
-  assert any("network 3" in line for line in shown.splitlines()), nearest
   encoder = weightspace.load_encoder(folder / "encoder")
   rnn, weights = torch_format.load(folder / "nets/03.safetensors")
   result = encoder.examine(weights, rnn)
   assert result.nearest[0].net_id == 3
   assert result.nearest[0].accuracy is None
+  shown = examination.to_text(result)
+  assert "optimizer" in shown and "adam (" in shown
+  assert "network 3\n" in shown
 
 
 def test_clones_are_refused_with_the_reason(folder):
@@ -109,26 +110,19 @@ def test_clones_are_refused_with_the_reason(folder):
 
 
 def test_accuracy_is_no_property_of_networks_without_one(folder):
-  done = subprocess.run(
-      [sys.executable, "-m", "experiments.predict", f"--zoo={folder}/zoo",
-       f"--encoder={folder}/run", f"--workdir={folder}/refused",
-       "--config.properties=accuracy"],
-      cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
-  )  # fmt: skip
-  assert done.returncode == 1
-  assert "networks whose accuracy is known" in done.stderr
+  heads = {"properties": ("accuracy",), "resamples": 5, "seed": 0}
+  with pytest.raises(UserError, match="networks whose accuracy is known"):
+    trained.study(
+        folder / "zoo", folder / "run", heads, folder / "refused",
+        progress=Progress.silent(),
+    )  # fmt: skip
   assert not (folder / "refused").exists()
 
 
-def test_truth_is_what_is_known(folder, tmp_path):
-  """The reference with labels as codes trains on whatever labels there are."""
-  config = {
-      "encoder": {"name": "truth"},
-      "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
-      "optimizer": {"learning_rate": 1e-2},
-      "emulation": {"steps": 2, "batch": 8, "validate_every": 2},
-  }  # fmt: skip
-  trained = pretrain.pretrain(
-      zoo.open(folder / "zoo"), config, tmp_path, progress=Progress.silent()
-  )
-  assert np.isfinite(trained.history[-1]["loss"])
+def test_truth_is_what_is_known(folder):
+  """The reference with labels as codes has whatever labels there are."""
+  opened = zoo.open(folder / "zoo")
+  known = encoding.known_properties(opened)
+  assert len(known) == len(opened)
+  assert np.all(np.isfinite(known))
+  make_setup(opened, parse({"encoder": {"name": "truth"}}))

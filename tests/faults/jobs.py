@@ -15,17 +15,17 @@ _ZOO = {
              "eval_strings": 20, "eval_batch": 4},
     "rnn": {"cell": "elman", "hidden": (4,)},
     "recipe": {"snapshot_steps": (0, 20, 60), "batch": 4},
-    "networks": 14,
+    "networks": 10,
     "shard_size": 4,
     "rollouts": 3,
     "seed": 0,
 }  # fmt: skip
 _RUN = {
-    "encoder": {"name": "statistics", "hidden": 8, "layers": 1, "code": 4},
+    "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
     "optimizer": {"learning_rate": 3e-3},
-    "emulation": {"steps": 300, "batch": 8, "validate_every": 12,
-                  "checkpoint_every": 16},
+    "emulation": {"steps": 144, "batch": 8, "augment": "none",
+                  "validate_every": 12, "checkpoint_every": 16},
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from tests.faults import jobs, kills
 
 pytestmark = pytest.mark.slow
 
-KILLS = 12
+KILLS = 8
 
 
 @pytest.mark.timeout(600)
