@@ -93,6 +93,19 @@ def programs_forgotten():
 
 
 @pytest.fixture(scope="session")
+def torch():
+  """The module; tests that need it are skipped where it is not installed."""
+  return pytest.importorskip("torch")
+
+
+@pytest.hookimpl(tryfirst=True)  # so that -m torch selects them
+def pytest_collection_modifyitems(items):
+  for item in items:
+    if "torch" in item.fixturenames:
+      item.add_marker("torch")
+
+
+@pytest.fixture(scope="session")
 def tiny_zoo(tmp_path_factory):
   """The folder of a tiny real zoo; nobody may change it."""
   from tests import tiny_zoo

@@ -77,8 +77,7 @@ def test_another_order_of_gates_is_noticed(cell):
         ("elman", 4, (3, 11, 6, 2), 5, (3,)),
     ],
 )
-def test_live(cell, inputs, hidden, outputs, batch):
-  torch = pytest.importorskip("torch")
+def test_live(torch, cell, inputs, hidden, outputs, batch):
   from tests.golden import make_torch_golden as golden
 
   torch.manual_seed(1)
@@ -92,8 +91,7 @@ def test_live(cell, inputs, hidden, outputs, batch):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
-def test_live_parameters_are_in_the_same_order(cell):
-  torch = pytest.importorskip("torch")
+def test_live_parameters_are_in_the_same_order(torch, cell):
   from tests.golden import make_torch_golden as golden
 
   torch.manual_seed(2)

@@ -8,6 +8,7 @@ import pytest
 from tests.test_notebooks import FOLDER
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 
 @pytest.mark.slow

@@ -284,8 +284,7 @@ def _answers(model, xs):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("cell", interop.CELLS)
-def test_live(tmp_path, cell, bias):
-  torch = pytest.importorskip("torch")
+def test_live(torch, tmp_path, cell, bias):
   model = _model(torch, cell, 5, 7, 3, 2, bias=bias)
   xs = torch.randn(50, 4, 5)
   torch.save(model.state_dict(), tmp_path / "x.pt")
@@ -305,8 +304,7 @@ def test_live(tmp_path, cell, bias):
   np.testing.assert_array_equal(_answers(other, xs), _answers(model, xs))
 
 
-def test_live_half_precision_is_read_exactly():
-  torch = pytest.importorskip("torch")
+def test_live_half_precision_is_read_exactly(torch):
   model = _model(torch, "lstm", 5, 7, 3, 1)
   for dtype in (torch.bfloat16, torch.float16):
     network = interop.load(model.to(dtype))
@@ -330,15 +328,13 @@ def _irrational(module):
         ({"nonlinearity": "relu"}, "core is an nn.RNN with ReLU"),
     ],
 )
-def test_live_refusals(options, message):
-  torch = pytest.importorskip("torch")
+def test_live_refusals(torch, options, message):
   cell = "elman" if "nonlinearity" in options else "lstm"
   with pytest.raises(ValueError, match=message):
     interop.load(_model(torch, cell, 5, 7, 3, 1, **options))
 
 
-def test_live_tensors_may_go_on_changing():
-  torch = pytest.importorskip("torch")
+def test_live_tensors_may_go_on_changing(torch):
   model = _model(torch, "gru", 2, 3, 2, 1)
   network = interop.load(model)
   before = jax.tree.map(np.array, network.weights)
@@ -355,8 +351,7 @@ class _Planted:
     return (pathlib.Path.touch, (pathlib.Path("planted"),))
 
 
-def test_live_pickles_run_nothing(tmp_path, monkeypatch):
-  torch = pytest.importorskip("torch")
+def test_live_pickles_run_nothing(torch, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   torch.save(_Planted(), "bad.pt")
   torch.save(torch.zeros(3), "tensor.pt")

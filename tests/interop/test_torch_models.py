@@ -271,8 +271,7 @@ def _usual(torch, between=None, cell="LSTM"):
 
 
 @pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
-def test_live_the_usual_model(cell):
-  torch = pytest.importorskip("torch")
+def test_live_the_usual_model(torch, cell):
   model = _usual(torch, cell=cell)
   with torch.no_grad():
     model.emb.weight[0] = 0.5  # of padding; used as it is
@@ -286,8 +285,7 @@ def test_live_the_usual_model(cell):
 
 
 @pytest.mark.parametrize("names", [{}, {"recurrent": "rnn", "readout": "fc"}])
-def test_live_what_stands_between_is_refused(names):
-  torch = pytest.importorskip("torch")
+def test_live_what_stands_between_is_refused(torch, names):
   nn = torch.nn
   for module in (
       nn.ReLU(), nn.LayerNorm(7, elementwise_affine=False), nn.Tanh(),
@@ -311,8 +309,7 @@ def test_live_what_stands_between_is_refused(names):
     )
 
 
-def test_live_types_are_those_of_the_module():
-  torch = pytest.importorskip("torch")
+def test_live_types_are_those_of_the_module(torch):
   nn = torch.nn
 
   class Doubled(nn.LSTM):
@@ -344,8 +341,7 @@ def test_live_types_are_those_of_the_module():
   assert network.rnn.spec.inputs == 5
 
 
-def test_live_a_module_of_two_names():
-  torch = pytest.importorskip("torch")
+def test_live_a_module_of_two_names(torch):
   rnn, fc = torch.nn.GRU(4, 4), torch.nn.Linear(4, 2)
   twice = torch.nn.ModuleDict({"low": rnn, "high": rnn, "fc": fc})
   xs = torch.randn(5, 4)
@@ -356,8 +352,7 @@ def test_live_a_module_of_two_names():
   assert network.rnn.spec.hidden == (4, 4)
 
 
-def test_live_pruned_and_parametrised_modules():
-  torch = pytest.importorskip("torch")
+def test_live_pruned_and_parametrised_modules(torch):
   utils = torch.nn.utils
   prune = pytest.importorskip("torch.nn.utils.prune")
   model = _usual(torch)
@@ -372,8 +367,7 @@ def test_live_pruned_and_parametrised_modules():
     interop.load(model, recurrent="rnn", readout="fc")
 
 
-def test_live_a_checkpoint_of_training(tmp_path):
-  torch = pytest.importorskip("torch")
+def test_live_a_checkpoint_of_training(torch, tmp_path):
   model = _usual(torch)
   weights = interop.load(model).weights
   for name in ("state_dict", "model_state_dict", "model"):

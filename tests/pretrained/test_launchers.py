@@ -184,8 +184,8 @@ def test_messages_name_the_flags(exported, tmp_path):
   assert done.returncode == 1 and "name it with --prefix=" in done.stderr
 
 
+@pytest.mark.usefixtures("torch")
 def test_the_documented_example_examines_a_network_of_torch():
-  pytest.importorskip("torch")
   text = (ROOT / "docs/formats.md").read_text()
   (code,) = re.findall(r"```python\n(import torch\n.*?)```", text, re.DOTALL)
   names = {}

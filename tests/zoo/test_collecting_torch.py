@@ -6,6 +6,7 @@ import pytest
 from weightspace import zoo
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 NETWORKS, SYMBOLS, STEPS = 8, 5, 6
 SUFFIXES = ".pt", ".pth", ".ckpt"
