@@ -13,11 +13,9 @@ from weightspace.rnn import RNNSpec, make_rnn
 
 CHANNELS = 4
 VARIANTS = [
-    (cell, variant, basis)
-    for cell in cells.names()
-    for variant in _equivariant.SYMMETRIES
-    for basis in _equivariant.BASES
-    if cell == "lstm" or basis == "maximal"  # the other is part of it
+    *((cell, "signed", "maximal") for cell in cells.names()),
+    ("lstm", "signed", "paper"),
+    ("lstm", "permutation", "maximal"),
 ]
 
 
@@ -60,10 +58,11 @@ def element_of(rnn, signed):
   return symmetry.sample(jax.random.key(7), rnn, signed=signed)
 
 
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("cell", [
-    pytest.param(cell, marks=[] if cell == "lstm" else [pytest.mark.slow])
-    for cell in cells.names()
+@pytest.mark.parametrize("cell, signed", [
+    ("lstm", False), ("lstm", True), *(
+        pytest.param(cell, True, marks=pytest.mark.slow)
+        for cell in cells.names() if cell != "lstm"
+    ),
 ])  # fmt: skip
 def test_the_group_moves_fields_by_their_keys(cell, signed):
   rnn = rnn_of(cell)
@@ -97,9 +96,8 @@ def test_layers_are_equivariant(cell, variant, basis):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", cells.names())
-def test_signed_codes_are_invariant(cell):
-  rnn = rnn_of(cell)
+def test_signed_codes_are_invariant():
+  cell, rnn = "lstm", rnn_of("lstm")
   encoder = _encoder(rnn, "maximal", "signed")
   params = jax.jit(encoder.init)(jax.random.key(0))
   apply = jax.jit(encoder.apply)

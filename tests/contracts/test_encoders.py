@@ -28,7 +28,6 @@ from weightspace.testing.encoders import (
     codes,
     encode,
     networks,
-    one,
     params_of,
     rnn_of,
 )
@@ -75,9 +74,7 @@ def made(name, cell, kind, width=0):
   )
 
 
-ON_EVERY_CELL = (
-    check_code, check_gradients, check_invariance, check_transcript,
-)  # fmt: skip
+ON_EVERY_CELL = (check_code, check_invariance, check_transcript)
 SLOW = (check_without_jit, check_networks_apart, check_key)
 
 
@@ -87,21 +84,23 @@ CELLS = [  # all, LSTMs alone are not slow
 ]
 
 
-def _on_cells():
-  """Encoders on all cells, variants on LSTMs; LSTMs alone are not slow."""
-  for name in encoders.names():
-    for cell in cells.names():
+def _on_cells(on_others, variants=()):
+  """All encoders on LSTMs, with variants; LSTMs alone are not slow."""
+  for cell in cells.names():
+    for name in encoders.names() if cell == "lstm" else on_others:
       marks = [] if cell == "lstm" else [pytest.mark.slow]
       yield pytest.param(name, cell, marks=marks, id=f"{name}-{cell}")
-  for name in VARIANTS:
+  for name in variants:
     yield pytest.param(name, "lstm", marks=pytest.mark.slow, id=f"{name}-lstm")
 
 
 def _cases():
   """Those, and the checks that each has to pass."""
-  for case in _on_cells():
+  for case in _on_cells(encoders.names(), VARIANTS):
     name, cell = case.values
     for check in CHECKS if cell == "lstm" else ON_EVERY_CELL:
+      if check is check_without_jit and name in VARIANTS:
+        continue  # op by op, they are many programs
       marks = [pytest.mark.slow] if check in SLOW else case.marks
       id_ = f"{name}-{cell}-{check.__name__}"
       yield pytest.param(name, cell, check, marks=marks, id=id_)
@@ -113,7 +112,9 @@ def test_contract(name, cell, check):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, cell", [*_on_cells()])
+@pytest.mark.parametrize(
+    "name, cell", [*_on_cells(["interactive", "hybrid"])]
+)
 def test_one_encoder_serves_networks_of_several_widths(name, cell):
   """In a mixed zoo, the same params encode every width, invariantly."""
   params = params_of(made(name, cell, "token"))
@@ -126,13 +127,13 @@ def test_one_encoder_serves_networks_of_several_widths(name, cell):
     return
   z = encode(other, params, cell, width=1)
   np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1, rtol=1e-4)
-  alone = jax.jit(other.apply)(params, one(cell, 1, width=1))
-  np.testing.assert_allclose(z[0, 1], alone, rtol=1e-4, atol=1e-5)
   _, change = changes(z)
   assert change < 1e-4 or not other.invariant
 
 
-@pytest.mark.parametrize("name, cell", [*_on_cells()])
+@pytest.mark.parametrize(
+    "name, cell", [*_on_cells(["interactive", "noninteractive"], VARIANTS)]
+)
 def test_training_lowers_for_accelerators(name, cell):
   """A batch's loss and gradient lower for GPUs and TPUs, without callbacks."""
   encoder = made(name, cell, "token")

@@ -15,10 +15,7 @@ from weightspace.training.objectives import contrastive
 CASES = {
     "contrastive": contract.case("contrastive", {"hidden": 8}),
     "contrastive of snapshots": contract.case(
-        "contrastive", {"positives": "snapshots", "projection": 0}
-    ),
-    "contrastive of both": contract.case(
-        "contrastive", {"positives": "snapshots+symmetry", "hidden": 8}
+        "contrastive", {"positives": "snapshots+symmetry", "projection": 0}
     ),
     "emulation": contract.case(
         "emulation", {"sequences": 2, "divergence": "kl+total_variation"}
