@@ -78,6 +78,7 @@ def get_config(size: str = "small") -> ConfigDict:
   config = ConfigDict()
   config.size = size
   config.title = TITLE
+  config.claims = True  # whether to say what holds of what was claimed
   # Of splits, including that of OOD tasks, and of figures; the first seed of
   # training
   config.seed = 0

@@ -146,16 +146,18 @@ def cells(study, losses, rows, runs) -> dict[str, Any]:
   }
 
 
-def gains(study: Study, name: str, divergence: str) -> dict[str, Any]:
-  """The share of the baseline's loss that an encoder removes, by part.
+def gains(
+    study: Study, name: str, divergence: str, over: str = BASELINE
+) -> dict[str, Any]:
+  """The share of another encoder's loss that an encoder removes, by part.
 
-  Reads the losses that the stages `emulation` and `test` saved; parts that
-  were not measured yet are left out.
+  Reads the losses of the same rows that the stages `emulation` and `test`
+  saved; parts that were not measured yet are left out.
   """
   runs = run_ids(study, name)
   report = {}
   for stage, part in (("emulation", "validation"), ("test", "ood")):
-    folders = [study.folder(stage, e) / part for e in (name, BASELINE)]
+    folders = [study.folder(stage, e) / part for e in (name, over)]
     if not all((folder / f"{divergence}.npy").exists() for folder in folders):
       continue
     own, baseline = (study_lib.load(f, divergence) for f in folders)

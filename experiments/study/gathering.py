@@ -1,5 +1,6 @@
 """The parts of all jobs as one: the results that a page shows."""
 
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Any
 
 from experiments import results
 from experiments.study import (
+  claims,
   code_space,
   describe,
   emulation,
@@ -82,6 +84,8 @@ def gather(
           )
     _add_gains(gathered, study)
   gathered["headline"] = headline.of(gathered)
+  if config.get("claims"):
+    gathered["claims"] = claims.of(gathered)
   if interrogated:
     results.write(workdir / INTERROGATIONS, interrogated)
   return gathered
@@ -89,9 +93,15 @@ def gather(
 
 def _add_gains(gathered, study):
   of_family = gathered.get("emulation", {}).get(study.name, {})
-  for name, one in of_family.get("encoders", {}).items():
+  encoders = of_family.get("encoders", {})
+  divergence = of_family.get("divergence")
+  for name, one in encoders.items():
     if name != BASELINE:
-      one["gain"] = emulation.gains(study, name, of_family["divergence"])
+      one["gain"] = emulation.gains(study, name, divergence)
+  compared = [e for e in claims.COMPARED if e in encoders]
+  for name, other in itertools.permutations(compared, 2):
+    gain = emulation.gains(study, name, divergence, other)
+    study_lib.merge(of_family, {"comparisons": {f"{name} over {other}": gain}})
 
 
 def numbers(gathered: Mapping[str, Any]) -> dict[str, Any]:

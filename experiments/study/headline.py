@@ -34,8 +34,9 @@ def of_family(results: Mapping[str, Any], family: str) -> dict[str, Any]:
     "encoder"; "task_per_count" and "task_all_right", shares of the numbers of
     a task and of whole tasks that are right; "accuracy_r2", of all snapshots;
     "accuracy_r2_final", of final ones; "degrees", mean error of an angle;
-    "loss_removed", the share of the constant code's loss. What is not known of
-    a zoo is left out.
+    "loss_removed", the share of the constant code's loss;
+    "clone_correlation", of the accuracies of clones and originals. What is not
+    known of a zoo is left out.
   """
   emulation = results.get("emulation", {}).get(family, {})
   frozen = results.get("prediction", {}).get(family, {}).get("frozen", {})
@@ -68,6 +69,9 @@ def of_family(results: Mapping[str, Any], family: str) -> dict[str, Any]:
   gain = emulation.get("encoders", {}).get(best, {}).get("gain", {})
   if "ood" in gain:
     numbers["loss_removed"] = gain["ood"]["value"]
+  clones = results.get("clones", {}).get(family, {}).get(best)
+  if clones:
+    numbers["clone_correlation"] = clones["correlation"]["value"]
   return numbers
 
 
