@@ -68,6 +68,7 @@ def _verdict(claim, results):
       "verdict": verdict,
       **{name: cell[name] for name in ("value", "low", "high")},
       "above": claim.above,
+      "runs": list(cell.get("runs", ())),
       "command": results["command"],
       "commit": " ".join(sorted(commits)) or results["commit"],
   }
@@ -298,12 +299,12 @@ CLAIMS = (
         " of end-to-end training, final networks", _frozen_over_supervised,
     ),
     Claim(
-        "Only interactive probing's clones follow their originals.", _PAPER,
+        "Only interactive probing's clones follow the networks they copy.", _PAPER,
         "correlation of accuracies, less the best of the others",
         _clones("interactive", (*READING, "noninteractive")),
     ),
     Claim(
-        "A clone performs as its original does.", _PAPER,
+        "A clone performs as the network it copies.", _PAPER,
         "correlation of accuracies, best encoder", _clone_correlation, 0.8,
     ),
     Claim(
