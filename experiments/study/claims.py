@@ -299,7 +299,8 @@ CLAIMS = (
         " of end-to-end training, final networks", _frozen_over_supervised,
     ),
     Claim(
-        "Only interactive probing's clones follow the networks they copy.", _PAPER,
+        "Only interactive probing's clones follow the networks they copy.",
+        _PAPER,
         "correlation of accuracies, less the best of the others",
         _clones("interactive", (*READING, "noninteractive")),
     ),
