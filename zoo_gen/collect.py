@@ -21,7 +21,8 @@ _NETWORKS = flags.DEFINE_string(
 )  # fmt: skip
 _INPUTS = flags.DEFINE_string(
     "inputs", None, "An .npz with inputs: tokens [K, T] or numbers [K, T, I];"
-    " perhaps lengths [K], and outputs [n, K, T, V] to compare with.",
+    " perhaps lengths [K], and outputs [n, K, T, V] of the models in the first"
+    " n rows of the table, to compare with.",
 )  # fmt: skip
 _TABLE = flags.DEFINE_string(
     "table", None, "A .csv with a row for each file; its columns may be file,"

@@ -370,6 +370,20 @@ def test_live_pruned_and_parametrised_modules(torch):
 def test_live_a_checkpoint_of_training(torch, tmp_path):
   model = _usual(torch)
   weights = interop.load(model).weights
-  for name in ("state_dict", "model_state_dict", "model"):
-    torch.save({name: model.state_dict(), "step": 3}, tmp_path / "x.pt")
-    assert_same_bits(interop.load(tmp_path / "x.pt").weights, weights)
+  path, state = tmp_path / "x.pt", model.state_dict()
+  for name in ("state_dict", "net"):
+    torch.save({name: state, "step": 3, "optimizer": {"state": {}}}, path)
+    assert_same_bits(interop.load(path).weights, weights)
+  torch.save({"model": state, "ema": state}, path)
+  with pytest.raises(ValueError, match=r"several state dicts.* 'model', 'ema'"):
+    interop.load(path)
+  torch.save({"net": {"fc.weight": state["fc.weight"]}, "step": 3}, path)
+  with pytest.raises(ValueError, match=r"0 recurrent .* holds 'net', 'step'"):
+    interop.load(path)
+  torch.save(model.rnn, path)
+  with pytest.raises(ValueError, match=r"pickled .*save model.state_dict"):
+    interop.load(path)
+  for content, message in ((b"", "is empty; save"), (b"hello", "is damaged")):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+      interop.load(path)

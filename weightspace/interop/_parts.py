@@ -165,7 +165,10 @@ def find(
     hint = (
         f"; name it with {search.names.readout}=. Linear layers in a row,"
         " without a nonlinearity, must be multiplied into one first"
-    ) * bool(readouts)
+    ) if readouts else (
+        f"; it has {listed(blocks)}. The readout must be saved with the"
+        " network"
+    )
     raise UserError(
         f"{search.where} has {len(readouts)} {search.words['Linear']} readouts"
         f" of {search.hidden} hidden units ({listed(readouts)}), expected one,"

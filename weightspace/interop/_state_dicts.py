@@ -26,7 +26,7 @@ _COMPUTED = re.compile(
     r"|(?:weight|bias)(?:_(?:ih|hh|hr)_l\d{1,4}(?:_reverse)?)?"
     r"_(?:orig|mask|g|v|u))"
 )
-_CHECKPOINTS = ("state_dict", "model_state_dict", "model")
+_NOT_ALLOWED = re.compile(r"Unsupported global: GLOBAL ([\w.]+?)\.? ")
 
 
 class StateDict(NamedTuple):
@@ -74,24 +74,49 @@ def _unpickled(path):
         f"{path} is a pickle, which needs torch to read, and torch is not"
         " installed; save it as .safetensors"
     ) from error
-  with path.open("rb"):  # raises OSError
-    pass
+  with path.open("rb") as file:  # raises OSError
+    if not file.read(1):
+      raise UserError(f"{path} is empty; save it again")
   try:
     content = torch.load(path, map_location="cpu", weights_only=True)
   except Exception as error:  # unpickling refused, or a damaged archive
-    raise UserError(
-        f"{path} is not a state dict that torch.load(weights_only=True)"
-        f" reads ({type(error).__name__}: {str(error).splitlines()[0]})"
-    ) from error
+    raise UserError(f"{path} {_refused(error)}") from error
   if not isinstance(content, Mapping):
     raise UserError(
         f"{path} contains a {type(content).__name__}, not a state dict; save"
         " model.state_dict()"
     )
-  for name in _CHECKPOINTS:  # of training
-    if isinstance(content.get(name), Mapping):
-      return dict(content[name])
-  return dict(content)
+  return _within_checkpoint(content, path)
+
+
+def _refused(error):
+  """Why torch did not read a file; its own words are about unpickling it."""
+  named = _NOT_ALLOWED.search(str(error))
+  if named:
+    return (
+        f"holds a pickled {named[1]}, but only tensors are read; save"
+        " model.state_dict()"
+    )
+  return (
+      "is damaged or not what torch.save writes, as torch.load(weights_only="
+      f"True) says ({type(error).__name__}); save model.state_dict() again"
+  )
+
+
+def _within_checkpoint(content, path):
+  """The one state dict in a checkpoint of training, or all there is."""
+  if recurrent_groups(content):
+    return dict(content)
+  fitting = [
+      name for name, value in content.items()
+      if isinstance(value, Mapping) and recurrent_groups(value)
+  ]  # fmt: skip
+  if len(fitting) > 1:
+    raise UserError(
+        f"{path} holds several state dicts with recurrent modules,"
+        f" {listed(fitting)}; save the one that is meant"
+    )
+  return dict(content[fitting[0]] if fitting else content)
 
 
 def recurrent_groups(arrays: Mapping[str, Any]) -> dict[str, dict]:
@@ -110,12 +135,20 @@ def recurrent_groups(arrays: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def recurrent_names(
+    arrays: Mapping[str, Any],
     groups: Mapping[str, dict],
     names: str | Sequence[str] | None,
     where: str,
     argument: str,
 ) -> list[str]:
   """The names of recurrent modules; by default of the only one.
+
+  Args:
+    arrays: the state dict.
+    groups: its recurrent modules, as of `recurrent_groups`.
+    names: of modules, or None.
+    where: for error messages.
+    argument: what messages call the names.
 
   Raises:
     ValueError: there are no such modules, or names are repeated; or, by
@@ -140,7 +173,7 @@ def recurrent_names(
         + (
             f"; name it with {argument}=, or several that are stacked"
             if groups
-            else ""
+            else f"; it holds {listed(arrays)}"
         )
     )
   return list(groups)

@@ -104,7 +104,7 @@ def load(
   _state_dicts.check_plain(arrays, named, where)
   groups = _state_dicts.recurrent_groups(arrays)
   modules = _state_dicts.recurrent_names(
-      groups, recurrent, where, names.recurrent
+      arrays, groups, recurrent, where, names.recurrent
   )
   kinds = {}
   if module is not None:

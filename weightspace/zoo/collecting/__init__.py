@@ -63,8 +63,9 @@ def from_networks(
     inputs: an `.npz` file, or arrays by name. "inputs" are integer tokens
       [K, T] or reals [K, T, I] that all networks read, or have a first axis N,
       of the networks in the order of the table. "lengths", [K] or [N, K], say
-      where padding begins. "outputs", [n, K, T, V], are logits of the first n
-      models themselves, with which the networks that were read are compared.
+      where padding begins. "outputs", [n, K, T, V], are logits of the models
+      themselves, those of the first n rows of the table (files, without one),
+      with which the networks that were read are compared.
     table: a CSV file, or columns by name, with a row for each file. Its column
       "file", relative to the table or to the working directory, says which;
       without it, rows are in the order of the list or of the sorted pattern.
@@ -107,7 +108,7 @@ def from_networks(
         f"accuracy={accuracy} names a column, but there is no table"
     )
   read = inputs_lib.read(inputs)
-  plan.check_inputs(read, 1 + int(net_id.max()))
+  plan.check_inputs(read, 1 + int(net_id.max()), len(models))
   rows = [
       plan.Row(model, _where(model, i, known), *numbers)
       for i, (model, *numbers) in enumerate(

@@ -21,8 +21,8 @@ class Inputs(NamedTuple):
     inputs: [K, T] integer tokens or [K, T, I] reals for all networks, or with a
       first axis N for each.
     lengths: [K] or [N, K] integers; of all steps where there are none.
-    outputs: [n, K, T, V] logits of the first n networks, to compare with; or
-      None.
+    outputs: [n, K, T, V] logits of the models of the first n rows, to compare
+      with; or None.
   """
 
   name: str

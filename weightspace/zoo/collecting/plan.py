@@ -75,7 +75,7 @@ def scan(
   ) as stage:
     for i, row in enumerate(rows):
       one = networks_lib.load(
-          row.model, parts, row.where, _verify_with(inputs, row.net_id)
+          row.model, parts, row.where, _verify_with(inputs, i, row.net_id)
       )
       shapes.append(one.rnn)
       digests.append(one.sha256)
@@ -92,12 +92,12 @@ def scan(
   return Scanned(shapes, digests, np.array(finite))
 
 
-def _verify_with(inputs, net_id):
-  if inputs.outputs is None or net_id >= len(inputs.outputs):
+def _verify_with(inputs, i, net_id):
+  if inputs.outputs is None or i >= len(inputs.outputs):
     return None
   read, lengths = (array[0] for array in inputs.of(np.array([net_id])))
   steps = lengths.min()  # what comes after padding is not compared
-  return read[:, :steps], inputs.outputs[net_id][:, :steps]
+  return read[:, :steps], inputs.outputs[i][:, :steps]
 
 
 def _check_alike(rows, shapes, first):
@@ -145,24 +145,25 @@ def _check_reads(row, shape, inputs):
       )
 
 
-def check_inputs(inputs: Inputs, count: int) -> None:
-  """Checks that there are inputs, and perhaps outputs, of so many networks."""
-  if inputs.each not in (None, count):
+def check_inputs(inputs: Inputs, networks: int, rows: int) -> None:
+  """Checks that there are inputs, and perhaps outputs, of as many as that."""
+  if inputs.each not in (None, networks):
     raise UserError(
         f"{inputs.name}: inputs have shape {list(inputs.inputs.shape)}, so they"
-        f" are of {inputs.each} networks, but there are {count}; without that"
-        " axis they are for all networks"
+        f" are of {inputs.each} networks, but there are {networks}; without"
+        " that axis they are for all networks"
     )
   outputs = inputs.outputs
   if outputs is None:
     return
   if outputs.dtype.kind != "f" or outputs.ndim != 4 or (
-      len(outputs) > count or outputs.shape[1:3] != inputs.shape
+      len(outputs) > rows or outputs.shape[1:3] != inputs.shape
   ):
     raise UserError(
         f"{inputs.name}: {OUTPUTS} have shape {list(outputs.shape)} and dtype"
         f" {outputs.dtype}, expected logits [n, K, T, V] of the first n of"
-        f" {count} networks with K, T = {inputs.shape}"
+        f" {rows} rows of the table (files, without one) with K, T ="
+        f" {inputs.shape}"
     )
 
 
