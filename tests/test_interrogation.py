@@ -57,10 +57,9 @@ def test_any_number_of_sequences(name, parallel):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["interactive", "noninteractive"])
-def test_memory_of_a_gradient_grows_linearly_in_the_length(name):
+def test_memory_of_a_gradient_grows_linearly_in_the_length():
   def needed(length):
-    encoder = make(name, length=length)
+    encoder = make(length=length)
     params = jax.eval_shape(encoder.init, jax.random.key(0))
 
     def loss(params, weights):

@@ -11,7 +11,11 @@ from weightspace.encoders import _sorting
 
 
 @pytest.mark.slow
-@given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.booleans())
+@given(
+    st.sampled_from([1, 2, 3, 7, 8, 19, 40]),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
 def test_it_sorts_rows_of_any_length(n, seed, ties):
   x = np.random.default_rng(seed).standard_normal((3, n)).astype(np.float32)
   x = np.round(x) if ties else x

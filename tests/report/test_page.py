@@ -273,33 +273,24 @@ def test_missing_libraries_say_what_to_install(
   assert not (tmp_path / "report").exists()
 
 
-def _set(value, *path):
-  def change(results):
-    inner = results
-    for name in path[:-1]:
-      inner = inner[name]
-    inner[path[-1]] = value
-
-  return change
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "change",
+    "value, path",
     [
-        _set([1], "zoos"),
-        _set(3, "zoos", FAMILY, "steps"),
-        _set([[1, 2, 3]], "codes", FAMILY, "pictures", "dws", "pca"),
-        _set([1.0], "clones", FAMILY, "dws", "original"),
-        _set([0.1], "transcripts", FAMILY, "interactive", "probes"),
-        _set("x", "prediction", FAMILY, "frozen", "dws", "task", "strict",
-             "by_step", "100", "test", "all_right", "value"),
+        ([1], ["zoos"]),
+        (3, ["zoos", FAMILY, "steps"]),
+        ([[1, 2, 3]], ["codes", FAMILY, "pictures", "dws", "pca"]),
+        ([1.0], ["clones", FAMILY, "dws", "original"]),
+        ([0.1], ["transcripts", FAMILY, "interactive", "probes"]),
+        ("x", ["prediction", FAMILY, "frozen", "dws", "task", "strict",
+               "by_step", "100", "test", "all_right", "value"]),
     ],
 )  # fmt: skip
-def test_damaged_results_are_refused_in_a_line(results, tmp_path, change):
-  parts = ("zoos", "emulation", "codes", "clones", "transcripts", "prediction")
-  changed = _of_one(results, *parts)
-  change(changed)
+def test_damaged_results_are_refused_in_a_line(results, tmp_path, value, path):
+  inner = changed = _of_one(results, path[0])
+  for name in path[:-1]:
+    inner = inner[name]
+  inner[path[-1]] = value
   with pytest.raises(ValueError) as error:
     study_page.write(changed, tmp_path)
   assert "\n" not in str(error.value)
