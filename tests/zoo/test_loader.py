@@ -36,6 +36,9 @@ def test_every_epoch_holds_every_example_once(size, batch):
     np.testing.assert_array_equal(np.sort(epoch), np.arange(size))
 
 
+_with_4 = jax.jit(functools.partial(batch_indices, batch=4))
+
+
 @pytest.mark.slow
 @settings(max_examples=10)
 @given(st.integers(1, 2**31 - 1))
@@ -47,9 +50,8 @@ def test_every_epoch_holds_every_example_once(size, batch):
 def test_traced_sizes_give_the_same_indices(size):
   root = math.isqrt(size - 1) + 1
   assert int(loader._root(np.uint32(size))) == root
-  traced = jax.jit(functools.partial(batch_indices, batch=4))
   np.testing.assert_array_equal(
-      traced(KEY, 7, size=np.int32(size)),
+      _with_4(KEY, 7, size=np.int32(size)),
       batch_indices(KEY, 7, size=size, batch=4),
   )
 
