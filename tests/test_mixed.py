@@ -1,5 +1,9 @@
 """One zoo and one code for networks of several cells, depths and widths."""
 
+import copy
+import dataclasses
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from experiments.study import trained
 from tests import tiny_zoo
 from weightspace import heads, parallel, properties, tasks, zoo
+from weightspace.errors import UserError
 from weightspace.evaluation import codes, emulation
 from weightspace.progress import Progress
 from weightspace.report import study_page
@@ -93,6 +98,36 @@ def test_each_network_is_encoded_as_if_alone(mixed, pretrained):
     pretrained.encoder  # noqa: B018
 
 
+def with_shapes(zoo_, *rnns):
+  """The zoo, as if its networks were of other shapes."""
+  other = copy.copy(zoo_)
+  vars(other).pop("rnns", None)
+  other.spec = dataclasses.replace(zoo_.spec, rnns=rnns)
+  return other
+
+
+def test_a_run_encodes_networks_of_other_shapes(mixed, run, pretrained):
+  shapes = RNNSpec("lstm", (7,), 6, 6), *mixed.spec.rnns[::-1]
+  loaded, _ = pretrain.load(with_shapes(mixed, *shapes), run)
+  weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([0]))
+  params = pretrained.params["encoder"]
+  np.testing.assert_array_equal(
+      *(one.apply(params, weights) for one in (
+          loaded.model.encoders[2], pretrained.model.encoders[0]
+      ))
+  )  # fmt: skip
+
+
+def test_a_run_refuses_networks_that_do_not_fit(mixed, run, tmp_path):
+  with pytest.raises(UserError, match=r"6 inputs and 6 outputs.* 6 and 5$"):
+    pretrain.load(with_shapes(mixed, RNNSpec("gru", (4,), 6, 5)), run)
+  stored = json.loads((run / "config.json").read_text())
+  stored["encoder"] = {"name": "flat"}
+  (tmp_path / "config.json").write_text(json.dumps(stored))
+  with pytest.raises(UserError, match=r"flat.* GRU of 1 layer of 4 units and"):
+    pretrain.load(with_shapes(mixed, RNNSpec("gru", (5,), 6, 6)), tmp_path)
+
+
 def test_losses_come_in_the_order_of_the_rows(mixed, pretrained):
   rows = np.array([60, 3, 41, 20, 4])
   parts = {"all": rows, **{row: rows[rows == row] for row in rows.tolist()}}
@@ -113,8 +148,7 @@ def test_a_mixed_zoo_is_studied_and_reported(mixed, run, tmp_path):
   )
   study_page.write(results, tmp_path)
   text = (tmp_path / "index.html").read_text()
-  assert "Elman network, 2 layers of 3 and 5 units" in text
-  assert "GRU, 1 layer of 4 units" in text
+  assert "GRU and RNN of 1 to 2 layers of 3 to 5 units" in text
 
 
 def test_supervised_training_takes_all_shapes(mixed):

@@ -6,7 +6,7 @@ single one. `jax.vmap` over weights batches networks.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,6 +46,29 @@ class RNNSpec:
           f" hidden={self.hidden}, inputs={self.inputs},"
           f" outputs={self.outputs}"
       )
+
+
+def describe(shapes: Iterable[tuple[str, Sequence[int]]]) -> str:
+  """Shapes in words: "LSTM and GRU of 1 to 2 layers of 8 to 24 units".
+
+  Args:
+    shapes: the cell, and the hidden units of each layer, of one or more.
+  """
+  names, hidden = zip(*shapes)
+  titles = {"lstm": "LSTM", "gru": "GRU", "elman": "RNN"}
+  names = sorted(set(names), key=[*titles, *sorted(names)].index)
+  *first, last = [titles.get(name, name) for name in names]
+  depths = sorted({len(layers) for layers in hidden})
+  widths = sorted({width for layers in hidden for width in layers})
+
+  def between(sizes):
+    return " to ".join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))
+
+  return (
+      f"{', '.join(first)}{' and ' if first else ''}{last} of"
+      f" {between(depths)} layer{'s' if depths[-1] > 1 else ''} of"
+      f" {between(widths)} unit{'s' if widths[-1] > 1 else ''}"
+  )
 
 
 class RNN(NamedTuple):

@@ -8,6 +8,7 @@ from experiments.configs import quickstart
 from experiments.study import emulation, pipeline
 from weightspace.progress import Progress
 from weightspace.training import pretrain
+from weightspace.zoo import ZooSpec
 from weightspace.zoo import open as open_zoo
 
 
@@ -22,7 +23,8 @@ def study(
   """Measures emulation, if any, trains heads on frozen codes, tests once.
 
   Args:
-    zoo_path: folder of the zoo.
+    zoo_path: folder of the zoo; that of the run, or another one whose networks
+      its encoder can read.
     run: folder of the encoder's run, see `pretrain`.
     heads: a config of `configs/prediction.py`.
     workdir: of the study.
@@ -33,9 +35,12 @@ def study(
   """
   zoo = open_zoo(zoo_path)
   family = zoo.spec.family
-  pretrained, _ = pretrain.load(zoo, run)
+  pretrained, trained_with = pretrain.load(zoo, run)
   name, objective = pretrained.config.encoder.name, pretrained.config.objective
-  how = "" if emulation.emulates(pretrained) else f", trained by {objective},"
+  trained = [] if emulation.emulates(pretrained) else [f"by {objective}"]
+  if ZooSpec.from_json(trained_with["zoo"]) != zoo.spec:
+    trained.append("on another zoo")
+  how = f", trained {' '.join(trained)}," if trained else ""
   config = quickstart.of_heads(
       family,
       heads,

@@ -15,7 +15,6 @@ _ROWS = {
     "train": "training", "validation": "validation",
     "ood_train": "OOD training", "test": "test",
 }  # fmt: skip
-_CELLS = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman network"}
 
 
 def facts(
@@ -109,18 +108,13 @@ def best_prediction(frame, family: str, property_: str, metric: str):
 
 def shapes(zoo: Mapping[str, Any]) -> str:
   """The networks of a zoo: cells, layers, units, weights."""
+  from weightspace import rnn
 
-  def one(shape):
-    hidden = shape["hidden"]
-    layers = f"{len(hidden)} layer{'s' if len(hidden) > 1 else ''}"
-    widths = " and ".join(map(str, dict.fromkeys(hidden)))
-    cell = _CELLS.get(shape["cell"], shape["cell"])
-    return (
-        f"{cell}, {layers} of {widths} units,"
-        f" {text.count(shape['parameters'])} weights"
-    )
-
-  return "; ".join(map(one, zoo["shapes"]))
+  shapes = zoo["shapes"]
+  words = rnn.describe([(one["cell"], one["hidden"]) for one in shapes])
+  sizes = [one["parameters"] for one in shapes]
+  ends = dict.fromkeys((min(sizes), max(sizes)))
+  return f"{words}, {' to '.join(map(text.count, ends))} weights"
 
 
 def verdict(frame: "pd.DataFrame", family: str) -> str:

@@ -25,7 +25,7 @@ from weightspace import encoders, plugins, properties, symmetry, tasks
 from weightspace.encoders import Encoder, _modules
 from weightspace.errors import UserError
 from weightspace.keys import derive, make_key
-from weightspace.rnn import RNN
+from weightspace.rnn import RNN, describe
 from weightspace.tasks import TaskFamily, TaskSpec
 from weightspace.training import batches
 from weightspace.types import Key, Params
@@ -103,11 +103,15 @@ def make_encoders(
   for rnn, its_params in zip(rnns, params):
     if its_params != params[0]:
       raise UserError(
-          f"encoder {config.name!r} cannot encode networks of several shapes:"
-          f" it has other params for {rnn.spec} than for {rnns[0].spec}; those"
-          " that run the network can, such as 'interactive'"
+          f"encoder {config.name!r} cannot encode networks of several shapes,"
+          f" {_describe(rnns[0])} and {_describe(rnn)}, as its params depend on"
+          " them; encoders that run networks can, such as 'watching'"
       )
   return made
+
+
+def _describe(rnn):
+  return describe([(rnn.spec.cell, rnn.spec.hidden)])
 
 
 def code_size(rnn: RNN, encoder: Encoder) -> int:

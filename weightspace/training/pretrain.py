@@ -18,6 +18,7 @@ from weightspace.io import locks, workdir
 from weightspace.io.checkpoints import Checkpoints, PrimaryCheckpoints
 from weightspace.keys import derive, make_key
 from weightspace.progress import Progress
+from weightspace.rnn import make_rnn
 from weightspace.training import batches, encoding
 from weightspace.training.config import Config, claim, identity, parse
 from weightspace.training.fit import Program, Saving, fit
@@ -198,9 +199,14 @@ def load(
 ) -> tuple[Pretrained, dict[str, Any]]:
   """The encoder that `pretrain` left in a folder, and its config.
 
+  Args:
+    zoo: of networks to encode, with the inputs and outputs of those it was
+      trained on; their shapes may be others where its params are the same.
+    folder: of the run.
+
   Raises:
     FileNotFoundError: there is no finished run.
-    ValueError: it was trained on networks of another shape, or is damaged.
+    ValueError: it cannot encode the zoo's networks, or is damaged.
   """
   folder = Path(folder)
   stored = workdir.read(folder)
@@ -232,14 +238,18 @@ def load(
 
 
 def _model(zoo, folder, stored, config):
-  """The model of a stored run, if it is of a zoo's networks."""
-  shapes = ZooSpec.from_json(stored["zoo"]).rnns
-  if shapes != zoo.spec.rnns:
-    shapes, others = (
-        " and ".join(map(str, each)) for each in (shapes, zoo.spec.rnns)
-    )
+  """The model of a stored run, of a zoo's networks of any shapes."""
+  trained = ZooSpec.from_json(stored["zoo"]).rnns[0]
+  given = zoo.spec.rnns[0]
+  if (trained.inputs, trained.outputs) != (given.inputs, given.outputs):
     raise UserError(
-        f"{folder} encodes networks of {shapes}, those of the zoo are of"
-        f" {others}"
+        f"{folder} encodes networks with {trained.inputs} inputs and"
+        f" {trained.outputs} outputs, those of {zoo.path} have {given.inputs}"
+        f" and {given.outputs}"
     )
-  return make_model(zoo, config)
+  model = make_model(zoo, config)
+  if config.encoder.name != encoding.TRUTH:  # its params fit any network
+    encoding.make_encoders(
+        (make_rnn(trained), *zoo.rnns), model.scope.family.spec, config.encoder
+    )
+  return model
