@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from experiments.study import headline, trained
-from tests import tiny_zoo
 from tests.training.test_fit import KillAt, Killed
 from weightspace import parallel, zoo
 from weightspace.errors import UserError
@@ -88,10 +87,11 @@ def test_spread_or_streamed_it_is_the_same(zoo_, run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_zoo_with_one_snapshot_is_refused_before_there_is_a_folder(tmp_path):
-  one = zoo.open(
-      tiny_zoo.generate(tmp_path / "zoo", snapshot_steps=(4,))
-  )
+def test_a_zoo_with_one_snapshot_is_refused_before_there_is_a_folder(
+    zoo_, tmp_path
+):
+  one = copy.copy(zoo_)
+  one.spec = dataclasses.replace(zoo_.spec, snapshot_steps=(4,))
   settings, folder = config(positives="snapshots"), tmp_path / "run"
   with pytest.raises(UserError, match="needs two snapshots of each network"):
     pretrain.pretrain(one, settings, folder, progress=SILENT)
