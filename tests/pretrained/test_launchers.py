@@ -26,10 +26,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = {
-    "encoder": {
-        "name": "noninteractive", "parallel": 2, "length": 4, "hidden": 8,
-        "layers": 1, "decoder": 8, "code": 4,
-    },
+    "encoder": {"name": "watching", "parallel": 2, "length": 4, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
     "optimizer": {"learning_rate": 1e-2},
     "emulation": {
