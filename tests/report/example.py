@@ -406,6 +406,20 @@ def _heads(make, family):
   return {"steps": 1000, "encoders": entry}
 
 
+def _claims():
+  """One claim that holds, and one that was not measured."""
+  common = {
+      "origin": "the paper", "shown_by": "a measurement", "above": 0.5,
+      "runs": [], "command": "python -m x", "commit": _COMMIT,
+  }  # fmt: skip
+  return [
+      {"claim": "Codes tell tasks.", "verdict": "holds", "value": 0.9,
+       "low": 0.875, "high": 1.0, **common},
+      {"claim": "Codes tell time.", "verdict": "not decided here",
+       "value": None, "low": None, "high": None, **common},
+  ]  # fmt: skip
+
+
 def make(
     rows: int = 300, seeds: int = 3, encoders: tuple[str, ...] = ENCODERS
 ) -> dict:
@@ -440,6 +454,7 @@ def make(
       "clones": each(_clones, rows // 2),
       "codes": each(_codes, rows),
       "labels": each(_labels),
+      "claims": _claims(),
       "invariance": each(_invariance),
       "neighbours": each(_neighbours),
   }

@@ -124,6 +124,15 @@ def test_each_part_is_enough(results, tmp_path, part):
   assert len(re.findall("<h2>", page_text)) == 1
 
 
+def test_claims_come_first_with_their_verdicts(page_text, written):
+  first = re.search(r"(?s)<section.*?</section>", page_text).group()
+  assert "<h2>Claims</h2>" in first
+  assert re.search(r"(?s)Codes tell tasks\..*>holds<.*0\.90", first)
+  assert re.search(r"(?s)Codes tell time\..*>not decided here<", first)
+  saved = (written.parent / "tables/claims.csv").read_text()
+  assert "python -m x" in saved
+
+
 def test_optional_keys_may_be_missing(results, tmp_path):
   few = _of_one(results, "emulation", "clones", "zoos", "prediction")
   for encoder in few["emulation"][FAMILY]["encoders"].values():

@@ -1,7 +1,7 @@
 """The tables of a study: which rows of its tidy frame each one shows."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weightspace.report import charts, text, vocabulary
@@ -177,6 +177,33 @@ def variants(frame: "pd.DataFrame") -> Table:
   )  # fmt: skip
 
 
+def claims(
+    entry: Sequence[Mapping[str, Any]], *, exact: bool = False
+) -> Table:
+  """What was claimed, what was measured and whether it holds.
+
+  `exact` is for programs, with commands and commits.
+  """
+  names = ("claim", "origin", "shown_by", "verdict")
+  more = ("command", "commit") if exact else ()
+  rows = [
+      [
+          *(Cell(one[name]) for name in names),
+          Cell(one if one["value"] is not None else None, _two),
+          Cell(one["above"], _two),
+          *(Cell(one[name]) for name in more),
+      ]
+      for one in entry
+  ]
+  return Table(
+      ("claim", "by", "what shows it", "verdict", "measured", "must exceed",
+       *more),
+      (*names, "measured", "above", *more),
+      rows,
+      labels=4,
+  )  # fmt: skip
+
+
 def splits(zoo: Mapping[str, Any], tasks: str) -> Table:
   """How tasks, and with them networks, were divided."""
   rows = [
@@ -212,6 +239,10 @@ def search(entry: Mapping[str, Any]) -> Table:
       ("encoder", *names, "validation", "chosen", "run"),
       rows,
   )
+
+
+def _two(value):
+  return f"{value:.2f}" if text.is_number(value) else "–"
 
 
 def _three(value):

@@ -32,9 +32,12 @@ def fill(text: str, study: str, results: Mapping[str, Any]) -> str:
     start, name = match.group(1), match.group(2)
     if name == "source":
       return f"{start}\n{made_by(results)}\n{_END}"
+    if name == "claims":
+      table = contents.claims(results["claims"])
+      return f"{start}\n{to_markdown(table)}\n{_END}"
     if name not in TABLES:
       raise UserError(
-          f"no table {name!r}; there are: source, {', '.join(TABLES)}"
+          f"no table {name!r}; there are: source, claims, {', '.join(TABLES)}"
       )
     return f"{start}\n{to_markdown(TABLES[name](frame))}\n{_END}"
 

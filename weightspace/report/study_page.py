@@ -24,6 +24,7 @@ from weightspace.report import frame as frame_lib
 SCRIPTS = ("interrogation.js", "scatter.js")
 # Title, template, and the parts of the results of which it needs any
 SECTIONS = (
+    ("Claims", "claims", ("claims",)),
     ("What the codes look like", "codes", ("codes",)),
     ("The networks", "zoos", ("zoos",)),
     ("Codes from emulation", "emulation", ("emulation",)),
