@@ -16,7 +16,7 @@ SCOPE = properties.Scope(
 )
 CONFIG = prediction.Config(
     steps=150, batch=64, learning_rate=0.01, hidden=16, layers=1,
-    validate_every=50, resamples=30,
+    validate_every=50, resamples=30, forms=("mlp",),
 )  # fmt: skip
 
 
