@@ -25,6 +25,9 @@ FIELDS = {
     "steps": 12, "batch": 8, "validate_every": 4, "checkpoint_every": 4,
     "hidden": 8, "projection": 4, "positives": "snapshots+symmetry",
 }  # fmt: skip
+HEADS = {
+    "properties": ("task",), "forms": ("linear",), "steps": 10, "resamples": 5,
+}  # fmt: skip
 FLAT = {"name": "flat", "hidden": 8, "layers": 1, "code": 4}
 SILENT = Progress.silent()
 
@@ -122,7 +125,7 @@ def test_what_codes_predict_is_studied_under_the_name_of_the_objective(
     zoo_, run, tmp_path
 ):
   folder, pretrained = run
-  heads = {"properties": ("task",), "steps": 10, "resamples": 5, "seed": 0}
+  heads = {**HEADS, "seed": 0}
   results = trained.study(
       zoo_.path, folder, heads, tmp_path, progress=SILENT
   )
@@ -143,8 +146,7 @@ def test_an_exported_encoder_says_what_it_was_trained_for(zoo_, run):
   _, pretrained = run
   encoder = export.export(
       zoo_, pretrained, pretrained.config.to_json(),
-      {"properties": ("task",), "steps": 10, "resamples": 5},
-      members=2, rows=10, progress=SILENT,
+      HEADS, members=2, rows=10, progress=SILENT,
       about={"commit": None, "software": {}},
   )  # fmt: skip
   assert encoder.about["objective"] == "contrastive"
