@@ -15,12 +15,10 @@ import importlib.util
 import multiprocessing
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from weightspace import launch
 from weightspace.errors import MissingPackage
-from weightspace.progress import Progress
 
 _OUT = flags.DEFINE_string("out", None, "Folder, made if it is missing.")
 _NETWORKS = flags.DEFINE_integer("networks", 200, "Networks to train.", 1)
@@ -38,6 +36,10 @@ def main() -> None:
         "the networks are trained by torch, which is not installed: pip install"
         " 'weightspace[torch]'"
     )
+  import numpy as np
+
+  from weightspace.progress import Progress
+
   out = Path(_OUT.value)
   (out / "nets").mkdir(parents=True, exist_ok=True)
   read = np.random.default_rng(_SEED.value).integers(0, 2, (32, LENGTH))
@@ -65,6 +67,7 @@ def main() -> None:
 
 def _train(seed, steps, out, read, i):
   """Network `i`: its row of the table, and what it answers to `read`."""
+  import numpy as np
   import torch
 
   torch.set_num_threads(1)  # networks are too small for more
