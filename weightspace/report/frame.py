@@ -103,6 +103,22 @@ def _emulation(results):
         )  # fmt: skip
 
 
+def _comparisons(results):
+  for family, entry in _by_family(results, "emulation"):
+    for title, parts in entry.get("comparisons", {}).items():
+      name, _, other = title.partition(" over ")
+      for part, cell in parts.items():
+        yield from _cell(
+            cell, "comparisons", family=family, encoder=name, part=part,
+            way=f"over {other}", metric="gain", snapshot=ALL,
+        )  # fmt: skip
+
+
+def _claims(results):
+  for one in results.get("claims", ()):
+    yield from _cell(one, "claims", setting=one["claim"], way=one["verdict"])
+
+
 def _pretraining(results):
   for family, entry in _by_family(results, "pretraining"):
     for name in vocabulary.ordered(entry["encoders"]):
@@ -247,6 +263,6 @@ def _by_family(results, part):
 
 
 _MAKERS = (
-    _emulation, _pretraining, _prediction, _clones, _few_labels, _neighbours,
-    _invariance, _variants,
+    _claims, _emulation, _comparisons, _pretraining, _prediction, _clones,
+    _few_labels, _neighbours, _invariance, _variants,
 )  # fmt: skip
