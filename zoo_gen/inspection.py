@@ -77,8 +77,9 @@ def inspect(
   )
   problems += _task_problems(opened)
   problems += _weight_problems(opened, progress)
-  for places, rnn in zip(loader.by_shape(opened, chosen), opened.rnns):
-    problems += _sample_problems(opened, rnn, chosen[places], progress)
+  with progress.stage("recompute", total=len(chosen), unit="rows") as stage:
+    for places, rnn in zip(loader.by_shape(opened, chosen), opened.rnns):
+      problems += _sample_problems(opened, rnn, chosen[places], stage.advance)
   columns, spec = opened.columns, opened.spec
   last = opened.final
   finite = columns["finite"]
@@ -183,10 +184,10 @@ def _chunks_of_one_shape(opened) -> Iterator[np.ndarray]:
       yield rows[start : start + at_once]
 
 
-def _sample_problems(opened, rnn, chosen, progress) -> list[str]:
+def _sample_problems(opened, rnn, chosen, advance) -> list[str]:
   """What the chosen rows say, beside what their weights make of it.
 
-  All are of the shape `rnn`.
+  All are of the shape `rnn`; `advance` is called with numbers of rows.
   """
   spec, family = opened.spec, _family(opened)
 
@@ -204,31 +205,30 @@ def _sample_problems(opened, rnn, chosen, progress) -> list[str]:
 
   problems = []
   columns = opened.columns
-  with progress.stage("recompute", total=len(chosen), unit="rows") as stage:
-    for start in range(0, len(chosen), _ROWS_AT_ONCE):
-      # The last ones are repeated, so that one compilation serves all
-      places = np.minimum(start + np.arange(_ROWS_AT_ONCE), len(chosen) - 1)
-      rows = chosen[places]
-      seen = opened.rollouts(rows)
-      log_probs, fresh = jax.device_get(recompute(
-          family.data,
-          opened.vectors(rows),
-          columns["net_id"][rows],
-          columns["step"][rows],
-          columns["task"][rows],
-          seen.sequences,
-      ))
-      count = min(_ROWS_AT_ONCE, len(chosen) - start)
-      for i, row in enumerate(rows[:count]):
-        stored = {n: columns[n][row] for n in fresh if n in columns}
-        lines = [
-            *_column_problems(stored, {n: a[i] for n, a in fresh.items()}),
-            *replay.problems(
-                family.spec, seen.sequences[i], seen.log_probs[i], log_probs[i]
-            ),
-        ]
-        problems += [f"{_name(opened, row)}: {line}" for line in lines]
-      stage.advance(count)
+  for start in range(0, len(chosen), _ROWS_AT_ONCE):
+    # The last ones are repeated, so that one compilation serves all
+    places = np.minimum(start + np.arange(_ROWS_AT_ONCE), len(chosen) - 1)
+    rows = chosen[places]
+    seen = opened.rollouts(rows)
+    log_probs, fresh = jax.device_get(recompute(
+        family.data,
+        opened.vectors(rows),
+        columns["net_id"][rows],
+        columns["step"][rows],
+        columns["task"][rows],
+        seen.sequences,
+    ))
+    count = min(_ROWS_AT_ONCE, len(chosen) - start)
+    for i, row in enumerate(rows[:count]):
+      stored = {n: columns[n][row] for n in fresh if n in columns}
+      lines = [
+          *_column_problems(stored, {n: a[i] for n, a in fresh.items()}),
+          *replay.problems(
+              family.spec, seen.sequences[i], seen.log_probs[i], log_probs[i]
+          ),
+      ]
+      problems += [f"{_name(opened, row)}: {line}" for line in lines]
+    advance(count)
   return problems
 
 

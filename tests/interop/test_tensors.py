@@ -71,7 +71,7 @@ def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
   path.write_bytes(content)
   tracemalloc.start()
   try:
-    with pytest.raises(ValueError, match=r"x\.safetensors cannot be read"):
+    with pytest.raises(ValueError, match=r"x\.safetensors (cannot|is empty)"):
       tensors.read(path)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
   finally:

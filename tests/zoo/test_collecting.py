@@ -16,6 +16,8 @@ from weightspace.zoo import collecting, replay, splits, store
 from weightspace.zoo.collecting import plan
 from zoo_gen import inspection
 
+REALS = example.reals()
+
 
 def collect(folder, path="zoo", **changes):
   arguments = {
@@ -151,7 +153,8 @@ def test_networks_of_python_need_no_files(folder, collected, tmp_path):
 def test_snapshots_may_differ_between_networks(tmp_path):
   folder = example.write(tmp_path / "mine")
   listed = [
-      {"network": f"run {i}", "step": 10 * i, **row}
+      {"network": f"run {i}", "step": 10 * i, **row,
+       "delay": row["delay"] if i < 7 else 9}
       for i, row in enumerate(example.rows())
   ]
   rnn, weights = example.network(4)
@@ -168,7 +171,9 @@ def test_snapshots_may_differ_between_networks(tmp_path):
       for rnn, weights in networks
   ])
   inputs = {"inputs": REALS, "lengths": [6, 3, 2, 6], "outputs": outputs}
-  opened = collect(folder, inputs=inputs, split=["delay", "optimizer"])
+  opened = collect(
+      folder, inputs=inputs, split=["delay", "optimizer"], held_out="highest"
+  )
   columns = opened.columns
   assert len(opened) == example.NETWORKS + 1
   # Networks have the order of the table, in which run 4 is now the first
@@ -183,9 +188,9 @@ def test_snapshots_may_differ_between_networks(tmp_path):
   family = tasks.make("recorded", opened.spec.family_config)
   parts = splits.of_zoo(opened, family, seed=0)
   assert sum(map(len, parts)) == len(opened)
-  assert ("column score", "numbers from 0 to 0.5; 1 rows are empty") in (
-      collecting.summary(opened)
-  )
+  summary = dict(collecting.summary(opened))
+  assert summary["column score"] == "numbers from 0 to 0.5; 1 rows are empty"
+  assert "2 tasks of 2 rows, with a single delay, of which" in summary["split"]
 
 
 @pytest.mark.slow
@@ -211,7 +216,7 @@ def test_tokens_and_what_networks_write(tmp_path):
   assert not np.array_equal(other.rollouts(rows).sequences, seen.sequences)
 
 
-def test_networks_that_diverged_are_kept_and_in_no_split(tmp_path):
+def test_networks_that_diverged_are_kept_and_in_no_split(tmp_path, caplog):
   folder = example.write(tmp_path / "mine")
   networks = [example.network(i) for i in range(example.NETWORKS)]
   rnn, weights = networks[2]
@@ -219,8 +224,11 @@ def test_networks_that_diverged_are_kept_and_in_no_split(tmp_path):
   networks[2] = rnn, broken
   opened = collect(
       folder, networks=[Network(*n) for n in networks],
-      table={"delay": range(example.NETWORKS)},
+      table={"delay": [*range(4), "four", *range(5, example.NETWORKS)]},
   )  # fmt: skip
+  assert "1 of 11 networks have weights that are not finite" in caplog.text
+  assert "'the table, line 3'" in caplog.text
+  assert "line 5: 'four'" in caplog.text and "has no outputs" in caplog.text
   row = np.flatnonzero(opened.columns["net_id"] == 2)
   assert np.flatnonzero(~opened.columns["finite"]) == row
   family = tasks.make("recorded", opened.spec.family_config)
@@ -241,7 +249,44 @@ def _without(name):
   ]
 
 
-REALS = example.reals()
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"split": ["dealy"]}, "did you mean 'delay'"),
+        ({"split": ["optimizer"]}, "3 distinct tasks"),
+        ({"split": ["optimizer", "delay"], "held_out": "highest"}, "is text"),
+        ({"first": 1, "samples": 2}, "has real inputs"),
+        ({"split": ["score"]}, "holds another zoo.* differs in split;"),
+        ({"inputs": {"inputs": REALS}}, "differs in inputs; choose"),
+        ({"table": None}, "differs in table; choose"),
+    ],
+)
+def test_what_needs_no_networks_is_said_before_they_are_read(
+    folder, collected, monkeypatch, changes, message
+):
+  monkeypatch.setattr(collecting.networks_lib, "load", None)
+  with pytest.raises((ValueError, FileExistsError), match=message) as caught:
+    collect(folder, **changes)
+  assert len(str(caught.value)) < 400
+
+
+def test_a_zoo_of_other_networks_is_kept(folder, collected, monkeypatch):
+  load = collecting.networks_lib.load
+  monkeypatch.setattr(
+      collecting.networks_lib, "load",
+      lambda *args: load(*args)._replace(sha256="of others"),
+  )  # fmt: skip
+  with pytest.raises(FileExistsError, match="differs in networks; choose"):
+    collect(folder)
+
+
+def test_the_same_zoo_may_be_of_files_that_moved(folder, collected, tmp_path):
+  shutil.copytree(folder / "nets", tmp_path / "nets")
+  again = collect(
+      folder, networks=tmp_path / "nets/*.safetensors",
+      table=pd.DataFrame(example.rows()).drop(columns="file"),
+  )  # fmt: skip
+  assert again.spec == collected.spec
 
 
 @pytest.mark.parametrize(
@@ -264,17 +309,18 @@ REALS = example.reals()
         ([{**r, "task": 1} for r in example.rows()], {}, {},
          "column 'task' is a name that zoos use; rename it, such as task_"),
         ([{**r, "accuracy": 1} for r in example.rows()], {}, {},
-         "column 'accuracy' is the share .* accuracy=accuracy"),
+         "column 'accuracy' needs --accuracy=accuracy .* rename it"),
         (_edited(3, score=50), {}, {"accuracy": "score"},
          "line 5: score is '50', expected an accuracy from 0 to 1"),
         (None, {}, {"accuracy": "scor"}, "did you mean 'score'"),
         (None, {}, {"split": ["dealy"]}, "did you mean 'delay'"),
         (None, {}, {"split": ["optimizer"]},
          "split=optimizer: 3 distinct tasks .* 'network' splits by network"),
-        (_edited(3, delay=""), {}, {"split": ["delay"]}, "03.* has no delay"),
+        (_edited(3, delay=""), {}, {"split": ["delay"]},
+         r"runs\.csv, line 5: delay is empty"),
         ([{"network": "one", **r} for r in example.rows()], {}, {},
          "line 3 and line 2 are the same network at step 0; a column 'step'"),
-        ([{"network": i // 2, "step": i % 2, **r}
+        ([{"network": max(1, i), "step": i, **r}
           for i, r in enumerate(example.rows())], {}, {},
          "01.safetensors and .*00.safetensors are snapshots of one network"),
         ([{"step": -1, **r} for r in example.rows()], {}, {},
@@ -298,6 +344,11 @@ REALS = example.reals()
         (None, {}, {"first": 1}, "samples=0 and first=1"),
         (None, {}, {"first": 1, "samples": 3}, "read the tokens they write"),
         (None, {}, {"seed": -1}, "seed must be"),
+        (_edited(3, file=""), {}, {}, "line 5: file is empty"),
+        (None, {}, {"networks": Network(*example.network(0))}, "got one Netw"),
+        (None, {}, {"networks": {"a": REALS}}, "a list of networks, got one"),
+        (None, {}, {"networks": [0] * 9, "table": {"delay": [1]}},
+         "there are 9 networks; each network needs its row"),
     ],
 )  # fmt: skip
 def test_refusals_leave_nothing(folder, tmp_path, listed, inputs, changes,

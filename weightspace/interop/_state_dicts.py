@@ -47,9 +47,7 @@ def read(model: Any) -> StateDict:
   if isinstance(model, str | os.PathLike):
     path = Path(model)
     if path.suffix == ".safetensors":
-      # The format orders tensors by dtype, which says nothing of the modules
-      arrays = dict(sorted(tensors.read(path).items()))
-      return StateDict(arrays, None, str(path))
+      return StateDict(tensors.read(path), None, str(path))
     if path.suffix not in _PICKLES:
       raise UserError(
           f"{path} has the suffix {path.suffix!r}, expected a state dict as"

@@ -20,7 +20,7 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   It unpickles nothing and allocates no more memory than the file's size.
 
   Returns:
-    {name: array}.
+    {name: array}, sorted by name.
 
   Raises:
     OSError: there is no such file, or it cannot be read.
@@ -30,10 +30,12 @@ def read(path: str | os.PathLike) -> dict[str, np.ndarray]:
   import safetensors.numpy
 
   path = Path(path)
-  with path.open("rb"):  # raises OSError for folders and unreadable files
-    pass
+  with path.open("rb") as file:  # raises OSError for folders, unreadable files
+    if not file.read(1):
+      raise UserError(f"{path} is empty; save it again")
   try:
-    return safetensors.numpy.load_file(path)
+    # The format orders tensors by dtype, which says nothing of the modules
+    return dict(sorted(safetensors.numpy.load_file(path).items()))
   except OSError:
     raise
   except Exception as error:  # the library raises several types

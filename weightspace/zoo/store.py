@@ -26,14 +26,7 @@ def create(path: str | os.PathLike, spec: ZooSpec) -> None:
     ZooError: a zoo is there that cannot be read.
   """
   path = Path(path)
-  if path.exists() and not path.is_dir():
-    raise FileExistsError(f"{path} is a file; choose another folder")
-  files.refuse_links(path / manifest.ZOO, path / manifest.SHARDS)
-  # Looked at before the zoo is looked for: a process that creates the same one
-  # right now may have its draft there, and then more.
-  names = set(path.glob("*"))
-  foreign = names.difference(files.leftovers(path / manifest.ZOO))
-  if (path / manifest.ZOO).exists():
+  if is_there(path):
     there, _ = manifest.read(path)
     lines = differences(there, spec)
     if lines:
@@ -42,13 +35,32 @@ def create(path: str | os.PathLike, spec: ZooSpec) -> None:
           " Ask for the same, or choose another folder"
       )
     return
+  path.mkdir(parents=True, exist_ok=True)
+  _write_zoo(path, spec, False, [], manifest.software())
+
+
+def is_there(path: str | os.PathLike) -> bool:
+  """Whether a zoo is at a path, finished or not, or nothing.
+
+  Raises:
+    FileExistsError: something else is there.
+  """
+  path = Path(path)
+  if path.exists() and not path.is_dir():
+    raise FileExistsError(f"{path} is a file; choose another folder")
+  files.refuse_links(path / manifest.ZOO, path / manifest.SHARDS)
+  # Looked at before the zoo is looked for: a process that creates the same one
+  # right now may have its draft there, and then more.
+  names = set(path.glob("*"))
+  foreign = names.difference(files.leftovers(path / manifest.ZOO))
+  if (path / manifest.ZOO).exists():
+    return True
   if foreign:
     raise FileExistsError(
         f"{path} is not empty and not a zoo: it holds"
         f" {sorted(f.name for f in foreign)[0]!r}; choose another folder"
     )
-  path.mkdir(parents=True, exist_ok=True)
-  _write_zoo(path, spec, False, [], manifest.software())
+  return False
 
 
 def write_shard(

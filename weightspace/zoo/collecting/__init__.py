@@ -8,6 +8,7 @@ Everything is read and checked first; only then is anything written. Networks
 are read one shard at a time. Run again after it was killed, it goes on.
 """
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,12 +23,13 @@ from weightspace.io import locks
 from weightspace.progress import Progress
 from weightspace.tasks import recorded
 from weightspace.zoo import manifest, store
-from weightspace.zoo.collecting import answers, plan
+from weightspace.zoo.collecting import answers, existing, plan, scanning
 from weightspace.zoo.collecting import inputs as inputs_lib
 from weightspace.zoo.collecting import networks as networks_lib
 from weightspace.zoo.collecting import table as table_lib
 from weightspace.zoo.collecting.networks import Parts
 from weightspace.zoo.collecting.summary import summary
+from weightspace.zoo.integrity import COLLECTED
 from weightspace.zoo.spec import ZooSpec
 
 __all__ = ["Parts", "from_networks", "summary"]
@@ -108,34 +110,42 @@ def from_networks(
         f"accuracy={accuracy} names a column, but there is no table"
     )
   read = inputs_lib.read(inputs)
-  plan.check_inputs(read, 1 + int(net_id.max()), len(models))
+  scanning.check_inputs(read, 1 + int(net_id.max()), len(models))
   rows = [
-      plan.Row(model, _where(model, i, known), *numbers)
+      scanning.Row(model, _where(model, i, known), *numbers)
       for i, (model, *numbers) in enumerate(
           zip(models, net_id.tolist(), step.tolist())
       )
   ]
+  path = Path(path)
+  begun = plan.begin(
+      rows, known, columns, read, split=tuple(split), held_out=held_out,
+      first=first, samples=samples, seed=seed,
+  )  # fmt: skip
+  existing.find(path, begun)
   planned = plan.make(
-      rows,
-      plan.scan(rows, parts, read, progress),
-      columns,
-      read,
-      split=tuple(split),
-      held_out=held_out,
-      first=first,
-      samples=samples,
-      seed=seed,
-      origin={
-          "networks": str(networks) if isinstance(networks, str | Path)
-          else f"{len(models)} networks",
+      rows, scanning.scan(rows, parts, read, progress), begun,
+      {
+          "networks": networks_lib.origin(networks, models),
           "table": order,
           "inputs": read.name,
       },
   )  # fmt: skip
+  planned = _going_on(path, planned, begun)
   store.create(path, planned.spec)
   with locks.hold(path):
-    _write(Path(path), planned, rows, parts, columns, read, progress)
+    _write(path, planned, rows, parts, columns, read, progress)
   return planned.spec
+
+
+def _going_on(path, planned, begun):
+  """A plan with the names that a zoo already has for what it is made of."""
+  of_networks = planned.spec.trainer[COLLECTED]["sha256"]["networks"]
+  there = existing.find(path, begun, of_networks)
+  if there is None:
+    return planned
+  spec = dataclasses.replace(planned.spec, trainer=there.trainer)
+  return planned._replace(spec=spec)
 
 
 def _where(model, row, known):

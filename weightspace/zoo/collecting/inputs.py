@@ -1,6 +1,7 @@
 """What networks read: an archive of sequences, for all or for each."""
 
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -71,7 +72,7 @@ def read(inputs: str | os.PathLike | Mapping[str, np.ndarray]) -> Inputs:
   """
   name = "inputs"
   if isinstance(inputs, str | os.PathLike):
-    name, inputs = str(inputs), npz.read(Path(inputs))
+    name, inputs = str(inputs), _archive(Path(inputs))
   arrays = {key: np.asarray(inputs[key]) for key in inputs}
   unknown = sorted(arrays.keys() - {INPUTS, LENGTHS, OUTPUTS})
   if INPUTS not in arrays or unknown:
@@ -97,6 +98,15 @@ def read(inputs: str | os.PathLike | Mapping[str, np.ndarray]) -> Inputs:
   read_ = read_._replace(lengths=lengths)
   _check_values(read_)
   return read_
+
+
+def _archive(path):
+  if path.is_file() and not zipfile.is_zipfile(path):
+    raise UserError(
+        f"{path} is no .npz archive; save one with numpy.savez(FILE,"
+        " inputs=...)"
+    )
+  return npz.read(path)
 
 
 def _lengths(read_, lengths):

@@ -3,7 +3,7 @@
 import glob
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +67,13 @@ def find(networks: Any, table: Table | None) -> tuple[list[Any], str]:
           " does not expand it"
       )
   else:
+    if isinstance(networks, Mapping | Network) or (
+        networks is not None and not isinstance(networks, Iterable)
+    ) or hasattr(networks, "state_dict"):
+      raise UserError(
+          "networks must be a pattern of files or a list of networks, got one"
+          f" {type(networks).__name__}"
+      )
     listed = None if networks is None else list(networks)
     if not listed and (table is None or FILE not in table.cells):
       raise UserError(
@@ -77,13 +84,15 @@ def find(networks: Any, table: Table | None) -> tuple[list[Any], str]:
     return listed, "no table"
   if FILE not in table.cells:
     if len(listed) != len(table.lines):
+      advice = "each network needs its row, in the order of the list"
+      if _are_files(listed):
+        advice = f"add a column {FILE!r} with the path of each"
       raise UserError(
           f"{table.name} has {len(table.lines)} rows, but there are"
-          f" {len(listed)} networks; add a column {FILE!r} with the path of"
-          " each"
+          f" {len(listed)} networks; {advice}"
       )
     return listed, f"rows of {table.name} in the order of the files"
-  if listed is not None and not all(isinstance(f, str | Path) for f in listed):
+  if listed is not None and not _are_files(listed):
     raise UserError(
         f"{table.name} has a column {FILE!r}, but the networks are no files:"
         " leave that column out, or name a pattern of files"
@@ -91,13 +100,28 @@ def find(networks: Any, table: Table | None) -> tuple[list[Any], str]:
   return _by_file(table, listed), f"column {FILE!r} of {table.name}"
 
 
+def origin(networks: Any, models: Sequence[Any]) -> str:
+  """What a zoo's networks are from, in words; see `find`."""
+  if isinstance(networks, str | os.PathLike):
+    return os.fspath(networks)
+  return f"{len(models)} {'files' if _are_files(models) else 'models'}"
+
+
+def _are_files(networks):
+  return all(isinstance(one, str | os.PathLike) for one in networks)
+
+
 def _by_file(table, listed):
   rows: dict[Path, int] = {}
   paths = []
   for row, text in enumerate(table.cells[FILE]):
+    if not text:
+      raise UserError(
+          f"{table.where(row)}: {FILE} is empty; it is the path of a network"
+      )
     beside = Path(table.name).parent / text
     path = beside if beside.is_file() else Path(text)
-    if not text or not path.is_file():
+    if not path.is_file():
       raise UserError(
           f"{table.where(row)}: {FILE} {text!r} is not there, neither from the"
           " folder of the table nor from the working directory"
@@ -196,9 +220,9 @@ def _network(model, parts, verify_with):
   if isinstance(model, str | os.PathLike):
     path = Path(model)
     if path.suffix == ".safetensors":
-      arrays = tensors.read(path)
-      if any(name.endswith(_KERNELS) for name in arrays):
-        params = _nested(arrays)
+      model = tensors.read(path)
+      if any(name.endswith(_KERNELS) for name in model):
+        params = _nested(model)
   settings = {
       "readout": parts.readout, "embedding": parts.embedding,
       "verify_with": verify_with,

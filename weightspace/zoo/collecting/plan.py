@@ -10,35 +10,34 @@ import numpy as np
 from weightspace import tasks
 from weightspace.errors import UserError
 from weightspace.plugins import configure, nearest
-from weightspace.progress import Progress
-from weightspace.rnn import RNNSpec, make_rnn
+from weightspace.rnn import make_rnn
 from weightspace.tasks import TaskFamily, recorded
 from weightspace.zoo import splits
-from weightspace.zoo.collecting import networks as networks_lib
-from weightspace.zoo.collecting.inputs import OUTPUTS, Inputs
-from weightspace.zoo.collecting.networks import Parts
-from weightspace.zoo.collecting.table import Columns
+from weightspace.zoo.collecting.inputs import Inputs
+from weightspace.zoo.collecting.scanning import Row, Scanned
+from weightspace.zoo.collecting.table import Columns, Table
 from weightspace.zoo.integrity import COLLECTED
 from weightspace.zoo.spec import ZooSpec
 
 _SHARD_BYTES = 2**26
 
 
-class Row(NamedTuple):
-  """A network after some step of its training."""
+class Begun(NamedTuple):
+  """What is known of a zoo before its networks are read.
 
-  model: Any  # see `networks.load`
-  where: str  # for messages
-  net_id: int
-  step: int
+  Attributes:
+    config: fields of `recorded.Config`, without the networks' sizes.
+    task: [R, D] float32, of rows of the table.
+    rollouts: sequences of each row.
+    seed: of those that networks write.
+    sha256: of the table and of the inputs, by name.
+  """
 
-
-class Scanned(NamedTuple):
-  """What was seen of the networks, row by row."""
-
-  shapes: list[RNNSpec]
-  sha256: list[str]
-  finite: np.ndarray  # [R] bool
+  config: dict[str, Any]
+  task: np.ndarray
+  rollouts: int
+  seed: int
+  sha256: dict[str, str]
 
 
 class Plan(NamedTuple):
@@ -59,117 +58,9 @@ class Plan(NamedTuple):
   sha256: list[str]
 
 
-def scan(
-    rows: Sequence[Row], parts: Parts, inputs: Inputs, progress: Progress
-) -> Scanned:
-  """Reads every network once, and keeps none.
-
-  Raises:
-    UserError: one is not supported, or networks do not fit one another or the
-      inputs; by name.
-  """
-  shapes, digests, finite = [], [], []
-  first_shape: dict[int, int] = {}
-  with progress.stage(
-      "check networks", total=len(rows), unit="files"
-  ) as stage:
-    for i, row in enumerate(rows):
-      one = networks_lib.load(
-          row.model, parts, row.where, _verify_with(inputs, i, row.net_id)
-      )
-      shapes.append(one.rnn)
-      digests.append(one.sha256)
-      finite.append(bool(np.isfinite(one.weights).all()))
-      _check_alike(rows, shapes, first_shape.setdefault(row.net_id, i))
-      if i == 0:
-        _check_reads(row, one.rnn, inputs)
-      stage.advance()
-  if not any(finite):
-    raise UserError(
-        f"no network has finite weights, such as {rows[0].where}: there is"
-        " nothing to learn from"
-    )
-  return Scanned(shapes, digests, np.array(finite))
-
-
-def _verify_with(inputs, i, net_id):
-  if inputs.outputs is None or i >= len(inputs.outputs):
-    return None
-  read, lengths = (array[0] for array in inputs.of(np.array([net_id])))
-  steps = lengths.min()  # what comes after padding is not compared
-  return read[:, :steps], inputs.outputs[i][:, :steps]
-
-
-def _check_alike(rows, shapes, first):
-  """The newest of the shapes beside those of the same network and of all."""
-  row, shape = rows[len(shapes) - 1], shapes[-1]
-  if shape != shapes[first]:
-    raise UserError(
-        f"{row.where} and {rows[first].where} are snapshots of one network, but"
-        f" have the shapes {shape} and {shapes[first]}"
-    )
-  sizes = [(s.inputs, s.outputs) for s in (shape, shapes[0])]
-  if sizes[0] != sizes[1]:
-    raise UserError(
-        f"{row.where} has {sizes[0][0]} inputs and {sizes[0][1]} outputs, but"
-        f" {rows[0].where} has {sizes[1][0]} and {sizes[1][1]}; all networks of"
-        " a zoo read and answer the same"
-    )
-
-
-def _check_reads(row, shape, inputs):
-  """Whether networks of that shape can read the inputs and answer."""
-  if shape.outputs < 2:
-    raise UserError(
-        f"{row.where} has one output; networks must have one for each class"
-        " that they choose from, at least two, because their answers are"
-        " compared as distributions (of two classes, the logits 0 and x say"
-        " the same as a sigmoid of x)"
-    )
-  array, size = inputs.inputs, shape.inputs
-  if inputs.kind == "real" and array.shape[-1] != size:
-    raise UserError(
-        f"{inputs.name}: inputs have shape {list(array.shape)}, so their last"
-        f" axis is {array.shape[-1]}, but {row.where} has {size} inputs"
-    )
-  if inputs.kind == "token":
-    every, lengths = inputs.inputs, inputs.lengths
-    if inputs.each is not None and lengths.ndim == 1:
-      lengths = lengths[None]
-    there = np.arange(inputs.shape[1]) < lengths[..., None]
-    most = np.max(every, initial=0, where=there)
-    if most >= size:
-      raise UserError(
-          f"{inputs.name}: tokens go up to {most}, but {row.where} reads"
-          f" tokens 0 to {size - 1}"
-      )
-
-
-def check_inputs(inputs: Inputs, networks: int, rows: int) -> None:
-  """Checks that there are inputs, and perhaps outputs, of as many as that."""
-  if inputs.each not in (None, networks):
-    raise UserError(
-        f"{inputs.name}: inputs have shape {list(inputs.inputs.shape)}, so they"
-        f" are of {inputs.each} networks, but there are {networks}; without"
-        " that axis they are for all networks"
-    )
-  outputs = inputs.outputs
-  if outputs is None:
-    return
-  if outputs.dtype.kind != "f" or outputs.ndim != 4 or (
-      len(outputs) > rows or outputs.shape[1:3] != inputs.shape
-  ):
-    raise UserError(
-        f"{inputs.name}: {OUTPUTS} have shape {list(outputs.shape)} and dtype"
-        f" {outputs.dtype}, expected logits [n, K, T, V] of the first n of"
-        f" {rows} rows of the table (files, without one) with K, T ="
-        f" {inputs.shape}"
-    )
-
-
-def make(
+def begin(
     rows: Sequence[Row],
-    scanned: Scanned,
+    table: Table | None,
     columns: Columns,
     inputs: Inputs,
     *,
@@ -178,13 +69,12 @@ def make(
     first: int | None,
     samples: int,
     seed: int,
-    origin: dict[str, str],
-) -> Plan:
-  """The specification of the zoo, and what goes where.
+) -> Begun:
+  """Checks all that can be checked before networks are read.
 
   Args:
     rows: of the table, [R].
-    scanned: what was seen of them.
+    table: of networks, or None.
     columns: of the zoo.
     inputs: that networks read.
     split: columns that are the task, or ("network",).
@@ -192,26 +82,30 @@ def make(
     first: see `recorded.Config`.
     samples: sequences that each network writes.
     seed: of these.
-    origin: where it all is from, for people.
 
   Raises:
-    UserError: the split cannot be made; by column and row.
+    UserError: the split cannot be made; by column and line.
   """
-  shape = scanned.shapes[0]
-  config = {
-      "inputs": shape.inputs, "outputs": shape.outputs,
-      "length": inputs.shape[1], "kind": inputs.kind, "first": first,
-      "split": split, "held_out": held_out,
-      "accuracy": "accuracy" in columns.arrays,
-      "categories": columns.categories,
-  }  # fmt: skip
   if bool(samples) != (first is not None):
     raise UserError(
         f"samples={samples} and first={first}: name both, or neither; networks"
         " that read what they write begin with the token first"
     )
-  family = recorded.make(configure(recorded.Config, config, "the zoo"))
-  task = _tasks(rows, columns, split)
+  if first is not None and inputs.kind == "real":
+    raise UserError(
+        f"first={first} is of networks that read the tokens they write, but"
+        f" {inputs.name} has real inputs"
+    )
+  task = _tasks(rows, table, columns, split)
+  config = {
+      "length": inputs.shape[1], "kind": inputs.kind, "first": first,
+      "split": split, "held_out": held_out,
+      "accuracy": "accuracy" in columns.arrays,
+      "categories": columns.categories,
+  }  # fmt: skip
+  # Of sizes that networks might have: tasks are the same for all
+  size = max(2, 1 + (first or 0))
+  family = _family({**config, "inputs": size, "outputs": size})
   novelty = np.asarray(jax.vmap(family.novelty)(task))
   try:
     splits.by_task(task, novelty, seed=0)
@@ -220,31 +114,55 @@ def make(
         f"split={','.join(split)}: {error}; {recorded.NETWORK!r} splits by"
         " network"
     ) from error
-  rollouts = inputs.shape[0] + samples
+  return Begun(
+      config, task, inputs.shape[0] + samples, seed,
+      {"table": _of_table(columns), "inputs": _of_inputs(inputs)},
+  )  # fmt: skip
+
+
+def make(
+    rows: Sequence[Row], scanned: Scanned, begun: Begun, origin: dict[str, str]
+) -> Plan:
+  """The specification of the zoo, and what goes where.
+
+  Args:
+    rows: of the table, [R].
+    scanned: what was seen of them.
+    begun: what was known before.
+    origin: where it all is from, for people.
+
+  Raises:
+    UserError: `first` is no token of these networks.
+  """
+  shape = scanned.shapes[0]
+  config = {**begun.config, "inputs": shape.inputs, "outputs": shape.outputs}
+  family = _family(config)
   rnns = tuple(dict.fromkeys(scanned.shapes))
-  shards, layout = _shards(rows, scanned.shapes, rnns, rollouts, config)
+  shards, layout = _shards(rows, scanned.shapes, rnns, begun.rollouts, config)
+  sha256 = {"networks": _of_networks(rows, scanned), **begun.sha256}
   spec = ZooSpec(
       family="recorded",
       family_config=config,
       rnns=rnns,
-      trainer={
-          COLLECTED: {**origin, "sha256": _sha256(rows, scanned, columns,
-                                                  inputs)}
-      },
+      trainer={COLLECTED: {**origin, "sha256": sha256}},
       num_networks=len({row.net_id for row in rows}),
       shard_size=max(networks for _, networks, _ in layout),
       snapshot_steps=tuple(sorted({row.step for row in rows})),
-      rollouts=rollouts,
-      seed=seed,
+      rollouts=begun.rollouts,
+      seed=begun.seed,
       task_names=family.spec.task_names,
       metric_names=family.spec.metric_names,
       layout=layout,
-  )  # fmt: skip
+  )
   family = tasks.make(spec.family, spec.family_config)  # as readers make it
-  return Plan(spec, family, shards, task, scanned.sha256)
+  return Plan(spec, family, shards, begun.task, scanned.sha256)
 
 
-def _tasks(rows, columns, split):
+def _family(config):
+  return recorded.make(configure(recorded.Config, config, "the zoo"))
+
+
+def _tasks(rows, table, columns, split):
   """[R, D] float32: the split columns, the same for all rows of a network."""
   net_id = np.array([row.net_id for row in rows])
   if split == (recorded.NETWORK,):
@@ -261,14 +179,14 @@ def _tasks(rows, columns, split):
     missing = column == -1 if name in columns.categories else np.isnan(column)
     for i in np.flatnonzero(missing):
       raise UserError(
-          f"{rows[i].where} has no {name}, by which the zoo is to be split;"
-          " fill the cell or leave the row out"
+          f"{table.where(i)}: {name} is empty, but the zoo is to be split by"
+          " it; fill the cell or leave the row out"
       )
     _, first = np.unique(net_id, return_index=True)
     for i in np.flatnonzero(column != column[first[net_id]]):
       raise UserError(
-          f"{rows[i].where} has another {name} than"
-          f" {rows[first[net_id[i]]].where}, a snapshot of the same network,"
+          f"{table.where(i)} has another {name} than line"
+          f" {table.lines[first[net_id[i]]]}, a snapshot of the same network,"
           " which so would be in two splits"
       )
     values.append(column)
@@ -299,20 +217,26 @@ def _shards(rows, shapes, rnns, rollouts, config):
   return shards, tuple(layout)
 
 
-def _sha256(rows, scanned, columns, inputs):
-  """What the zoo is made of, whatever it is called."""
-  of_networks = hashlib.sha256()
-  for row, digest in zip(rows, scanned.sha256):
-    of_networks.update(f"{row.net_id} {row.step} {digest}\n".encode())
-  of_table = hashlib.sha256(repr(columns.categories).encode())
+# Checksums of what a zoo is made of, whatever it is called
+
+
+def _of_networks(rows, scanned):
+  digest = hashlib.sha256()
+  for row, of_network in zip(rows, scanned.sha256):
+    digest.update(f"{row.net_id} {row.step} {of_network}\n".encode())
+  return digest.hexdigest()
+
+
+def _of_table(columns):
+  digest = hashlib.sha256(repr(columns.categories).encode())
   for name, column in columns.arrays.items():
-    of_table.update(name.encode() + column.tobytes())
-  of_inputs = hashlib.sha256()
+    digest.update(name.encode() + column.tobytes())
+  return digest.hexdigest()
+
+
+def _of_inputs(inputs):
+  digest = hashlib.sha256()
   for array in (inputs.inputs, inputs.lengths):
-    of_inputs.update(repr((array.shape, str(array.dtype))).encode())
-    of_inputs.update(np.ascontiguousarray(array).tobytes())
-  return {
-      "networks": of_networks.hexdigest(),
-      "table": of_table.hexdigest(),
-      "inputs": of_inputs.hexdigest(),
-  }
+    digest.update(repr((array.shape, str(array.dtype))).encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+  return digest.hexdigest()

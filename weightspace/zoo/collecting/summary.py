@@ -1,7 +1,10 @@
 """What is known of the networks of a collected zoo, in words."""
 
+import jax
 import numpy as np
 
+from weightspace import tasks
+from weightspace.zoo import splits
 from weightspace.zoo.integrity import COLLECTED
 from weightspace.zoo.reader import Zoo
 from weightspace.zoo.spec import RESERVED
@@ -21,13 +24,29 @@ def summary(opened: Zoo) -> list[tuple[str, str]]:
       ("rows", origin["table"]),
       (
           "split",
-          f"by {', '.join(config['split'])}; held out: {config['held_out']}",
+          f"by {', '.join(config['split'])}; held out: {config['held_out']},"
+          f" {_held_out(opened)}",
       ),
       *(
           (f"column {name}", _column(array, config["categories"].get(name)))
           for name, array in ((n, opened.columns[n]) for n in known)
       ),
   ]
+
+
+def _held_out(opened):
+  config = opened.spec.family_config
+  family = tasks.make(opened.spec.family, config)
+  every, finite = opened.columns["task"], opened.columns["finite"]
+  novelty = np.asarray(jax.vmap(family.novelty)(every))
+  rows = splits.by_task(every, novelty, seed=0).ood
+  rows = rows[finite[rows]]
+  task = every[rows]
+  text = f"{len(np.unique(task, axis=0))} tasks of {len(rows)} rows"
+  for name, values in zip(config["split"], task.T):
+    if name not in config["categories"] and len(np.unique(values)) == 1:
+      text += f", with a single {name}, of which no R2 can be computed"
+  return text
 
 
 def _column(array, values):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from weightspace.errors import UserError
 from weightspace.plugins import nearest
@@ -19,6 +20,7 @@ _TAKEN = {*RESERVED, "row"}  # an exported zoo has a column of that name
 _NAME = re.compile(r"[A-Za-z0-9_]{1,200}")
 _NOT_THERE = {"na", "n/a", "none", "null", "-", "--", "?"}
 _LONGEST = 200  # letters of a value
+_MOSTLY = 0.8  # of a column's cells are numbers: the others may be typos
 
 
 class Table(NamedTuple):
@@ -173,6 +175,7 @@ def columns(
       arrays[name] = _float32(table, name, numbers)
       continue
     _check_missing(table, name, numbers)
+    _warn_of_typos(table, name, numbers)
     values = sorted({text for text in table.cells[name] if text})
     codes = {"": -1, **{value: code for code, value in enumerate(values)}}
     arrays[name] = np.array([codes[c] for c in table.cells[name]], np.int32)
@@ -193,9 +196,9 @@ def _number(text):
 def _check_name(table, name):
   if name == ACCURACY:
     raise UserError(
-        f"{table.name}: column {name!r} is the share of right answers, from 0"
-        f" to 1, if you say accuracy={name}; otherwise rename it, such as"
-        " score"
+        f"{table.name}: column {name!r} needs --accuracy={name} (in Python"
+        f" accuracy={name!r}) if it is the share of right answers, from 0 to 1;"
+        " otherwise rename it, such as score"
     )
   free = re.sub(r"\W+", "_", name, flags=re.ASCII)[:200]
   if name in _TAKEN or name == NETWORK:
@@ -226,6 +229,17 @@ def _check_missing(table, name, numbers):
           f"{table.where(row)}: {name} must be text on one line of at most"
           f" {_LONGEST} letters, got {text[:40]!r}"
       )
+
+
+def _warn_of_typos(table, name, numbers):
+  """A few words among many numbers make a column text, perhaps unmeant."""
+  words = [row for row, number in enumerate(numbers) if number is None]
+  count = sum(n is not None and math.isfinite(n) for n in numbers)
+  if count >= max(3, _MOSTLY * (count + len(words))):
+    logging.warning(
+        "%s: column %s is text because of line %d: %r; most of it is numbers",
+        table.name, name, table.lines[words[0]], table.cells[name][words[0]],
+    )  # fmt: skip
 
 
 def _float32(table, name, numbers):
