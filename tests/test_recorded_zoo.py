@@ -1,6 +1,7 @@
 """From a folder of networks to a finding, without any accuracy."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,8 +66,8 @@ def folder(tmp_path_factory):
 
 def test_columns_are_predicted_and_reported(folder):
   heads = {
-      "properties": ("column:delay",), "forms": ("linear",), "steps": 20,
-      "resamples": 10, "seed": 0,
+      "properties": ("column:delay", "column:optimizer"), "forms": ("linear",),
+      "steps": 20, "resamples": 10, "seed": 0,
   }  # fmt: skip
   trained.study(
       folder / "zoo", folder / "run", heads, folder / "heads",
@@ -75,12 +76,25 @@ def test_columns_are_predicted_and_reported(folder):
   results = json.loads((folder / "heads/results.json").read_text())
   (brief,) = headline.summary(results, "recorded").values()
   assert any(name.startswith("column:delay, r2") for name in brief)
+  assert not any("final networks" in name for name in brief)  # they are all
+  (shown,) = (
+      brief[name] for name in brief if "optimizer" in name and "strict" in name
+  )
+  assert re.search(r"; \d networks?; guessing .* of training: \d\.\d+$", shown)
   (rows,) = (entry["rows"] for entry in results["codes"].values())
   assert "accuracy" not in rows
+  delay, optimizer = rows["columns"]
+  assert (delay["kind"], optimizer["kind"]) == ("regression", "classification")
+  assert optimizer["classes"] == ["adam", "rmsprop", "sgd"]
+  points = results["prediction"]["recorded"]["predicted"]["properties"]
+  assert [one["name"] for one in points] == ["column:delay"]
   study_page.write(results, folder / "page")
   page = (folder / "page/index.html").read_text()
   assert "Networks trained elsewhere" in page
   assert "network 7" in page
+  assert "networks trained elsewhere" not in page
+  assert "trained elsewhere and are split by network" in page
+  assert (folder / "page/figures/predicted-recorded.svg").exists()
 
 
 def test_the_encoder_does_without_the_zoo(folder):

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from experiments import results
-from experiments.study import emulation
+from experiments.study import emulation, measures
 from experiments.study import study as study_lib
 from experiments.study.study import Study, learned
+from weightspace import properties
 from weightspace.errors import UserError
 from weightspace.evaluation import codes, invariance, neighbours
 from weightspace.progress import Progress
@@ -81,6 +82,7 @@ def _rows(study, shown, part_of):
   accuracy = {}
   if "accuracy" in study.zoo.spec.metric_names:
     accuracy["accuracy"] = np.round(columns["accuracy"][shown], 4).tolist()
+  predicted = _columns(study, shown)
   return {
       "net_id": columns["net_id"][shown].tolist(),
       "step": columns["step"][shown].tolist(),
@@ -90,8 +92,27 @@ def _rows(study, shown, part_of):
       ],
       **accuracy,
       "task_names": list(study.family.spec.task_names),
+      **({"columns": predicted} if predicted else {}),
       "split": part_of.tolist(),
   }
+
+
+def _columns(study, shown):
+  """The columns that are predicted, to colour points by."""
+  listed = []
+  for name in study.config["properties"][study.name]:
+    if name.startswith(properties.COLUMN):
+      property_ = properties.load(name, study.scope)
+      targets = property_.target(study.columns, study.scope)[shown]
+      listed.append({
+          "name": name,
+          "kind": property_.kind,
+          "values": measures.listed(
+              properties.numbers(property_, targets), properties.known(targets)
+          ),
+          "classes": list(properties.labels(name, study.scope)[1]),
+      })
+  return listed
 
 
 def _vectors(study):

@@ -41,6 +41,7 @@ def zoo(study: Study) -> dict[str, Any]:
       ],
       "networks": spec.num_networks,
       "tasks": count(columns["task"]),
+      "task_names": list(spec.task_names),
       "rows": len(study.zoo),
       "diverged": int(np.sum(~finite)),
       "steps": steps,

@@ -101,10 +101,10 @@ def summary(results: Mapping[str, Any], family: str) -> dict[str, Any]:
       for protocol, report in protocols.items():
         measure = properties.headline(property_name, report["test"])
         title = f"{property_name}, {measure}, held out, {protocol} protocol"
-        brief[name][title] = _show(report["test"][measure])
-        of_final = final(report).get("test", {})
-        if measure in of_final:
-          brief[name][f"{title}, final networks"] = _show(of_final[measure])
+        brief[name][title] = shown = _test(report, measure)
+        last = final(report)
+        if measure in last.get("test", {}) and _test(last, measure) != shown:
+          brief[name][f"{title}, final networks"] = _test(last, measure)
       if "unknown" in report:
         brief[name][f"{property_name}, rows left out without a value"] = (
             ", ".join(
@@ -113,6 +113,23 @@ def summary(results: Mapping[str, Any], family: str) -> dict[str, Any]:
             )
         )
   return brief
+
+
+def _test(report, measure):
+  """The test of a property: its number, of how many, and a guess beside it."""
+  parts = [_show(report["test"][measure])]
+  if "tested" in report:
+    networks, tasks = (
+        report["tested"][what]["test"] for what in ("networks", "tasks")
+    )
+    of = f" of {tasks} tasks" if tasks < networks else ""
+    parts.append(f"{networks} network{'s' if networks != 1 else ''}{of}")
+  if "guess" in report:
+    parts.append(
+        "guessing the most frequent class of training:"
+        f" {report['guess']['test'][measure]:.3f}"
+    )
+  return "; ".join(parts)
 
 
 def _show(estimate):

@@ -80,7 +80,36 @@ def _prediction(study, name):
         "predicted": np.ravel(predicted).tolist(),
         "actual": study.zoo.columns["accuracy"][study.rows.test].tolist(),
     }
+  if name == last and (points := _predicted(study, name)):
+    report["predicted"] = {"encoder": name, "properties": points}
   return {"prediction": {study.name: report}}
+
+
+def _predicted(study, name):
+  """Numbers and angles of test networks as heads predict them, and as known."""
+  points = []
+  for property_name in study.config["properties"][study.name]:
+    property_ = properties.load(property_name, study.scope)
+    shape = property_.shape(study.scope)
+    if property_name == "accuracy" or shape != (
+        (2,) if property_.kind == "direction" else (1,)
+    ):
+      continue
+    targets = property_.target(study.columns, study.scope)
+    rows = prediction.known_rows(targets, study.rows).test
+    folder = study.folder("heads", name) / "strict"
+    outputs = study_lib.load(folder, property_name)[0]
+    points.append({
+        "name": property_name,
+        "kind": property_.kind,
+        **{
+            what: measures.listed(
+                properties.numbers(property_, values[rows]), rows >= 0
+            )
+            for what, values in (("predicted", outputs), ("actual", targets))
+        },
+    })
+  return points
 
 
 def _counted(study):

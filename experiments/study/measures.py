@@ -24,8 +24,10 @@ def properties(
 ) -> dict[str, Any]:
   """{property: {protocol: {part: metrics, "by_step": {step: {part: ...}}}}}.
 
-  Where rows are left out, as they have no value of the property, "unknown"
-  beside them says how many of each part.
+  Beside the metrics of a part, {"tested": {"networks", "tasks"}} says how many
+  they are of, and of classes "guess" what the most frequent one of training
+  would reach. Where rows are left out, as they have no value of the property,
+  "unknown" says how many of each part.
 
   An untrained network does nothing, so that no code could predict its task:
   final snapshots, the last of "by_step", say what codes are worth.
@@ -52,10 +54,13 @@ def properties(
               study.config["heads"]["resamples"], study.config["resamples"]
           ),
       )[part]
-      return {part: {
-          metric: {**estimate, "runs": list(runs)}
-          for metric, estimate in measured.items()
-      }}  # fmt: skip
+      return {
+          part: {
+              metric: {**estimate, "runs": list(runs)}
+              for metric, estimate in measured.items()
+          },
+          **_context(study, name, rows, protocol, part),
+      }
 
     by_step = {}
     property_ = properties_lib.load(name, study.scope)
@@ -73,6 +78,39 @@ def properties(
     ):
       report[name][protocol]["unknown"] = left
   return report
+
+
+def _context(study, name, rows, protocol, part):
+  """How many are tested, and what a guess without a code reaches.
+
+  The guess is the most frequent class of training, by count where there are
+  several; other properties have measures that are relative to a guess.
+  """
+  property_ = properties_lib.load(name, study.scope)
+  targets = property_.target(study.columns, study.scope)
+  chosen = getattr(rows, part)
+  report = {"tested": {
+      "networks": {part: len(np.unique(study.columns["net_id"][chosen]))},
+      "tasks": {part: len(np.unique(study.tasks(chosen), axis=0))},
+  }}  # fmt: skip
+  if property_.kind == "classification":
+    _, classes = property_.shape(study.scope)
+    of_train = targets[prediction.train_rows(rows, protocol)]
+    counts = np.stack([np.bincount(c, minlength=classes) for c in of_train.T])
+    guess = np.broadcast_to(counts, (len(chosen), *counts.shape))
+    metric = property_.headline
+    report["guess"] = {
+        part: {metric: property_.metrics(guess, targets[chosen])[metric]}
+    }
+  return report
+
+
+def listed(values: np.ndarray, known: np.ndarray) -> list[float | None]:
+  """Numbers [n] with six digits; None where one is not known."""
+  return [
+      float(f"{value:.6g}") if there else None
+      for value, there in zip(values, known)
+  ]
 
 
 def of_rows(

@@ -11,6 +11,7 @@ import numpy as np
 
 from weightspace import plugins
 from weightspace.errors import UserError
+from weightspace.properties._direction import degrees
 from weightspace.tasks import TaskSpec
 from weightspace.zoo import Zoo
 
@@ -154,6 +155,18 @@ def known(targets: np.ndarray) -> np.ndarray:
   """Which rows [R] have targets [R, n]: numbers but NaN, classes from 0."""
   is_class = np.issubdtype(targets.dtype, np.integer)
   return np.all(targets >= 0 if is_class else np.isfinite(targets), axis=1)
+
+
+def numbers(property_: Property, values: np.ndarray) -> np.ndarray:
+  """One number for each row, [R]: that of a regression, degrees, a class.
+
+  Args:
+    property_: of one number, angle or classification.
+    values: targets; or outputs [R, *shape], of what is no classification.
+  """
+  if property_.kind == "direction":
+    return degrees(values)
+  return values[:, 0]
 
 
 def headline(name: str, metrics: Collection[str]) -> str:

@@ -12,6 +12,11 @@ def target(degrees: np.ndarray) -> np.ndarray:
   return np.stack([np.cos(radians), np.sin(radians)], axis=1).astype("float32")
 
 
+def degrees(vectors: np.ndarray) -> np.ndarray:
+  """The angles [R] in degrees, from 0 to 360, of vectors [R, 2]."""
+  return np.rad2deg(np.arctan2(vectors[:, 1], vectors[:, 0])) % 360
+
+
 def metrics(outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
   """Mean absolute error in degrees, and the paper's mean squared error.
 

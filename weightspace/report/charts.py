@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from weightspace.report import style, text, vocabulary
-from weightspace.report.frame import ALL, FINAL, select
+from weightspace.report.frame import select
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -17,7 +17,7 @@ PROTOCOLS = {
 }
 
 
-def _dots(axes, rows, places, style_of, *, size=6):
+def dots(axes, rows, places, style_of, *, size=6):
   """A dot with its interval for each row, at the place of its encoder.
 
   Args:
@@ -48,7 +48,7 @@ def name_encoders(axes, names):
   axes.set_axisbelow(True)
 
 
-def _encoders(rows):
+def of_encoders(rows):
   """Encoders of rows by their place, the paper's order from top to bottom."""
   names = vocabulary.ordered(dict.fromkeys(rows["encoder"]))[::-1]
   return names, {name: y for y, name in enumerate(names)}
@@ -80,7 +80,7 @@ def _doublings(axes, values):
   axes.xaxis.set_major_formatter(lambda v, _: text.count(float(v)))
 
 
-def _unit(axis, metric):
+def set_unit(axis, metric):
   """Ticks in the unit of a metric."""
   shown = vocabulary.write(metric)(0.0)
   if shown.endswith("%"):
@@ -89,7 +89,8 @@ def _unit(axis, metric):
     axis.set_major_formatter(lambda v, _: f"{v:.0f}°")
 
 
-def _capital(words):
+def capital(words: str) -> str:
+  """The words as a sentence begins."""
   return words[:1].upper() + words[1:]
 
 
@@ -113,8 +114,8 @@ def emulation(frame: "pd.DataFrame", divergence: str, tasks: str) -> "Figure":
     return style.look(row.encoder), not held_out, -0.13 if held_out else 0.13
 
   for axes, part in zip(panels, shown):
-    names, places = _encoders(part)
-    _dots(axes, part, places, drawn, size=6.5)
+    names, places = of_encoders(part)
+    dots(axes, part, places, drawn, size=6.5)
     name_encoders(axes, names)
     if part is paper:
       axes.set_facecolor("#f3f3f3")
@@ -126,7 +127,7 @@ def emulation(frame: "pd.DataFrame", divergence: str, tasks: str) -> "Figure":
           f"This run: filled, validation {tasks}; hollow, held-out ones"
       )
   panels[-1].set_xlim(left=0)
-  words = _capital(vocabulary.divergence(divergence))
+  words = capital(vocabulary.divergence(divergence))
   panels[-1].set_xlabel(f"{words}, less is better")
   return figure
 
@@ -138,52 +139,6 @@ def headlines(frame: "pd.DataFrame") -> "pd.DataFrame":
       for name, rows in frame.groupby("property", sort=False)
   }
   return frame[frame["metric"] == frame["property"].map(first)]
-
-
-@style.styled
-def prediction(frame: "pd.DataFrame", task: str) -> "Figure":
-  """Headline metrics on the OOD test: a column a property, a row a protocol.
-
-  Of what a task is, final snapshots where they are known apart; else all.
-  """
-  rows = headlines(select(frame, part="test", snapshot=[ALL, FINAL]))
-  of_final = select(rows, snapshot=FINAL, property=["task", "angle"])
-  names_of_final = set(of_final["property"])
-  rows = rows[
-      (rows["snapshot"] == FINAL) == rows["property"].isin(names_of_final)
-  ]
-  names, places = _encoders(rows)
-  shown = list(dict.fromkeys(zip(rows["property"], rows["metric"])))
-  protocols = [p for p in PROTOCOLS if p in set(rows["protocol"])]
-  figure = style.new((0.75 + 0.27 * len(names)) * len(protocols) + 0.3)
-  panels = figure.subplots(
-      len(protocols), len(shown), squeeze=False, sharex="col", sharey=True
-  )
-
-  def drawn(row):
-    frozen = row.way == "frozen"
-    return style.look(row.encoder), frozen, 0.14 if frozen else -0.14
-
-  for line, protocol in zip(panels, protocols):
-    for axes, (property_, metric) in zip(line, shown):
-      of_panel = select(
-          rows, protocol=protocol, property=property_, metric=metric
-      )
-      _dots(axes, of_panel, places, drawn, size=5)
-      name_encoders(axes, names)
-    line[0].set_title(
-        _capital(PROTOCOLS[protocol].format(task=task)), fontweight="bold"
-    )
-  for axes, (property_, metric) in zip(panels[-1], shown):
-    better = "less" if vocabulary.less_is_better(metric) else "more"
-    final = ", final networks" if property_ in names_of_final else ""
-    axes.set_xlabel(
-        f"{vocabulary.property_(property_)}{final}:\n"
-        f"{vocabulary.measure(metric)}, {better} is better"
-    )
-    axes.locator_params(axis="x", nbins=4)
-    _unit(axes.xaxis, metric)
-  return figure
 
 
 @style.styled
@@ -209,10 +164,10 @@ def few_labels(frame: "pd.DataFrame", unit: str) -> "Figure":
       _line(column[0], arm, drawn, label, hollow)
     better = "less" if vocabulary.less_is_better(metric) else "more"
     column[0].set(
-        title=_capital(vocabulary.property_(name)),
+        title=capital(vocabulary.property_(name)),
         ylabel=f"{vocabulary.measure(metric)}\n({better} is better)",
     )
-    _unit(column[0].yaxis, metric)
+    set_unit(column[0].yaxis, metric)
     if lines == 2:
       _improvement(column[1], select(rows, metric="improvement"))
     for axes in column:
@@ -262,13 +217,13 @@ def kept(drift: "pd.DataFrame", near: "pd.DataFrame", task: str) -> "Figure":
 
 
 def _drift(axes, rows):
-  names, places = _encoders(rows)
+  names, places = of_encoders(rows)
 
   def drawn(row):
     permuted = row.way == "permutation"
     return style.look(row.encoder), permuted, 0.13 if permuted else -0.13
 
-  _dots(axes, rows, places, drawn)
+  dots(axes, rows, places, drawn)
   name_encoders(axes, names)
   axes.axvline(1, color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)))
   axes.set_xlim(left=-0.03)
@@ -286,7 +241,7 @@ def _near(axes, rows, task):
   axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
   axes.set_ylim(bottom=0)
   axes.set_xlabel("k, number of nearest codes")
-  _unit(axes.yaxis, metric)
+  set_unit(axes.yaxis, metric)
   axes.set_title(
       "Angle between a network\nand its k nearest"
       if metric == "degrees"
@@ -313,10 +268,10 @@ def variants(frame: "pd.DataFrame", divergence: str) -> "Figure":
       seeds["value"], seeds["setting"].map(places), "|", color=style.GREY,
       markersize=9,
   )  # fmt: skip
-  _dots(axes, renamed, places, lambda row: (looks[row.encoder], True, 0))
+  dots(axes, renamed, places, lambda row: (looks[row.encoder], True, 0))
   name_encoders(axes, names)
   axes.set_xlabel(
-      f"{_capital(vocabulary.divergence(divergence))}, validation; ticks are"
+      f"{capital(vocabulary.divergence(divergence))}, validation; ticks are"
       " seeds"
   )
   return figure

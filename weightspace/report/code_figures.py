@@ -12,6 +12,7 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 PROJECTIONS = {"pca": "PCA", "tsne": "t-SNE"}
+COUNTS = ("m_b", "m_c", "m_d")  # numbers of a language
 _BESIDE = 3  # encoders in a figure, with the raw weights beside them
 
 
@@ -22,33 +23,56 @@ class Colouring(NamedTuple):
     title: of the colour scale.
     kind: "levels" (few values), "share" (0 to 1), "angle" (degrees, cyclic)
       or "range".
-    values: [n].
+    values: [n], NaN where one is not known.
+    names: of categories, whose numbers the values are.
   """
 
   title: str
   kind: str
   values: np.ndarray
+  names: tuple[str, ...] = ()
 
 
 def colourings(family: str, rows: Mapping[str, Any]) -> list[Colouring]:
-  """By the numbers of the task and by accuracy; by step, for the widget."""
+  """By columns, numbers of the task and accuracy; by step, for the widget."""
+  predicted = [_column(one) for one in rows.get("columns", ())]
   tasks = floats(rows["task"]).reshape(len(rows["task"]), -1)
   words = vocabulary.of_family(family)
-  known = {"language": ("m_b", "m_c", "m_d"), "angle": ("angle",)}
+  known = {"language": COUNTS, "angle": ("angle",)}
   names = known.get(words.task, ())
   names = rows.get("task_names", names)
   if tasks.shape[1] != len(names):
     names = tuple(f"{words.task} {i + 1}" for i in range(tasks.shape[1]))
   kind = "angle" if words.task == "angle" else "levels"
+  known_already = {"network", *(one.title for one in predicted)}
   entry = [
       Colouring(name, _levels(kind, values), values)
       for name, values in zip(names, tasks.T)
+      if not predicted or name not in known_already
   ]
   if "accuracy" in rows:
     accuracy = floats(rows["accuracy"])
     entry.append(Colouring(words.accuracy, "share", accuracy))
   steps = floats(rows["step"])
-  return [*entry, Colouring("step", _levels("levels", steps), steps)]
+  step = Colouring("step", _levels("levels", steps), steps)
+  return [*predicted, *entry, step]
+
+
+def _column(one):
+  """The colouring by a column that was predicted."""
+  title = one["name"].removeprefix("column:").partition(":")[0]
+  values = floats(one["values"])
+  if one["kind"] == "direction":
+    return Colouring(title, "angle", values)
+  if names := tuple(map(str, one["classes"])):
+    return Colouring(title, "levels", values, names)
+  return Colouring(title, _levels("levels", values), values)
+
+
+def titles(family: str, rows: Mapping[str, Any]) -> str:
+  """What the points of figures are coloured by, as a list in words."""
+  shown = [c.title for c in colourings(family, rows) if c.title != "step"]
+  return ", ".join(shown)
 
 
 def _levels(kind, values):
@@ -124,7 +148,7 @@ def codes(
 
 
 def _title(name):
-  return f"${name}$" if name.startswith("m_") else name
+  return f"${name}$" if name in COUNTS else name
 
 
 def _points(axes, xy, one, held):
@@ -162,7 +186,8 @@ def _bar(figure, line, scale, one):
   drawn.ax.tick_params(length=0, labelsize=8)
   if one.kind == "levels":
     known = levels(one)
-    drawn.set_ticks(range(len(known)), labels=[tick(v) for v in known])
+    labels = [tick(v, one).replace("$", r"\$") for v in known]
+    drawn.set_ticks(range(len(known)), labels=labels)
   elif one.kind == "share":
     drawn.set_ticks([0, 0.5, 1], labels=[text.percent(v) for v in (0, 0.5, 1)])
   elif one.kind == "angle":
@@ -170,7 +195,13 @@ def _bar(figure, line, scale, one):
     drawn.set_ticks(quarters, labels=[f"{v}°" for v in quarters])
 
 
-def tick(value: float) -> str:
-  """A value of a level as it stands beside its colour."""
+def tick(value: float, one: Colouring) -> str:
+  """A value as it stands beside its colour; empty where it is not known."""
+  if not np.isfinite(value):
+    return ""
+  if one.names:
+    return one.names[int(value)]
+  if one.kind == "angle":
+    return f"{value:.0f}°"
   whole = float(value).is_integer()
   return (f"{value:,.0f}" if whole else f"{value:.3g}").replace("-", "−")

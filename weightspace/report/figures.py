@@ -1,4 +1,4 @@
-"""Figures of networks, learning curves, predictions and transcripts."""
+"""Figures of networks, learning curves and transcripts."""
 
 import math
 from collections.abc import Mapping
@@ -20,22 +20,48 @@ SHOWN_SEQUENCES = 3  # of parallel ones; more do not fit on a printed page
 def zoo(entry: Mapping[str, Any], family: str) -> "Figure":
   """How the networks learned: accuracy, loss, and their final accuracy."""
   words = vocabulary.of_family(family)
+  curves = entry["curves"] if len(entry["steps"]) > 1 else {}
+  draw = [
+      part
+      for part, there in (
+          (_accuracies, "accuracy" in curves),
+          (_losses, bool({"train_loss", "eval_loss", "loss"} & set(curves))),
+          (_final, True),
+      )
+      if there
+  ]
   figure = style.new(3.1)
-  accuracy, loss, final = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-  second = {"colour": style.ORANGE, "line": (0, (4, 1.5)), "marker": "s"}
-  first = {"colour": style.BLUE, "line": "-", "marker": "o"}
-  _bands(accuracy, entry, (
-      ("accuracy_counts", "counts only", second), ("accuracy", "strict", first),
+  panels = figure.subplots(1, len(draw), squeeze=False)[0]
+  for axes, part in zip(panels, draw):
+    part(axes, entry, words)
+  return figure
+
+
+_SECOND = {"colour": style.ORANGE, "line": (0, (4, 1.5)), "marker": "s"}
+_FIRST = {"colour": style.BLUE, "line": "-", "marker": "o"}
+
+
+def _accuracies(axes, entry, words):
+  del words
+  _bands(axes, entry, (
+      ("accuracy_counts", "counts only", _SECOND),
+      ("accuracy", "strict", _FIRST),
   ))  # fmt: skip
-  _shares(accuracy.yaxis)
-  accuracy.set(title="Accuracy", ylim=(-0.02, 1.03), xlabel="training step")
-  _bands(loss, entry, (
-      ("train_loss", "training", second), ("eval_loss", "evaluation", first),
-      ("loss", "loss", first),
+  style.shares(axes.yaxis)
+  axes.set(title="Accuracy", ylim=(-0.02, 1.03), xlabel="training step")
+
+
+def _losses(axes, entry, words):
+  _bands(axes, entry, (
+      ("train_loss", "training", _SECOND), ("eval_loss", "evaluation", _FIRST),
+      ("loss", "loss", _FIRST),
   ))  # fmt: skip
-  loss.set(title=f"Loss [{words.loss_unit}]", xlabel="training step")
-  loss.set_ylim(bottom=0)
-  ends = _finite(entry["final_accuracy"])
+  axes.set(title=f"Loss [{words.loss_unit}]", xlabel="training step")
+  axes.set_ylim(bottom=0)
+
+
+def _final(final, entry, words):
+  ends = style.finite(entry["final_accuracy"])
   final.hist(
       ends, bins=np.linspace(0, 1, 21), color=style.BLUE, edgecolor="white"
   )
@@ -48,12 +74,11 @@ def zoo(entry: Mapping[str, Any], family: str) -> "Figure":
         xytext=(-5 if median > 0.5 else 5, 0), textcoords="offset points",
         ha="right" if median > 0.5 else "left", va="top", fontsize=8.5,
     )  # fmt: skip
-  _shares(final.xaxis)
+  style.shares(final.xaxis)
   final.set(
       title="At the end", xlabel=words.accuracy, ylabel="networks",
       xlim=(-0.02, 1.02),
   )  # fmt: skip
-  return figure
 
 
 def _bands(axes, entry, listed):
@@ -100,7 +125,7 @@ def learning_curves(
           validated["step"], losses, marker=look.marker, markersize=3.5,
           label=vocabulary.encoder(name), **pen,
       )  # fmt: skip
-      ends += _finite(losses)[-1:].tolist()
+      ends += style.finite(losses)[-1:].tolist()
   for axes, title in zip(panels, ("Training networks", "Validation networks")):
     axes.set(title=title, xlabel="training step of the encoder")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -111,45 +136,6 @@ def learning_curves(
   panels[0].set_ylabel(words[:1].upper() + words[1:])
   if panels[1].get_legend_handles_labels()[0]:
     panels[1].legend(loc="best")
-  return figure
-
-
-@style.styled
-def accuracy(entry: Mapping[str, Any], family: str) -> "Figure":
-  """Accuracy that a head predicts from codes against the actual one."""
-  words = vocabulary.of_family(family)
-  figure = style.new(3.6)
-  axes, errors = figure.subplots(1, 2, width_ratios=(1.15, 1))
-  predicted = style.floats(entry["predicted"])
-  actual = style.floats(entry["actual"])
-  axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=1)
-  axes.scatter(
-      actual, predicted, s=14, alpha=0.35, color=style.BLUE, linewidths=0,
-      rasterized=True,
-  )  # fmt: skip
-  axes.set(
-      title=f"Networks of held-out {words.tasks}",
-      xlabel=f"actual {words.accuracy}",
-      ylabel="accuracy predicted from the code",
-      xlim=(-0.03, 1.03),
-      ylim=(
-          min(-0.03, *(predicted - 0.02)), max(1.03, *(predicted + 0.02))
-      ),
-  )  # fmt: skip
-  _shares(axes.xaxis)
-  _shares(axes.yaxis)
-  error = _finite(predicted - actual)
-  most = max(0.3, float(np.abs(error).max(initial=0)))
-  errors.hist(
-      error, bins=np.linspace(-most, most, 31), color=style.BLUE,
-      edgecolor="white",
-  )  # fmt: skip
-  errors.axvline(0, color=style.INK, linewidth=1, linestyle=(0, (2, 2)))
-  errors.set(
-      title="Error", xlabel="predicted − actual [percentage points]",
-      ylabel="networks", xlim=(-most, most),
-  )  # fmt: skip
-  _shares(errors.xaxis, signed=True)
   return figure
 
 
@@ -184,8 +170,9 @@ def transcript(
       _rows(probed, probes[:, m], entry["symbols"], "Oranges")
     else:
       _numbers(probed, probes[:, m])
-    samples = encoder == "listening"
-    probing = "network generates" if samples else "encoder asks"
+    probing = {
+        "listening": "network generates", "watching": "network reads",
+    }.get(encoder, "encoder asks")  # fmt: skip
     probed.set_title(f"{which}he {probing}")
     _rows(answered, answers[:, m], entry["symbols"], "Blues")
     answered.set_title(f"{which}he network answers")
@@ -249,26 +236,6 @@ def _rows(axes, weights, symbols, colours):
   axes.tick_params(which="minor", length=0)
   for spine in axes.spines.values():
     spine.set_visible(False)
-
-
-def _finite(values):
-  values = style.floats(values)
-  return values[np.isfinite(values)]
-
-
-def _shares(axis, signed=False):
-  """Ticks in percent, or differences of shares in percentage points."""
-  from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-  axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-
-  def write(share, _):
-    percent = round(100 * share)
-    sign = "+" if signed and percent > 0 else ""
-    unit = "" if signed else " %"
-    return f"{sign}{percent}{unit}".replace("-", "−")
-
-  axis.set_major_formatter(FuncFormatter(write))
 
 
 @style.styled

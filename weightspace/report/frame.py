@@ -140,18 +140,47 @@ def _prediction(results):
                 "family": family, "encoder": name, "way": way,
                 "protocol": protocol, "property": property_,
             }  # fmt: skip
-            by_step = report.get("by_step", {})
-            last = max(by_step, key=int, default=None)
-            snapshots = {ALL: report, **by_step}
-            if last is not None:
-              snapshots[FINAL] = snapshots.pop(last)
-            for snapshot, parts in snapshots.items():
+            for snapshot, parts in _snapshots(report).items():
               for part in ("validation", "test"):
                 for metric, cell in parts.get(part, {}).items():
                   yield from _cell(
                       cell, "prediction", part=part, metric=metric,
                       snapshot=snapshot, **where,
                   )  # fmt: skip
+
+
+def _tested(results):
+  """How many networks were tested, and what a guess without a code reaches."""
+  for family, ways in _by_family(results, "prediction"):
+    first = next(iter(ways.get("frozen", {}).values()), {})
+    for name, protocols in first.items():
+      for protocol, report in protocols.items():
+        for snapshot, parts in _snapshots(report).items():
+          where = {
+              "family": family, "part": "test", "protocol": protocol,
+              "property": name, "snapshot": snapshot,
+          }  # fmt: skip
+          for what, counts in parts.get("tested", {}).items():
+            yield from _cell(counts.get("test"), "tested", metric=what, **where)
+          for metric, value in parts.get("guess", {}).get("test", {}).items():
+            yield from _cell(value, "guesses", metric=metric, **where)
+
+
+def _snapshots(report):
+  """Reports of all snapshots, of final ones and of others by their step."""
+  by_step = report.get("by_step", {})
+  last = max(by_step, key=int, default=None)
+  snapshots = {ALL: report, **by_step}
+  if last is not None:
+    snapshots[FINAL] = snapshots.pop(last)
+    if _numbers(snapshots[FINAL]) == _numbers(report):  # all are final
+      del snapshots[FINAL]
+  return snapshots
+
+
+def _numbers(report):
+  """Text, as NaN equals nothing."""
+  return str([report.get(part) for part in ("validation", "test")])
 
 
 def _clones(results):
@@ -263,6 +292,6 @@ def _by_family(results, part):
 
 
 _MAKERS = (
-    _claims, _emulation, _comparisons, _pretraining, _prediction, _clones,
-    _few_labels, _neighbours, _invariance, _variants,
+    _claims, _emulation, _comparisons, _pretraining, _prediction, _tested,
+    _clones, _few_labels, _neighbours, _invariance, _variants,
 )  # fmt: skip

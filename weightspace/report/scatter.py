@@ -50,9 +50,12 @@ def widget(
   encoders = [name for name in pictures if name != "weights"] or pictures
   titles = {name: vocabulary.encoder(name) for name in pictures}
   by_colour = {str(i): _plain(c.title) for i, c in enumerate(colours)}
-  # By accuracy where snapshots are of several steps, else by the task
-  by_step = [c.title for c in colours].index("step")
-  first = by_step - 1 if len(set(entry["rows"]["step"])) > 1 else 0
+  # By a column that was asked for; else by accuracy, next to the step, where
+  # snapshots are of several steps, else by the task
+  by_accuracy = (
+      "columns" not in entry["rows"] and len(set(entry["rows"]["step"])) > 1
+  )
+  first = len(colours) - 2 if by_accuracy else 0
   return templates.render(
       "scatter.html",
       name=text.file_name(family),
@@ -71,13 +74,15 @@ def widget(
 
 
 def _plain(title):
-  return title.replace("m_", "number of ") if title.startswith("m_") else title
+  if title in code_figures.COUNTS:
+    return title.replace("m_", "number of ")
+  return title
 
 
 def _data(family, entry, pictures, projections, colours, interrogation):
   rows = entry["rows"]
   return {
-      "labels": _labels(family, rows),
+      "labels": _labels(family, rows, colours),
       "split": [_SPLITS.index(s) if s in _SPLITS else 0 for s in rows["split"]],
       "splits": [vocabulary.part(name) for name in _SPLITS],
       "pictures": {name: _picture(entry["pictures"][name], name)
@@ -91,7 +96,7 @@ def _data(family, entry, pictures, projections, colours, interrogation):
   }  # fmt: skip
 
 
-def _labels(family, rows):
+def _labels(family, rows, colours):
   """The label of each network, shown where somebody points at it."""
   words = vocabulary.of_family(family)
   count = len(rows["step"])
@@ -100,21 +105,28 @@ def _labels(family, rows):
       f"{words.accuracy} {text.percent(accuracy)}"
       for accuracy in rows.get("accuracy", [])
   ] or [""] * count
+  predicted = colours[: len(rows.get("columns", ()))]
   return [
       "\n".join(
           line
           for line in (
               text.language_plain(name),
+              *(_known(one, i) for one in predicted),
               accuracy,
               f"step {text.count(step)}",
               vocabulary.part(split),
           )
           if line
       )
-      for name, accuracy, step, split in zip(
-          described, accuracies, rows["step"], rows["split"]
+      for i, (name, accuracy, step, split) in enumerate(
+          zip(described, accuracies, rows["step"], rows["split"])
       )
   ]
+
+
+def _known(one, row):
+  shown = code_figures.tick(one.values[row], one)
+  return f"{one.title} {shown}" if shown else ""
 
 
 def _picture(entry, name):
@@ -152,12 +164,12 @@ def _colour(one):
   if one.kind == "levels":
     known = code_figures.levels(one)
     data["levels"] = [float(v) for v in known]
-    data["ticks"] = [code_figures.tick(v) for v in known]
+    data["ticks"] = [code_figures.tick(v, one) for v in known]
   else:
     ticks = {"share": ["0 %", "50 %", "100 %"], "angle": ["0°", "180°", "360°"]}
     middle = (low + high) / 2
     data["ticks"] = ticks.get(
-        one.kind, [code_figures.tick(v) for v in (low, middle, high)]
+        one.kind, [code_figures.tick(v, one) for v in (low, middle, high)]
     )
   return data
 

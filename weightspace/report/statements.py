@@ -117,6 +117,14 @@ def shapes(zoo: Mapping[str, Any]) -> str:
   return f"{words}, {' to '.join(map(text.count, ends))} weights"
 
 
+def trained_on(zoo: Mapping[str, Any], words: Any) -> str:
+  """What the networks of a zoo were trained on, after "were"."""
+  names = zoo.get("task_names", ["task"])
+  return words.trained_on.format(
+      count=text.count(zoo["tasks"]), names=_listed(names)
+  )
+
+
 def verdict(frame: "pd.DataFrame", family: str) -> str:
   """How much of the loss codes remove on held-out tasks; empty if unknown."""
   gains = gain(frame, family)
@@ -163,6 +171,21 @@ def ranking(rows: "pd.DataFrame", divergence: str) -> str:
       f" {'lies below' if apart else 'overlaps'} that of {_encoder(second)},"
       " the next."
   )
+
+
+def tested(rows: "pd.DataFrame", tasks: str) -> str:
+  """How many networks are tested; fewer of properties with missing values."""
+  counts = select(rows, snapshot=ALL).groupby("metric")["value"]
+  if not len(counts):
+    return ""
+
+  def between(metric):
+    ends = dict.fromkeys((counts.min()[metric], counts.max()[metric]))
+    return " to ".join(map(text.count, ends))
+
+  networks, of = between("networks"), between("tasks")
+  among = f" of {of} {tasks}" if of != networks else ""
+  return f"Networks tested: {networks}{among}."
 
 
 def undefined(rows: "pd.DataFrame") -> str:

@@ -11,6 +11,7 @@ from weightspace.report import (
   contents,
   figures,
   page,
+  predictions,
   scatter,
   schema,
   statements,
@@ -87,6 +88,7 @@ def _write(results, interrogations, document):
       "code_figures": code_figures,
       "contents": contents,
       "figures": figures,
+      "predictions": predictions,
       "scatter": scatter,
       "statements": statements,
   }

@@ -151,6 +151,27 @@ def floats(values: Any) -> np.ndarray:
   return np.asarray(values, float)
 
 
+def finite(values: Any) -> np.ndarray:
+  """The numbers among values."""
+  values = floats(values)
+  return values[np.isfinite(values)]
+
+
+def shares(axis, signed=False):
+  """Ticks in percent, or differences of shares in percentage points."""
+  from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+  axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+
+  def write(share, _):
+    percent = round(100 * share)
+    sign = "+" if signed and percent > 0 else ""
+    unit = "" if signed else " %"
+    return f"{sign}{percent}{unit}".replace("-", "−")
+
+  axis.set_major_formatter(FuncFormatter(write))
+
+
 def save(
     figure: "Figure", folder: pathlib.Path, name: str, dpi: int = 200
 ) -> bytes:
