@@ -43,7 +43,7 @@ def _network(printed):
   # As its weights were written down: a letter again, or the next one
   assert "after ^: 1.00 0.00 0.00 0.00 0.00 0.00" in printed
   assert "after b: 0.00 0.50 0.50 0.00 0.00 0.00" in printed
-  assert "of 6 units, those of its zoo lstm of 12 units" in printed
+  assert "of 6 units, those of its zoo LSTM of 1 layer of 12 units" in printed
 
 
 def _task(printed):

@@ -138,7 +138,7 @@ def test_a_network_from_elsewhere(exported, tmp_path):
   assert printed["properties"]["accuracy"]["accuracy"]["spread"] >= 0
   text = examination.to_text(examined)
   for line in (
-      r"network: lstm of 5, 5 units, 6 inputs, 6 outputs",
+      r"network: LSTM of 2 layers of 5 units, 6 inputs, 6 outputs",
       r"CAUTION: outside of what it was trained on",
       r"  task m_d +-?[01] \(\d+%\), .*; ± \d+% between heads",
       r"  accuracy +-?\d\.\d{3} ± \d\.\d{3}",

@@ -77,7 +77,9 @@ def export(
       zoo=zoo.spec,
       tasks=family.spec,
       ensembles=tuple(e._replace(metrics=_plain(e.metrics)) for e in trained),
-      reference=_reference(zoo, family, all_codes, chosen),
+      reference=_reference(
+          zoo, family, all_codes, chosen, settings.properties
+      ),
       about=_plain({
           **about,
           "prediction": dataclasses.asdict(settings),
@@ -132,7 +134,7 @@ def _plain(value):
   return value
 
 
-def _reference(zoo, family, all_codes, rows):
+def _reference(zoo, family, all_codes, rows, names):
   columns = zoo.columns
   distinct, task_ids = np.unique(
       columns["task"][rows], axis=0, return_inverse=True
@@ -145,8 +147,36 @@ def _reference(zoo, family, all_codes, rows):
       shape=zoo.shapes[rows],
       task=task_ids.reshape(-1).astype(np.int32),
       tasks=distinct.astype(np.float32),
-      descriptions=tuple(family.describe(task) for task in distinct),
+      descriptions=tuple(
+          ", ".join([family.describe(task), *known])
+          for task, known in zip(
+              distinct, _known(zoo, family, rows, task_ids.reshape(-1), names)
+          )
+      ),
   )
+
+
+def _known(zoo, family, rows, task_ids, names):
+  """The columns that are predicted, for each task, where its rows agree."""
+  scope = properties.Scope(family.spec, zoo.spec.snapshot_steps)
+  known = [[] for _ in range(task_ids.max() + 1)]
+  for name in names:
+    column = name.removeprefix(properties.COLUMN).partition(":")[0]
+    if column == name or column in family.spec.task_names:
+      continue
+    property_ = properties.load(name, scope)
+    targets = property_.target(zoo.columns, scope)[rows]
+    values = properties.numbers(property_, targets)
+    _, classes = properties.labels(name, scope)
+    unit = "°" if property_.kind == "direction" else ""
+    for task, listed in enumerate(known):
+      of_task = values[task_ids == task]
+      if properties.known(targets[task_ids == task]).all() and np.all(
+          of_task == of_task[0]
+      ):
+        value = classes[of_task[0]] if classes else f"{of_task[0]:.4g}{unit}"
+        listed.append(f"{column} {value}")
+  return known
 
 
 def _has_accuracy(zoo):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weightspace import properties
-from weightspace.pretrained.encoder import PretrainedEncoder, describe_shape
+from weightspace.pretrained.encoder import PretrainedEncoder, describe_shapes
 
 _UNDEFINED = "undefined"
 
@@ -23,7 +23,7 @@ def write(
   """
   zoo, about = encoder.zoo, encoder.about
   kind = encoder.config["encoder"]["name"]
-  shapes = "; ".join(map(describe_shape, zoo.rnns))
+  shapes = describe_shapes(*zoo.rnns)
   size = zoo.rnns[0]
   splits = about["splits"]
   return f"""# {name}

@@ -14,7 +14,7 @@ from weightspace.errors import UserError
 from weightspace.interop import leaves, tensors
 from weightspace.pretrained.ensembles import Ensemble, Prediction
 from weightspace.pretrained.reference import Neighbour, Reference
-from weightspace.rnn import RNN, RNNSpec, make_rnn
+from weightspace.rnn import RNN, RNNSpec, describe, make_rnn
 from weightspace.tasks import TaskSpec
 from weightspace.types import Params, Weights
 from weightspace.zoo import ZooSpec
@@ -28,7 +28,8 @@ class Examination(NamedTuple):
   Attributes:
     shape: of the network.
     code: [Z] float32.
-    outside: a note where the network's shape is none of the zoo's; else None.
+    outside: a note where the network's cell, depth or widths are out of the
+      range of the zoo's; else None.
     farther_than: share of the zoo's networks that are nearer to another
       network of the zoo than this one is to its nearest. It is close to 1 for
       a network unlike all of them, None without a reference table.
@@ -181,17 +182,27 @@ class PretrainedEncoder:
 
   @settings.pinned()
   def outside(self, shape: RNNSpec) -> str | None:
-    """A note where a shape is none of the zoo's; else None.
+    """A note where a shape is out of the range of the zoo's; else None.
+
+    The range is of cells, of depths and of widths.
 
     Raises:
       ValueError: networks of that shape cannot be encoded.
     """
     self.encoder_of(shape)
-    if shape in self.zoo.rnns:
+    known = self.zoo.rnns
+    depths = [len(one.hidden) for one in known]
+    widths = [width for one in known for width in one.hidden]
+    if (
+        shape.cell in {one.cell for one in known}
+        and min(depths) <= len(shape.hidden) <= max(depths)
+        and min(widths) <= min(shape.hidden)
+        and max(shape.hidden) <= max(widths)
+    ):
       return None
     return (
         "outside of what it was trained on: this network is"
-        f" {describe_shape(shape)}, those of its zoo {_shown(self.zoo.rnns)}"
+        f" {describe_shapes(shape)}, those of its zoo {describe_shapes(*known)}"
     )
 
   def encoder_of(self, shape: RNNSpec) -> Encoder:
@@ -214,8 +225,8 @@ class PretrainedEncoder:
     if shape not in known and encoder.transcript is None:
       raise UserError(
           f"encoder {name!r} reads weights, and only those of networks of the"
-          f" shape it was trained on: {_shown(known)}; this one is"
-          f" {describe_shape(shape)}"
+          f" shape it was trained on: {describe_shapes(*known)}; this one is"
+          f" {describe_shapes(shape)}"
       )
     return encoder
 
@@ -270,13 +281,9 @@ class PretrainedEncoder:
     return self.reference.nearest_distances()
 
 
-def describe_shape(shape: RNNSpec) -> str:
-  """A shape in words: "lstm of 32, 32 units"."""
-  return f"{shape.cell} of {', '.join(map(str, shape.hidden))} units"
-
-
-def _shown(shapes):
-  return " and ".join(map(describe_shape, shapes))
+def describe_shapes(*shapes: RNNSpec) -> str:
+  """Shapes in words, see `weightspace.rnn.describe`."""
+  return describe([(shape.cell, shape.hidden) for shape in shapes])
 
 
 def _checked(rnn, weights):

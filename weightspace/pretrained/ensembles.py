@@ -20,7 +20,8 @@ class Prediction(NamedTuple):
   Attributes:
     name: of the property.
     labels: names of the n.
-    value: [n], the heads' mean, or the likeliest class.
+    value: [n], the heads' mean, or the likeliest class; of a direction, the
+      degrees of the mean, n = 1.
     spread: [n]. Of a regression, the heads' standard deviation, widened to the
       size of their errors on validation tasks. Of a class, the standard
       deviation of its probability between heads.
@@ -92,6 +93,14 @@ class Ensemble(NamedTuple):
     labels, classes = properties.labels(self.property, scope)
     outputs = self.outputs(scope, jnp.asarray(code)[None])[:, 0]
     mean, deviation = outputs.mean(axis=0), outputs.std(axis=0, ddof=1)
+    if properties.load(self.property, scope).kind == "direction":
+      name = self.property.removeprefix(properties.COLUMN).partition(":")[0]
+      return Prediction(
+          self.property,
+          (f"{name}, degrees",),
+          properties.degrees(mean[None]),
+          _spread_in_degrees(mean, self.widening * deviation)[None],
+      )
     if not classes:
       return Prediction(
           self.property, labels, mean, self.widening * deviation
@@ -105,3 +114,10 @@ class Ensemble(NamedTuple):
         classes,
         mean,
     )
+
+
+def _spread_in_degrees(mean, deviation):
+  """The deviation [2] of a direction [2] across it, as an angle."""
+  length = max(np.hypot(*mean), np.finfo(np.float32).tiny)
+  across = np.hypot(mean[1] * deviation[0], mean[0] * deviation[1]) / length
+  return np.rad2deg(np.arctan2(across, length))

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from weightspace.pretrained.encoder import Examination, describe_shape
+from weightspace.pretrained.encoder import Examination, describe_shapes
 from weightspace.pretrained.ensembles import Prediction
 
 _SHOWN_CLASSES = 3
+_UNLIKE = 0.99  # share of the zoo's networks that are nearer to another one
 
 
 def to_json(result: Examination) -> dict[str, Any]:
@@ -49,11 +50,13 @@ def _prediction(prediction):
 def to_text(result: Examination) -> str:
   """A page of it, at most 80 columns wide but for long names of tasks."""
   lines = [
-      f"network: {describe_shape(result.shape)}, {result.shape.inputs} inputs,"
+      f"network: {describe_shapes(result.shape)}, {result.shape.inputs} inputs,"
       f" {result.shape.outputs} outputs"
   ]
   if result.outside:
     lines.append(f"CAUTION: {result.outside}")
+  if result.farther_than is not None and result.farther_than >= _UNLIKE:
+    lines.append("CAUTION: its code is unlike those of the zoo's networks")
   lines += ["", "code"]
   for row in np.split(result.code, range(8, len(result.code), 8)):
     lines.append("  " + " ".join(f"{x:+.3f}" for x in row))
