@@ -109,7 +109,7 @@ for rnn in zoo.rnns:
 # below.
 
 # %%
-config = emulation.get_config("watching,quickstart,recorded")
+config = emulation.get_config("watching,quickstart")
 config.emulation.update(steps=300, validate_every=50)
 run = pretrain(zoo, config.to_dict(), workdir / "repeater", progress=quiet)
 code = codes.of_zoo(zoo, run)

@@ -81,6 +81,11 @@ def load(name: str, scope: Scope | None = None) -> Property:
     from weightspace.properties import _columns
 
     return _columns.make(name, scope)
+  if name not in (known := names()):
+    raise UserError(
+        f"no property {name!r}{plugins.nearest(name, known)} (a column of a"
+        f" zoo is written {COLUMN}{name}); there are: {', '.join(known)}"
+    )
   property_ = plugins.load(__name__, name).PROPERTY
   if property_.of_weights is None:
     return property_

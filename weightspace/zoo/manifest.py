@@ -144,7 +144,8 @@ def read(path: Path) -> tuple[ZooSpec, dict[str, Any]]:
     there = "no folder" if not path.is_dir() else f"a folder without {ZOO}"
     raise ZooError(
         f"{path} is not a zoo: there is {there}; `python -m"
-        f" zoo_gen.generate --zoo={path} --config=...` makes one"
+        f" zoo_gen.generate --zoo={path} --config=...` trains one, `python -m"
+        f" zoo_gen.collect --zoo={path} ...` makes one of your networks"
     )
   try:
     document, text = files.parse(file)
