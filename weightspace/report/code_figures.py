@@ -121,11 +121,15 @@ def groups(pictures: Mapping[str, Any], projection: str) -> Iterator[list[str]]:
 def codes(
     family: str, entry: Mapping[str, Any], projection: str, names: list[str]
 ) -> "Figure":
-  """A row a colouring, a column an encoder or the raw weights."""
+  """A row a colouring, a column an encoder or the raw weights; or a grid."""
   rows = entry["rows"]
   shown = [c for c in colourings(family, rows) if c.title != "step"]
-  figure = style.new(1.85 * len(shown) + 0.5)
-  panels = figure.subplots(len(shown), len(names), squeeze=False)
+  if len(names) > 1:
+    figure = style.new(1.85 * len(shown) + 0.5)
+    panels = figure.subplots(len(shown), len(names), squeeze=False)
+  else:  # three colourings in a line
+    figure, panels = style.grid(len(shown), 2.1)
+    panels = panels.ravel()[: len(shown), None]
   held = np.asarray([split == "ood" for split in rows["split"]])
   for line, colouring in zip(panels, shown):
     for axes, name in zip(line, names):
