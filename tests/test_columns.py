@@ -120,6 +120,20 @@ def test_ensembles_leave_out_rows_without_a_value():
   assert answer.labels == ("optimizer",)
   assert answer.classes == OPTIMIZERS
   assert answer.value[0] in OPTIMIZERS
+  direction = one[2].predict(SCOPE, codes[1])
+  assert direction.labels == ("angle, degrees",)
+  error = (direction.value - columns["angle"][1] + 180) % 360 - 180
+  assert np.abs(error) < 30 and 0 <= direction.spread[0] < 90
+
+
+def test_numbers_of_angles_are_degrees():
+  _, columns = example()
+  angle = properties.load("column:angle:circular", SCOPE)
+  shown = properties.numbers(angle, angle.target(columns, SCOPE))
+  np.testing.assert_allclose(shown, columns["angle"] % 360, atol=1e-3)
+  assert np.isnan(
+      properties.numbers(angle, angle.target(with_gaps(columns), SCOPE))[0]
+  )
 
 
 def test_a_number_of_the_tasks_is_a_column():

@@ -113,7 +113,7 @@ def test_the_encoder_does_without_the_zoo(folder):
   assert result.nearest[0].accuracy is None
   shown = examination.to_text(result)
   assert "optimizer" in shown and "adam (" in shown
-  assert "network 3\n" in shown
+  assert "network 3, optimizer sgd\n" in shown
 
 
 def test_clones_are_refused_with_the_reason(folder):
