@@ -27,6 +27,9 @@ SMALL = {
         "eval_strings": 8, "eval_batch": 4,
     },
     "tiled_mnist": {"digits": digits.dataset(), "eval_images": 6},
+    "regular_language": {
+        "states": 3, "length": 8, "eval_strings": 8, "eval_batch": 4,
+    },
     "secret_path": {"depth": 5, "eval_strings": 8},
 }  # fmt: skip
 

@@ -1,0 +1,111 @@
+"""Deterministic finite automata, complete and minimal, as arrays."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from weightspace.keys import derive
+from weightspace.types import Key
+
+_FAR = 10**6  # letters to an accepting state from where there is no way
+
+# (next states of each state, accepting states): a*; (ab)*; no odd number of b
+# after an odd number of a; no bbb; even numbers of both; as many a as b, modulo
+# 3; b*a*b*a*
+TOMITA = (
+    (((0, 1), (1, 1)), (0,)),
+    (((1, 2), (2, 0), (2, 2)), (0,)),
+    (((1, 0), (0, 2), (3, 4), (3, 3), (1, 2)), (0, 1, 4)),
+    (((0, 1), (0, 2), (0, 3), (3, 3)), (0, 1, 2)),
+    (((1, 2), (0, 3), (3, 0), (2, 1)), (0,)),
+    (((1, 2), (2, 0), (0, 1)), (0,)),
+    (((1, 0), (1, 2), (3, 2), (3, 4), (4, 4)), (0, 1, 2, 3)),
+)
+
+
+class Automaton(NamedTuple):
+  """An automaton, which begins in state 0.
+
+  Attributes:
+    n: how many states it has, at most S; entries of the others are 0.
+    following: [S, A] int32, the state after each letter.
+    accepting: [S] bool.
+  """
+
+  n: jax.Array
+  following: jax.Array
+  accepting: jax.Array
+
+
+def distances(automaton: Automaton) -> jax.Array:
+  """Letters from each state to the nearest accepting one, [S] int32.
+
+  Where none can be reached, that is more than any word has.
+  """
+  _, following, accepting = automaton
+  distance = jnp.where(accepting, 0, _FAR).astype(jnp.int32)
+  for _ in range(len(accepting) - 1):
+    distance = jnp.minimum(distance, 1 + jnp.min(distance[following], axis=1))
+  return distance
+
+
+def _numbered(automaton):
+  """With states in the order in which they are reached; whether all are."""
+  n, following, accepting = automaton
+  states, letters = following.shape
+  number = jnp.full(states, -1, jnp.int32).at[0].set(0)
+  count = jnp.int32(1)
+  for i in range(states):
+    state = jnp.argmax(number == i)
+    for letter in range(letters):
+      to = following[state, letter]
+      new = (number[to] < 0) & (i < count)
+      number = number.at[to].set(jnp.where(new, count, number[to]))
+      count += new.astype(jnp.int32)
+  place = jnp.where(number >= 0, number, states)  # nowhere, if not reached
+  moved = jnp.zeros_like(following).at[place].set(
+      number[following], mode="drop"
+  )
+  accepts = jnp.zeros_like(accepting).at[place].set(accepting, mode="drop")
+  return Automaton(n, moved, accepts), count == n
+
+
+def is_minimal(automaton: Automaton) -> jax.Array:
+  """Whether some word tells any two states apart; all must be reachable."""
+  n, following, accepting = automaton
+  letters = following.shape[1]
+  apart = accepting[:, None] != accepting[None]
+  for _ in range(len(accepting) - 1):
+    for letter in range(letters):
+      to = following[:, letter]
+      apart |= apart[to[:, None], to[None]]
+  used = jnp.arange(len(accepting)) < n
+  pairs = used[:, None] & used[None] & ~jnp.eye(len(accepting), dtype=bool)
+  return jnp.all(apart | ~pairs)
+
+
+def sample(key: Key, states: int, letters: int) -> Automaton:
+  """A minimal automaton with 2 to `states` states, by rejection."""
+  n = jax.random.randint(derive(key, "n"), (), 2, states + 1, jnp.int32)
+  used = jnp.arange(states) < n
+
+  def draw(key):
+    following = jax.random.randint(
+        derive(key, "following"), (states, letters), 0, n, jnp.int32
+    )
+    accepting = used & jax.random.bernoulli(
+        derive(key, "accepting"), jnp.float32(0.5), (states,)
+    )
+    following = jnp.where(used[:, None], following, 0)
+    made, is_whole = _numbered(Automaton(n, following, accepting))
+    return made, is_whole & is_minimal(made)
+
+  def again(carry):
+    key, _, _ = carry
+    key = derive(key, "again")
+    return key, *draw(key)
+
+  return jax.lax.while_loop(
+      lambda carry: ~carry[2], again, (key, *draw(key))
+  )[1]

@@ -1,0 +1,286 @@
+"""Regular languages: those of minimal automata with a few states.
+
+A task is a deterministic finite automaton over the letters a and b: how many
+states it has, the state after each letter, and which states accept. It is
+minimal and complete, and its states are numbered in the order in which they are
+reached from state 0, a before b; so a language has one task. Among the automata
+are the seven of Tomita (1982).
+
+A network reads BOS and a word, letter by letter, and predicts the next letter;
+after the word it predicts EOS. Words are walks over letters from which an
+accepting state can still be reached in time; an accepting state ends a word
+with a probability of the config.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace import fields
+from weightspace.errors import UserError
+from weightspace.keys import derive
+from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
+from weightspace.tasks._automata import (
+  TOMITA,
+  Automaton,
+  distances,
+  sample,
+)
+from weightspace.types import Key
+
+LETTERS = "ab"
+BOS, EOS = len(LETTERS), len(LETTERS) + 1
+VOCABULARY = len(LETTERS) + 2
+
+@dataclass(frozen=True)
+class Config:
+  """Parameters that all languages of a zoo share.
+
+  Attributes:
+    states: the most that an automaton has; their number is uniform from 2.
+    tomita: the share of tasks that are one of Tomita's seven, as far as they
+      have so few states.
+    stop: the probability that a word ends where it may.
+    length: symbols of a sequence with BOS and padding, T + 1.
+    eval_strings: words sampled from the network to measure its accuracy.
+    eval_batch: words of the language to measure the loss.
+  """
+
+  states: int = 6
+  tomita: float = 0.1
+  stop: float = 0.2
+  length: int = 24
+  eval_strings: int = 500
+  eval_batch: int = 64
+
+  def __post_init__(self):
+    fields.check_integers(self, "states", "length", "eval_strings",
+                          "eval_batch")  # fmt: skip
+    fields.check_numbers(self, "tomita", "stop", least=0)
+    for name in ("tomita", "stop"):
+      if getattr(self, name) > 1:
+        raise UserError(f"{name} must be a share, at most 1")
+    if self.stop == 0:
+      raise UserError("stop must be positive: words would never end")
+    if self.states < 2:
+      raise UserError(f"states must be at least 2, got {self.states}")
+    if self.length < self.states + 2:
+      raise UserError(
+          f"length={self.length} leaves no room for the shortest word of some"
+          f" automata with {self.states} states: it must be at least"
+          f" {self.states + 2}"
+      )
+
+
+def to_task(following, accepting, states: int) -> np.ndarray:
+  """The task of an automaton, [1 + 3 states] int32.
+
+  Args:
+    following: [n, 2], the state after a and after b.
+    accepting: accepting states.
+    states: the most that an automaton of the family has.
+  """
+  n = len(following)
+  task = np.zeros(1 + (len(LETTERS) + 1) * states, np.int32)
+  task[0] = n
+  task[1 : 1 + 2 * n] = np.ravel(following)
+  task[1 + 2 * states + np.asarray(accepting, int)] = 1
+  return task
+
+
+def to_automaton(task: jax.Array) -> Automaton:
+  """The automaton of a task [D]."""
+  states = (task.shape[-1] - 1) // (len(LETTERS) + 1)
+  following = task[1 : 1 + 2 * states].reshape(states, len(LETTERS))
+  return Automaton(task[0], following, task[1 + 2 * states :] == 1)
+
+
+def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
+  """Tests whether strings are BOS, a word of the language, then only EOS.
+
+  Args:
+    task: [D] integers.
+    tokens: [K, T + 1] integers.
+
+  Returns:
+    [K] bool.
+  """
+  _, following, accepting = to_automaton(jnp.asarray(task))
+  tokens = jnp.asarray(tokens, jnp.int32)
+
+  def step(carry, token):
+    state, ended, valid = carry
+    is_letter = token < len(LETTERS)
+    valid &= (token >= 0) & jnp.where(is_letter, ~ended, token == EOS)
+    valid &= is_letter | ended | accepting[state]
+    after = following[state, jnp.clip(token, 0, len(LETTERS) - 1)]
+    return (
+        jnp.where(is_letter & ~ended, after, state), ended | ~is_letter, valid
+    ), None
+
+  count = tokens.shape[0]
+  start = (
+      jnp.zeros(count, jnp.int32), jnp.zeros(count, bool), tokens[:, 0] == BOS
+  )
+  (_, ended, valid), _ = jax.lax.scan(step, start, tokens[:, 1:].T)
+  return ended & valid
+
+
+def write(
+    config: Config, key: Key, task: jax.Array, count: int
+) -> jax.Array:
+  """Samples words of a language, [count, T + 1] int32 tokens.
+
+  A word has at most T - 1 letters, and then EOS to the end.
+  """
+  automaton = to_automaton(task)
+  _, following, accepting = automaton
+  distance = distances(automaton)
+  steps = config.length - 1
+
+  def step(carry, now):
+    state, ended = carry
+    key, left = now  # letters that fit beside EOS
+    after = following[state]  # [count, 2]
+    live = distance[after] < left
+    at = accepting[state]
+    stops = jax.random.bernoulli(
+        derive(key, "stop"), jnp.float32(config.stop), (count,)
+    )
+    ends = ended | (at & (stops | ~jnp.any(live, axis=-1)))
+    letter = jax.random.categorical(
+        derive(key, "letter"), jnp.where(live, 0.0, -jnp.inf)
+    ).astype(jnp.int32)
+    state = jnp.take_along_axis(after, letter[:, None], axis=1)[:, 0]
+    return (state, ends), jnp.where(ends, EOS, letter)
+
+  keys = jax.random.split(key, steps)
+  left = jnp.arange(steps - 1, -1, -1, dtype=jnp.int32)
+  start = jnp.zeros(count, jnp.int32), jnp.zeros(count, bool)
+  _, tokens = jax.lax.scan(step, start, (keys, left))
+  return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS)
+
+
+def make(config: Config) -> TaskFamily:
+  """The family of regular languages."""
+  known = [
+      to_task(following, accepting, config.states)
+      for following, accepting in TOMITA
+      if len(following) <= config.states
+  ]
+
+  def sample_task(key):
+    n, following, accepting = sample(
+        derive(key, "automaton"), config.states, len(LETTERS)
+    )
+    drawn = jnp.concatenate([
+        n[None], following.reshape(-1), accepting.astype(jnp.int32)
+    ])
+    one = jax.random.randint(
+        derive(key, "which"), (), 0, len(known), jnp.int32
+    )
+    is_known = jax.random.bernoulli(
+        derive(key, "known"), jnp.float32(config.tomita)
+    )
+    return jnp.where(is_known, jnp.asarray(np.stack(known))[one], drawn)
+
+  def sample_batch(key, task, size):
+    return _batch(write(config, key, task, size))
+
+  def rollouts(key, task, rnn, weights, count):
+    del task  # the network samples from its own distribution
+    tokens, log_probs = _generate(config, key, rnn, weights, count)
+    return Rollouts(
+        tokens.astype(jnp.int8),
+        jnp.swapaxes(log_probs, 0, 1).astype(jnp.float16),
+    )
+
+  states = range(config.states)
+  return TaskFamily(
+      spec=TaskSpec(
+          inputs=VOCABULARY,
+          outputs=VOCABULARY,
+          length=config.length - 1,
+          kind="token",
+          task_names=(
+              "states",
+              *(f"after_{s}{letter}" for s in states for letter in LETTERS),
+              *(f"accepts_{s}" for s in states),
+          ),
+          metric_names=("accuracy", "loss"),
+          symbols=(*LETTERS, "BOS", "EOS"),
+          classes=(0, config.states),
+          first=BOS,
+      ),
+      sample_task=sample_task,
+      sample_batch=sample_batch,
+      rollouts=rollouts,
+      encode=lambda task, sequences: _read(sequences.T),
+      mask=lambda sequences: _unpadded(sequences.T),
+      performance=functools.partial(_performance, config),
+      novelty=novelty,
+      describe=describe,
+  )
+
+
+def _generate(config, key, rnn, weights, count):
+  """Tokens [K, T + 1] that a network writes, log-probabilities [T, K, V]."""
+  draws = jax.random.uniform(key, (config.length - 1, count), jnp.float32)
+  tokens, log_probs = rnn.generate(weights, BOS, draws)
+  return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS), log_probs
+
+
+def _read(tokens):
+  """What a network reads of tokens [T + 1, B]: one-hot, [T, B, V]."""
+  read = tokens[:-1].astype(jnp.int32)
+  return jax.nn.one_hot(read, VOCABULARY, dtype=jnp.float32)
+
+
+def _batch(tokens):
+  tokens = tokens.T
+  return Batch(_read(tokens), tokens[1:], _unpadded(tokens))
+
+
+def _unpadded(tokens):
+  """1 at steps up to the first EOS; tokens [T + 1, B] -> [T, B] float32."""
+  return (jnp.cumsum(tokens[:-1] == EOS, axis=0) == 0).astype(jnp.float32)
+
+
+def _performance(config, key, task, rnn, weights):
+  tokens, _ = _generate(
+      config, derive(key, "strings"), rnn, weights, config.eval_strings
+  )
+  batch = _batch(write(config, derive(key, "loss"), task, config.eval_batch))
+  log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
+  labels = jax.nn.one_hot(batch.targets, VOCABULARY, dtype=jnp.float32)
+  losses = -jnp.sum(labels * log_probs, axis=-1)
+  return {
+      "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
+      "loss": jnp.sum(losses * batch.mask) / jnp.sum(batch.mask),
+  }
+
+
+def novelty(task: jax.Array) -> jax.Array:
+  """A hash of the automaton, uniform in [0, 1): any may be held out."""
+  key = jax.lax.fori_loop(
+      0, task.shape[-1],
+      lambda i, key: jax.random.fold_in(key, task[i].astype(jnp.uint32)),
+      jax.random.key(0),
+  )  # fmt: skip
+  return jax.random.uniform(key, (), jnp.float32)
+
+
+def describe(task: np.ndarray) -> str:
+  """Describes an automaton: "0: a 1, b 0; 1, accepts: a 1, b 0"."""
+  n = int(task[0])
+  states = (len(task) - 1) // (len(LETTERS) + 1)
+  rows = []
+  for state in range(n):
+    accepts = ", accepts" if task[1 + 2 * states + state] else ""
+    to = task[1 + 2 * state : 3 + 2 * state]
+    moves = ", ".join(f"{x} {int(s)}" for x, s in zip(LETTERS, to))
+    rows.append(f"{state}{accepts}: {moves}")
+  return "; ".join(rows)
