@@ -27,6 +27,10 @@ SMALL = {
         "eval_strings": 8, "eval_batch": 4,
     },
     "tiled_mnist": {"digits": digits.dataset(), "eval_images": 6},
+    "dyck_language": {
+        "depth": 2, "length": 8, "eval_strings": 8, "eval_batch": 4,
+    },
+    "modular_sum": {"length": 6, "eval_strings": 8},
     "regular_language": {
         "states": 3, "length": 8, "eval_strings": 8, "eval_batch": 4,
     },

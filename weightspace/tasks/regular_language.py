@@ -22,7 +22,7 @@ import numpy as np
 from weightspace import fields
 from weightspace.errors import UserError
 from weightspace.keys import derive
-from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
+from weightspace.tasks import TaskFamily, _words
 from weightspace.tasks._automata import (
   TOMITA,
   Automaton,
@@ -33,7 +33,6 @@ from weightspace.types import Key
 
 LETTERS = "ab"
 BOS, EOS = len(LETTERS), len(LETTERS) + 1
-VOCABULARY = len(LETTERS) + 2
 
 @dataclass(frozen=True)
 class Config:
@@ -187,90 +186,22 @@ def make(config: Config) -> TaskFamily:
     )
     return jnp.where(is_known, jnp.asarray(np.stack(known))[one], drawn)
 
-  def sample_batch(key, task, size):
-    return _batch(write(config, key, task, size))
-
-  def rollouts(key, task, rnn, weights, count):
-    del task  # the network samples from its own distribution
-    tokens, log_probs = _generate(config, key, rnn, weights, count)
-    return Rollouts(
-        tokens.astype(jnp.int8),
-        jnp.swapaxes(log_probs, 0, 1).astype(jnp.float16),
-    )
-
   states = range(config.states)
-  return TaskFamily(
-      spec=TaskSpec(
-          inputs=VOCABULARY,
-          outputs=VOCABULARY,
-          length=config.length - 1,
-          kind="token",
-          task_names=(
-              "states",
-              *(f"after_{s}{letter}" for s in states for letter in LETTERS),
-              *(f"accepts_{s}" for s in states),
-          ),
-          metric_names=("accuracy", "loss"),
-          symbols=(*LETTERS, "BOS", "EOS"),
-          classes=(0, config.states),
-          first=BOS,
+  return _words.make(
+      config,
+      LETTERS,
+      task_names=(
+          "states",
+          *(f"after_{s}{letter}" for s in states for letter in LETTERS),
+          *(f"accepts_{s}" for s in states),
       ),
+      classes=(0, config.states),
+      write=functools.partial(write, config),
+      is_member=is_member,
       sample_task=sample_task,
-      sample_batch=sample_batch,
-      rollouts=rollouts,
-      encode=lambda task, sequences: _read(sequences.T),
-      mask=lambda sequences: _unpadded(sequences.T),
-      performance=functools.partial(_performance, config),
-      novelty=novelty,
+      novelty=_words.hashed,
       describe=describe,
   )
-
-
-def _generate(config, key, rnn, weights, count):
-  """Tokens [K, T + 1] that a network writes, log-probabilities [T, K, V]."""
-  draws = jax.random.uniform(key, (config.length - 1, count), jnp.float32)
-  tokens, log_probs = rnn.generate(weights, BOS, draws)
-  return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS), log_probs
-
-
-def _read(tokens):
-  """What a network reads of tokens [T + 1, B]: one-hot, [T, B, V]."""
-  read = tokens[:-1].astype(jnp.int32)
-  return jax.nn.one_hot(read, VOCABULARY, dtype=jnp.float32)
-
-
-def _batch(tokens):
-  tokens = tokens.T
-  return Batch(_read(tokens), tokens[1:], _unpadded(tokens))
-
-
-def _unpadded(tokens):
-  """1 at steps up to the first EOS; tokens [T + 1, B] -> [T, B] float32."""
-  return (jnp.cumsum(tokens[:-1] == EOS, axis=0) == 0).astype(jnp.float32)
-
-
-def _performance(config, key, task, rnn, weights):
-  tokens, _ = _generate(
-      config, derive(key, "strings"), rnn, weights, config.eval_strings
-  )
-  batch = _batch(write(config, derive(key, "loss"), task, config.eval_batch))
-  log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-  labels = jax.nn.one_hot(batch.targets, VOCABULARY, dtype=jnp.float32)
-  losses = -jnp.sum(labels * log_probs, axis=-1)
-  return {
-      "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
-      "loss": jnp.sum(losses * batch.mask) / jnp.sum(batch.mask),
-  }
-
-
-def novelty(task: jax.Array) -> jax.Array:
-  """A hash of the automaton, uniform in [0, 1): any may be held out."""
-  key = jax.lax.fori_loop(
-      0, task.shape[-1],
-      lambda i, key: jax.random.fold_in(key, task[i].astype(jnp.uint32)),
-      jax.random.key(0),
-  )  # fmt: skip
-  return jax.random.uniform(key, (), jnp.float32)
 
 
 def describe(task: np.ndarray) -> str:

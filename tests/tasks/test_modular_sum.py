@@ -1,0 +1,43 @@
+"""Sums modulo k, against plain Python."""
+
+import jax
+import numpy as np
+import pytest
+
+from weightspace import tasks
+from weightspace.tasks import modular_sum
+
+FAMILY = tasks.make("modular_sum", {"length": 9})
+
+
+def test_targets_are_sums_modulo_k():
+  keys = jax.random.split(jax.random.key(0), 50)
+  sampled = np.asarray(jax.jit(jax.vmap(FAMILY.sample_task))(keys))
+  assert set(sampled[:, 0].tolist()) == {2, 3, 4, 5, 6}
+  sample = jax.jit(FAMILY.sample_batch, static_argnums=2)
+  for modulus, factor, offset in sampled[:10].tolist():
+    batch = sample(
+        jax.random.key(modulus), np.array([modulus, factor, offset]), 4
+    )
+    read = np.argmax(batch.inputs, axis=-1)
+    assert np.all(read[0] == 3)  # BOS
+    for column, targets in zip(read.T.tolist(), batch.targets.T.tolist()):
+      total = [sum(column[1 : t + 1]) for t in range(len(column))]
+      expected = [(offset + factor * x) % modulus for x in total]
+      assert targets == expected
+
+
+def test_ones_are_counted():
+  sequences = np.array([[3, *[1] * 8]])
+  counts = modular_sum.sums(np.array([4, 1, 0]), sequences)
+  np.testing.assert_array_equal(counts, [[0, 1, 2, 3, 0, 1, 2, 3]])
+
+
+def test_it_is_described():
+  assert FAMILY.describe(np.array([5, 3, 2])) == "(2 + 3 sum) mod 5"
+
+
+@pytest.mark.parametrize("name", ["modulus", "digits", "length"])
+def test_configs_that_cannot_be_are_refused(name):
+  with pytest.raises(ValueError, match=f"{name} must be at least 2"):
+    tasks.make("modular_sum", {name: 1})
