@@ -61,6 +61,7 @@ def _verdict(claim, results):
       verdict = FAILS
   runs = results["runs"]
   commits = {runs[r]["commit"] for r in cell.get("runs", ()) if r in runs}
+  commits.discard(None)  # from outside of a repository
   return {
       "claim": claim.claim,
       "origin": claim.origin,
