@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
       f"--zoo={folder}/zoo",
   )  # fmt: skip
   assert "column optimizer  3 categories: adam, rmsprop, sgd" in printed
-  config = emulation.get_config("interactive,tiny,recorded")
+  config = emulation.get_config("watching,tiny,recorded")
   config.emulation.update({"steps": 4, "validate_every": 2})
   config.optimizer.update({"decay_steps": 4, "warmup_steps": 2})
   pretrain.pretrain(

@@ -94,7 +94,7 @@ shards.generate(workdir / "zoo", shards.plan(config.to_dict()), progress=quiet)
 zoo = weightspace.zoo.open(workdir / "zoo")
 
 config = emulation.get_config("interactive,tiny")
-config.encoder.update(length=10, code=8, probe_limit=3.0, start="samples")
+config.encoder.update(length=10, code=8, probe_limit=3.0)
 config.emulation.update(steps=100, batch=32, validate_every=50)
 config = config.to_dict()
 run = pretrain(zoo, config, workdir / "interactive", progress=quiet)
