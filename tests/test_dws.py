@@ -13,9 +13,9 @@ from weightspace.rnn import RNNSpec, make_rnn
 
 CHANNELS = 4
 VARIANTS = [
-    *((cell, "signed", "maximal") for cell in cells.names()),
-    ("lstm", "signed", "paper"),
-    ("lstm", "permutation", "maximal"),
+    ("lstm", "signed", "maximal"),
+    ("gru", "permutation", "maximal"),
+    ("elman", "signed", "paper"),
 ]
 
 
