@@ -1,7 +1,8 @@
 """What families have in common whose networks write words of a language.
 
 A network reads BOS and a word, letter by letter, and predicts the next letter;
-after the word it predicts EOS. Tokens are the letters from 0, then BOS, EOS.
+after the word it predicts EOS, to the end of the sequence, and is trained on
+that too. Tokens are the letters from 0, then BOS, EOS.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +54,8 @@ def make(
 
   def sample_batch(key, task, size):
     tokens = write(key, task, size).T
-    return Batch(read(tokens), tokens[1:], unpadded(tokens))
+    mask = jnp.ones(tokens[1:].shape, jnp.float32)
+    return Batch(read(tokens), tokens[1:], mask)
 
   def generate(key, rnn, weights, count):
     draws = jax.random.uniform(key, (config.length - 1, count), jnp.float32)
@@ -73,13 +75,14 @@ def make(
     tokens, _ = generate(
         derive(key, "strings"), rnn, weights, config.eval_strings
     )
-    batch = sample_batch(derive(key, "loss"), task, config.eval_batch)
-    log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
-    labels = jax.nn.one_hot(batch.targets, vocabulary, dtype=jnp.float32)
+    words = write(derive(key, "loss"), task, config.eval_batch).T
+    counts = unpadded(words)
+    log_probs = jax.nn.log_softmax(rnn.unroll(weights, read(words)))
+    labels = jax.nn.one_hot(words[1:], vocabulary, dtype=jnp.float32)
     losses = -jnp.sum(labels * log_probs, axis=-1)
     return {
         "accuracy": jnp.mean(is_member(task, tokens), dtype=jnp.float32),
-        "loss": jnp.sum(losses * batch.mask) / jnp.sum(batch.mask),
+        "loss": jnp.sum(losses * counts) / jnp.sum(counts),
     }
 
   return TaskFamily(
