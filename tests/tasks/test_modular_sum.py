@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from weightspace import tasks
+from weightspace.rnn import RNNSpec, make_rnn
 from weightspace.tasks import modular_sum
+from weightspace.zoo import replay
 
 FAMILY = tasks.make("modular_sum", {"length": 9})
 
@@ -25,6 +27,21 @@ def test_targets_are_sums_modulo_k():
       total = [sum(column[1 : t + 1]) for t in range(len(column))]
       expected = [(offset + factor * x) % modulus for x in total]
       assert targets == expected
+
+
+def test_a_network_that_is_sure_has_no_wrong_rollouts():
+  """What it reads is not what it answers, and no audit takes it for that."""
+  rnn = make_rnn(RNNSpec("elman", (4,), FAMILY.spec.inputs, 6))
+  weights = jax.tree.map(lambda leaf: 40 * leaf, rnn.init(jax.random.key(0)))
+  task = np.array([4, 1, 0])
+  seen = jax.tree.map(
+      np.asarray, FAMILY.rollouts(jax.random.key(1), task, rnn, weights, 20)
+  )
+  assert np.min(seen.log_probs) < replay.IMPOSSIBLE
+  replayed = replay.answers(
+      FAMILY, rnn, rnn.flatten(weights), task, seen.sequences
+  )
+  assert not list(replay.problems(FAMILY.spec, *seen, np.asarray(replayed)))
 
 
 def test_ones_are_counted():

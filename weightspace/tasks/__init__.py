@@ -61,7 +61,9 @@ class Rollouts(NamedTuple):
 
   Attributes:
     sequences: [K, ...], from which `encode` recovers the inputs; for tokens
-      [K, T + 1] int8, of which the network reads the first T.
+      [K, T + 1] int8, of which the network reads the first T. The last one is
+      -1 where the network did not write the sequence itself; else an audit
+      asks whether it could have.
     log_probs: [K, T, V] float16, log-softmax of the outputs.
   """
 
