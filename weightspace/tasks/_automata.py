@@ -57,7 +57,7 @@ def _numbered(automaton):
   number = jnp.full(states, -1, jnp.int32).at[0].set(0)
   count = jnp.int32(1)
   for i in range(states):
-    state = jnp.argmax(number == i)
+    state = jnp.argmax(number == i).astype(jnp.int32)
     for letter in range(letters):
       to = following[state, letter]
       new = (number[to] < 0) & (i < count)
@@ -80,7 +80,7 @@ def is_minimal(automaton: Automaton) -> jax.Array:
     for letter in range(letters):
       to = following[:, letter]
       apart |= apart[to[:, None], to[None]]
-  used = jnp.arange(len(accepting)) < n
+  used = jnp.arange(len(accepting), dtype=jnp.int32) < n
   pairs = used[:, None] & used[None] & ~jnp.eye(len(accepting), dtype=bool)
   return jnp.all(apart | ~pairs)
 
@@ -88,7 +88,7 @@ def is_minimal(automaton: Automaton) -> jax.Array:
 def sample(key: Key, states: int, letters: int) -> Automaton:
   """A minimal automaton with 2 to `states` states, by rejection."""
   n = jax.random.randint(derive(key, "n"), (), 2, states + 1, jnp.int32)
-  used = jnp.arange(states) < n
+  used = jnp.arange(states, dtype=jnp.int32) < n
 
   def draw(key):
     following = jax.random.randint(

@@ -73,7 +73,7 @@ def is_member(task: jax.Array, tokens: jax.Array) -> jax.Array:
   """
   task, tokens = jnp.asarray(task), jnp.asarray(tokens, jnp.int32)
   count = tokens.shape[0]
-  rows = jnp.arange(count)
+  rows = jnp.arange(count, dtype=jnp.int32)
 
   def step(carry, token):
     stack, height, ended, valid = carry
@@ -110,8 +110,8 @@ def write(
   is open could no longer be closed.
   """
   kinds, depth, fifths, favourite = task
-  rows = jnp.arange(count)
-  places = jnp.arange(len(PAIRS))
+  rows = jnp.arange(count, dtype=jnp.int32)
+  places = jnp.arange(len(PAIRS), dtype=jnp.int32)
   others = (1 - FAVOURITE) / jnp.maximum(kinds - 1, 1).astype(jnp.float32)
   shares = jnp.where(places == favourite - 1, FAVOURITE, others)
   logits = jnp.where(places < kinds, jnp.log(shares), -jnp.inf)
