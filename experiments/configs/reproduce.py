@@ -17,9 +17,9 @@ from weightspace.errors import UserError
 
 SIZES = ("smoke", "small", "paper")
 LANGUAGES, DIGITS, PATHS = "formal_language", "tiled_mnist", "secret_path"
+PROBING = ("noninteractive", "interactive")
 PAPER = (  # the encoders of the paper, and its baseline
-    "constant", "statistics", "flat", "transformer", "dws", "noninteractive",
-    "interactive",
+    "constant", "statistics", "flat", "transformer", "dws", *PROBING,
 )  # fmt: skip
 FIXED, ASKING = "noninteractive, at its best", "interactive, at its best"
 _READ = ("truth", "dws, maximal basis", "dws, signed", "hybrid", "deep_linear")
@@ -61,7 +61,7 @@ DEFINITIONS = {
     # One sequence of 8 steps: as many queries as a path has bits
     PATHS: {
         name: {"base": name, "encoder": {"parallel": 1, "length": 8}}
-        for name in ("noninteractive", "interactive")
+        for name in PROBING
     },
 }
 TITLE = "Learning useful representations of recurrent network weight matrices"
@@ -174,13 +174,13 @@ def get_config(size: str = "small") -> ConfigDict:
     del config.variants["queries"]
     config.few_labels = ConfigDict({
         "networks": (1, 2), "steps": 20, "seeds": 1,
-        "pretrained": PAPER[-2:], "scratch": PAPER[-2:],
+        "pretrained": PROBING, "scratch": PROBING,
     })  # fmt: skip
     config.codes.update({"rows": 60, "perplexity": 5.0})
   if size == "paper":
     config.search.learning_rates = (1e-4, 3e-4)
-    config.search.emulation = _each(10_000, 10_000, 10_000)
-    config.search.supervised = _each(5000, 5000, 5000)
+    config.search.emulation = _each(10_000)
+    config.search.supervised = _each(5000)
     config.emulation.update({"seeds": 15, "steps": _each(100_000)})
     config.supervised.update({"seeds": 15, "steps": _each(50_000)})
     config.clones.networks = 1000
@@ -197,7 +197,7 @@ def _sequences(parallel, length):
       f"{encoder}, {letter}={value}": {
           "base": encoder, "encoder": {field: value},
       }
-      for encoder in PAPER[-2:]
+      for encoder in PROBING
       for letter, field, values in (
           ("M", "parallel", parallel), ("L", "length", length),
       )

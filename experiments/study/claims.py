@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.configs.reproduce import DIGITS, LANGUAGES, PATHS, PROBING
 from experiments.study import headline
 
-LANGUAGES, DIGITS, PATHS = "formal_language", "tiled_mnist", "secret_path"
 READING = ("statistics", "flat", "transformer", "dws")
-PROBING = ("noninteractive", "interactive")
 COMPARED = (*READING, *PROBING)  # of which losses are compared, row by row
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided here"
 _FEW = 0.9  # share of a task's numbers that counts as knowing the task
@@ -144,21 +143,22 @@ def _frozen_over_supervised(results):
 
 
 def _spread(results):
-  """Deviation over seeds of interactive probing's loss, less the other's."""
+  """Deviation over seeds of interactive probing's loss by the other's, less 1.
+
+  Its interval is that of a ratio of variances, by the F distribution.
+  """
   deviations, runs = [], []
   for encoder in ("interactive", "noninteractive"):
     cell = _loss(results, LANGUAGES, encoder)
     losses = [results["runs"][run]["validation"] for run in cell["runs"]]
     deviations.append(np.std(losses, ddof=1) if len(losses) > 1 else np.nan)
     runs += cell["runs"]
-  value = float(deviations[0] - deviations[1])
-  if not np.isfinite(value):
+  ratio = deviations[0] / deviations[1]
+  if not np.isfinite(ratio):
     raise KeyError("one seed has no deviation")
-  # Of n seeds, the 95 % interval of a ratio of variances by the F distribution
   from scipy.stats import f
 
   n = len(runs) // 2 - 1
-  ratio = deviations[0] / deviations[1]
   low, high = (
       ratio / np.sqrt(f.ppf(q, n, n)) - 1 for q in (0.975, 0.025)
   )  # fmt: skip

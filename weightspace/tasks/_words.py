@@ -47,11 +47,6 @@ def make(
         tokens[:-1].astype(jnp.int32), vocabulary, dtype=jnp.float32
     )
 
-  def unpadded(tokens):
-    """1 at steps up to the first EOS; tokens [T + 1, B] -> [T, B]."""
-    before = jnp.cumsum(tokens[:-1] == eos, axis=0, dtype=jnp.int32) == 0
-    return before.astype(jnp.float32)
-
   def sample_batch(key, task, size):
     tokens = write(key, task, size).T
     mask = jnp.ones(tokens[1:].shape, jnp.float32)
@@ -76,7 +71,7 @@ def make(
         derive(key, "strings"), rnn, weights, config.eval_strings
     )
     words = write(derive(key, "loss"), task, config.eval_batch).T
-    counts = unpadded(words)
+    counts = unpadded(words, eos)
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, read(words)))
     labels = jax.nn.one_hot(words[1:], vocabulary, dtype=jnp.float32)
     losses = -jnp.sum(labels * log_probs, axis=-1)
@@ -100,10 +95,16 @@ def make(
       sample_batch=sample_batch,
       rollouts=rollouts,
       encode=lambda task, sequences: read(sequences.T),
-      mask=lambda sequences: unpadded(sequences.T),
+      mask=lambda sequences: unpadded(sequences.T, eos),
       performance=performance,
       **functions,
   )
+
+
+def unpadded(tokens: jax.Array, eos: int) -> jax.Array:
+  """1 at steps up to the first EOS; tokens [T + 1, B] -> [T, B] float32."""
+  before = jnp.cumsum(tokens[:-1] == eos, axis=0, dtype=jnp.int32) == 0
+  return before.astype(jnp.float32)
 
 
 def hashed(task: jax.Array) -> jax.Array:

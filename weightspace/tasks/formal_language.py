@@ -16,7 +16,13 @@ import numpy as np
 from weightspace import fields
 from weightspace.errors import UserError
 from weightspace.keys import derive
-from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
+from weightspace.tasks import (
+  Batch,
+  Rollouts,
+  TaskFamily,
+  TaskSpec,
+  _words,
+)
 from weightspace.types import Key, Weights
 
 LETTERS = "abcd"
@@ -231,7 +237,7 @@ def make(config: Config) -> TaskFamily:
       sample_batch=sample_batch,
       rollouts=rollouts,
       encode=encode,
-      mask=lambda sequences: _unpadded(sequences.T),
+      mask=lambda sequences: _words.unpadded(sequences.T, EOS),
       performance=functools.partial(_performance, config),
       novelty=novelty,
       describe=describe,
@@ -256,7 +262,7 @@ def _batch(config, task, n):
   return Batch(
       inputs=jax.nn.one_hot(tokens[:-1], VOCABULARY, dtype=jnp.float32),
       targets=tokens[1:],
-      mask=_unpadded(tokens) if config.mask_padding else mask,
+      mask=_words.unpadded(tokens, EOS) if config.mask_padding else mask,
   )
 
 
@@ -290,11 +296,6 @@ def novelty(task: jax.Array) -> jax.Array:
   p = 1 + m - jnp.min(m)
   p = p / jnp.sum(p)
   return -jnp.sum(p * jnp.log(p))
-
-
-def _unpadded(tokens):
-  """1 at steps up to the first EOS; tokens [T + 1, B] -> [T, B] float32."""
-  return (jnp.cumsum(tokens[:-1] == EOS, axis=0) == 0).astype(jnp.float32)
 
 
 def describe(task: np.ndarray) -> str:
