@@ -7,7 +7,7 @@ A part that is None is left out: `configs/quickstart.py` leaves out most.
 
 smoke  tiny zoos and encoders, in minutes on 2 cores: for tests.
 small  1000 networks on languages, 400 on digits and 1000 on secret paths, 1000
-       steps each; about eight hours on 2 cores without the zoos' generation.
+       steps each; about five hours on 2 cores without the zoos' generation.
 paper  the paper's zoos, sizes, 100,000 steps and 15 seeds, for an accelerator.
 """
 
@@ -97,11 +97,11 @@ def get_config(size: str = "small") -> ConfigDict:
   config.search = ConfigDict()
   config.search.learning_rates = (1e-3, 3e-3)
   config.search.warmups = (0.025,)  # fractions of the steps
-  config.search.emulation = _each(600, 300, 300)  # steps of a trial
+  config.search.emulation = _each(300, 300, 300)  # steps of a trial
   config.search.supervised = _each(200, 100, 100)
   config.emulation = ConfigDict()
   config.emulation.seeds = 3
-  config.emulation.steps = _each(6000, 3000, 3000)
+  config.emulation.steps = _each(3000, 2000, 2000)
 
   config.supervised = ConfigDict()  # end-to-end, without emulation
   config.supervised.seeds = 2
@@ -134,7 +134,7 @@ def get_config(size: str = "small") -> ConfigDict:
       },
       "queries": {
           "variants": _queries((4, 16, 64, 128)),
-          "steps": {PATHS: 3000}, "seeds": 3,
+          "steps": {PATHS: 2000}, "seeds": 3,
       },
   })  # fmt: skip
 
