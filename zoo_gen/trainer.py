@@ -208,16 +208,17 @@ def make_trainer(
     return State(vector, optimizer(0.0).init(vector))
 
   def segment_one(state, net_id, start, stop, data):
-    sample_batch = family.bound(data).sample_batch
+    batch_of = family.bound(data).batch
     task, decay = traits(net_id)
 
     def step(i, state):
       key = derive(root, "batch", net_id, i)
-      batch = sample_batch(key, task, recipe.batch)
       # Differentiated leaf by leaf: the transpose of unflattening the vector
       # would pad every leaf to the full length and add them up.
+      weights = rnn.unflatten(state.vectors)
       with precision.products(recipe.matmul_precision):
-        grads = jax.grad(loss)(rnn.unflatten(state.vectors), batch)
+        batch = batch_of(key, task, rnn, weights, recipe.batch)
+        grads = jax.grad(loss)(weights, batch)
       with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
         updates, opt_state = optimizer(decay).update(
             rnn.flatten(grads), state.opt_state, state.vectors
@@ -259,7 +260,10 @@ def _make_optimizer(recipe):
 
 
 def _make_loss(rnn):
-  """(weights, batch) -> the mean cross entropy of what counts."""
+  """(weights, batch) -> the mean cross entropy of what counts.
+
+  With advantages its gradient is that of a policy.
+  """
 
   def loss(weights, batch):
     log_probs = jax.nn.log_softmax(rnn.unroll(weights, batch.inputs))
@@ -268,6 +272,8 @@ def _make_loss(rnn):
         batch.targets, log_probs.shape[-1], dtype=jnp.float32
     )
     losses = -jnp.sum(right * log_probs, axis=-1)
+    if batch.advantages is not None:
+      losses = losses * batch.advantages
     return jnp.sum(losses * batch.mask) / jnp.sum(batch.mask)
 
   return loss

@@ -22,6 +22,8 @@ from weightspace.testing.tasks import (
 
 # Small configs, by name; a family that is not here is tested as it comes
 SMALL = {
+    "bandit": {"pulls": 5, "eval_lives": 4},
+    "policy": {"environment": "cartpole", "steps": 5, "eval_episodes": 4},
     "formal_language": {
         "length": 12, "max_n": 3, "shift_min": -1, "shift_max": 1,
         "eval_strings": 8, "eval_batch": 4,
@@ -51,6 +53,7 @@ def test_contract(name, check):
 
 
 GOOD, DIGITS = made("formal_language"), made("tiled_mnist")
+BANDIT = made("bandit")
 
 
 def _batch(change):
@@ -58,6 +61,12 @@ def _batch(change):
     return change(GOOD.sample_batch(key, task, size))
 
   return GOOD._replace(sample_batch=sample_batch)
+
+
+def _experience(change):
+  return BANDIT._replace(
+      experience=lambda *args: change(BANDIT.experience(*args))
+  )
 
 
 def _spec(**fields):
@@ -96,6 +105,26 @@ BROKEN = {
     ),
     "nothing counts": (
         _batch(lambda b: b._replace(mask=0 * b.mask)),
+        check_batches,
+    ),
+    "what is learned from twice": (
+        GOOD._replace(experience=BANDIT.experience),
+        check_spec,
+    ),
+    "no advantages": (
+        _experience(lambda b: b._replace(advantages=b.advantages[0])),
+        check_batches,
+    ),
+    "advantages that are no numbers": (
+        _experience(lambda b: b._replace(advantages=b.advantages / 0)),
+        check_batches,
+    ),
+    "an advantage after the end": (
+        _experience(
+            lambda b: b._replace(
+                mask=b.mask.at[-1].set(0), advantages=b.advantages + 1
+            )
+        ),
         check_batches,
     ),
     "targets out of range": (

@@ -54,6 +54,7 @@ class Batch(NamedTuple):
   inputs: jax.Array  # [T, B, I] float32
   targets: jax.Array  # [T, B] int32, the correct classes
   mask: jax.Array  # [T, B] float32, 1 where the loss counts
+  advantages: jax.Array | None = None  # [T, B] float32, factors of the loss
 
 
 class Rollouts(NamedTuple):
@@ -77,7 +78,6 @@ class TaskFamily(NamedTuple):
   Attributes:
     spec: the `TaskSpec`.
     sample_task: (key) -> task [D].
-    sample_batch: (key, task, size) -> `Batch`.
     rollouts: (key, task, rnn, weights, count) -> `Rollouts`.
     encode: (task, sequences [K, ...]) -> inputs [T, K, I] float32 of stored
       sequences.
@@ -87,6 +87,10 @@ class TaskFamily(NamedTuple):
     novelty: (task) -> scalar; the tasks with the highest scores form the
       out-of-distribution split.
     describe: (task, NumPy) -> str, for people.
+    sample_batch: (key, task, size) -> `Batch`. A family has this or
+      `experience`.
+    experience: (key, task, rnn, weights, size) -> `Batch` of what the network
+      itself does, for reinforcement: its loss has the gradient of the policy.
     decode: (sequences [K, T + 1] that a network generated) -> task [D], by an
       algorithm without learned parameters; None if there is none.
     data: arrays that all tasks share, such as images: a pytree, which may be
@@ -100,17 +104,24 @@ class TaskFamily(NamedTuple):
 
   spec: TaskSpec
   sample_task: Callable
-  sample_batch: Callable
   rollouts: Callable
   encode: Callable
   mask: Callable
   performance: Callable
   novelty: Callable
   describe: Callable
+  sample_batch: Callable | None = None
+  experience: Callable | None = None
   decode: Callable | None = None
   data: Any = ()
   bind: Callable | None = None
   recorded: Mapping[str, Any] = MappingProxyType({})
+
+  def batch(self, key, task, rnn, weights, size) -> Batch:
+    """What a network with these weights is trained on next."""
+    if self.experience is not None:
+      return self.experience(key, task, rnn, weights, size)
+    return self.sample_batch(key, task, size)
 
   def bound(self, data) -> "TaskFamily":
     """The family with these arrays, of the shapes of `self.data`."""

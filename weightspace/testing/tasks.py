@@ -42,6 +42,7 @@ def check_spec(family):
   assert spec.kind in ("token", "real")
   assert spec.metric_names[0] == "accuracy"
   assert len(set(spec.metric_names)) == len(spec.metric_names)
+  assert (family.sample_batch is None) != (family.experience is None)
   if spec.kind == "token":
     assert len(spec.symbols) == spec.inputs
     assert len(set(spec.symbols)) == spec.inputs
@@ -70,7 +71,8 @@ def check_batches(family):
   """What networks are trained on."""
   spec, task = family.spec, _tasks(family)
   key = jax.random.key(SEED)
-  sample = jax.jit(jax.vmap(lambda t: family.sample_batch(key, t, BATCH)))
+  network = network_of(family)
+  sample = jax.jit(jax.vmap(lambda t: family.batch(key, t, *network, BATCH)))
   batches = sample(task)
   assert isinstance(batches, Batch)
   steps = (len(task), spec.length, BATCH)
@@ -83,6 +85,11 @@ def check_batches(family):
   assert batches.mask.dtype == jnp.float32
   assert np.all((batches.mask == 0) | (batches.mask == 1))
   assert np.all(np.sum(batches.mask, axis=1) > 0)
+  if family.experience is not None:
+    assert batches.advantages.shape == steps
+    assert batches.advantages.dtype == jnp.float32
+    assert np.all(np.isfinite(batches.advantages))
+    assert np.all(batches.advantages[batches.mask == 0] == 0)
   if spec.kind == "token":
     assert np.all(np.sum(batches.inputs, axis=-1) == 1)
     assert np.all((batches.inputs == 0) | (batches.inputs == 1))
@@ -146,7 +153,7 @@ def check_randomness(family):
   @jax.jit
   def draw(key):
     return (
-        family.sample_batch(key, task, BATCH).inputs,
+        family.batch(key, task, rnn, weights, BATCH).inputs,
         family.rollouts(key, task, rnn, weights, ROLLOUTS).sequences,
     )
 
@@ -162,12 +169,14 @@ def check_randomness(family):
 def check_data(family):
   """The family's arrays can be an argument of what is compiled, not a part."""
   task, key = _tasks(family)[0], jax.random.key(SEED)
+  network = network_of(family)
 
   def draw(data):
-    return family.bound(data).sample_batch(key, task, BATCH)
+    return family.bound(data).batch(key, task, *network, BATCH)
 
   for a, b in zip(
-      jax.jit(draw)(family.data), family.sample_batch(key, task, BATCH)
+      jax.tree.leaves(jax.jit(draw)(family.data)),
+      jax.tree.leaves(family.batch(key, task, *network, BATCH)),
   ):
     np.testing.assert_allclose(a, b, atol=1e-5)
   constants = jax.make_jaxpr(draw)(family.data).consts

@@ -1,0 +1,202 @@
+"""What families have in common whose networks learn by reinforcement.
+
+A network, the policy, reads an observation at each step and says the
+log-probabilities of its actions, of which one is drawn. It is trained by policy
+gradients on episodes of its own (Williams 1992), with the mean return of the
+other episodes at that step as the baseline.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from weightspace.keys import derive
+from weightspace.tasks import Batch, Rollouts
+
+
+class World(NamedTuple):
+  """What a policy acts in. Functions of one episode; `play` vmaps them.
+
+  Attributes:
+    reset: (key, task [D]) -> state, a pytree whose leaves keep their dtypes.
+    observe: (task, state, noise [I], standard normal) -> [I] float32.
+    step: (key, task, state, action [] int32) -> (state, reward [] float32,
+      whether the episode is over [] bool).
+  """
+
+  reset: Callable
+  observe: Callable
+  step: Callable
+
+
+class Episodes(NamedTuple):
+  """B episodes of one policy, time first.
+
+  Attributes:
+    inputs: [T, B, I] float32, what it read.
+    log_probs: [T, B, A] float32, of its actions.
+    actions: [T, B] int32.
+    rewards: [T, B] float32, 0 after the end.
+    alive: [T, B] float32, 1 up to the step that ends the episode.
+    states: of the world at the end, leaves [B, ...].
+  """
+
+  inputs: jax.Array
+  log_probs: jax.Array
+  actions: jax.Array
+  rewards: jax.Array
+  alive: jax.Array
+  states: Any
+
+
+def play(
+    key: jax.Array,
+    world: World,
+    tasks: jax.Array,
+    rnn: Any,
+    weights: Any,
+    steps: int,
+) -> Episodes:
+  """Lets a policy act.
+
+  Observations are rounded to float16 before the network reads them, so that
+  what is stored of them is what was read.
+
+  Args:
+    key: for all that is random.
+    world: to act in.
+    tasks: [B, D], one for each episode.
+    rnn: the shape of the network.
+    weights: of one network.
+    steps: T.
+  """
+  count = len(tasks)
+  inputs, outputs = rnn.spec.inputs, rnn.spec.outputs
+
+  def keys(purpose, *shape):
+    return jax.random.split(derive(key, purpose), shape)
+
+  draws = (
+      keys("world", steps, count),
+      jax.random.normal(
+          derive(key, "noise"), (steps, count, inputs), jnp.float32
+      ),
+      jax.random.gumbel(
+          derive(key, "actions"), (steps, count, outputs), jnp.float32
+      ),
+  )
+
+  def step(carry, draws):
+    hidden, states, over = carry
+    world_keys, noise, gumbel = draws
+    seen = jax.vmap(world.observe)(tasks, states, noise)
+    seen = seen.astype(jnp.float16).astype(jnp.float32)
+    hidden, logits = rnn.step(weights, hidden, seen)
+    log_probs = jax.nn.log_softmax(logits)
+    actions = jnp.argmax(log_probs + gumbel, axis=-1).astype(jnp.int32)
+    reached, rewards, ended = jax.vmap(world.step)(
+        world_keys, tasks, states, actions
+    )
+    states = jax.tree.map(
+        lambda old, new: jax.vmap(jnp.where)(over, old, new), states, reached
+    )
+    seen = seen, log_probs, actions, jnp.where(over, 0.0, rewards), ~over
+    return (hidden, states, over | ended), seen
+
+  start = (
+      rnn.initial_state((count,)),
+      jax.vmap(world.reset)(keys("reset", count), tasks),
+      jnp.zeros(count, bool),
+  )
+  (_, states, _), seen = jax.lax.scan(step, start, draws)
+  *seen, alive = seen
+  return Episodes(*seen, alive.astype(jnp.float32), states)
+
+
+def experience(episodes: Episodes, discount: float, entropy: float) -> Batch:
+  """Episodes as a batch whose loss has the gradient of the policy.
+
+  The loss is the cross entropy of the actions that were taken, times their
+  advantages.
+
+  Args:
+    episodes: of the policy that is trained.
+    discount: of the next step's return.
+    entropy: reward of a nat of surprise at an own action.
+  """
+  taken = jax.nn.one_hot(
+      episodes.actions, episodes.log_probs.shape[-1], dtype=jnp.float32
+  )
+  surprise = -jnp.sum(taken * episodes.log_probs, axis=-1)
+  rewards = episodes.rewards + entropy * episodes.alive * surprise
+  return Batch(
+      inputs=episodes.inputs,
+      targets=episodes.actions,
+      mask=episodes.alive,
+      advantages=advantages(rewards, episodes.alive, discount),
+  )
+
+
+def advantages(
+    rewards: jax.Array, alive: jax.Array, discount: float
+) -> jax.Array:
+  """By how much returns are above those of other episodes at the same step.
+
+  Args:
+    rewards: [T, B].
+    alive: [T, B], 0 after an episode's end.
+    discount: of the next step's return.
+
+  Returns:
+    [T, B], in standard deviations; 0 where no other episode has come so far.
+  """
+
+  def add(later, reward):
+    now = reward + discount * later
+    return now, now
+
+  _, returns = jax.lax.scan(
+      add, jnp.zeros_like(rewards[0]), rewards, reverse=True
+  )
+  count = jnp.sum(alive, axis=1, keepdims=True)
+  mean = jnp.sum(returns * alive, axis=1, keepdims=True)
+  mean = mean / jnp.maximum(count, 1.0)
+  # An own return is part of the mean: what is left of it in the difference
+  above = (returns - mean) * alive * count / jnp.maximum(count - 1.0, 1.0)
+  variance = jnp.sum(jnp.square(above)) / jnp.sum(alive)
+  return above / (jnp.sqrt(variance) + 1e-6)
+
+
+def rollouts(episodes: Episodes) -> Rollouts:
+  """What a zoo stores: what was read, and whether the episode went on.
+
+  Returns:
+    sequences [K, T, I + 1] and log-probabilities, float16.
+  """
+  sequences = jnp.concatenate(
+      [episodes.inputs, episodes.alive[..., None]], axis=-1
+  )
+  return Rollouts(
+      *(
+          jnp.swapaxes(a, 0, 1).astype(jnp.float16)
+          for a in (sequences, episodes.log_probs)
+      )
+  )
+
+
+def encode(task: jax.Array, sequences: jax.Array) -> jax.Array:
+  """What was read, [T, K, I] float32, of `rollouts`."""
+  del task
+  return jnp.swapaxes(sequences[..., :-1], 0, 1).astype(jnp.float32)
+
+
+def mask(sequences: jax.Array) -> jax.Array:
+  """1 up to the end of an episode, [T, K] float32, of `rollouts`."""
+  return sequences[..., -1].T.astype(jnp.float32)
+
+
+def novelty(task: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+  """How far a task is from the middle of all: 1 in the corners of the box."""
+  return jnp.mean(jnp.square(2 * (task - low) / (high - low) - 1))

@@ -1,0 +1,210 @@
+"""Bandits: networks that learn while they live (RL²: Duan et al. 2016).
+
+A network pulls one of several arms at each step and reads which arm it pulled
+last and whether that paid. Each life has a bandit of its own, which the network
+has never seen; its weights hold how to learn which arm is best, and what to
+expect before. That is the task: the distribution of bandits that it was trained
+on. Some networks do not read what paid, and are what learning is compared with.
+
+Arm i pays with the probability sigmoid(level + spread z_i), z_i standard
+normal; one arm, the favourite, has `lift` added to its level.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace import fields
+from weightspace.errors import UserError
+from weightspace.keys import derive
+from weightspace.tasks import TaskFamily, TaskSpec
+from weightspace.tasks import _reinforcement as reinforcement
+
+NAMES = ("level", "spread", "lift", "favourite", "reads_rewards")
+METRICS = (
+    "accuracy", "accuracy_elsewhere", "reward", "reward_elsewhere", "regret",
+    "regret_early", "regret_late",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+  """Parameters that all networks of a zoo share.
+
+  Attributes:
+    arms: of each bandit.
+    pulls: of a life, steps.
+    level: each network's is uniform between these, in logits.
+    spread: likewise, of the arms of a bandit.
+    lift: likewise, by which the favourite is better.
+    blind: share of networks that do not read what paid.
+    discount: of the next step's return, in training.
+    entropy: reward of a nat of surprise at an own action, in training.
+    eval_lives: of each, bandits of the own and of other distributions.
+  """
+
+  arms: int = 3
+  pulls: int = 40
+  level: tuple[float, float] = (-1.5, 1.0)
+  spread: tuple[float, float] = (1.0, 3.0)
+  lift: tuple[float, float] = (0.0, 1.5)
+  blind: float = 0.2
+  discount: float = 0.95
+  entropy: float = 0.02
+  eval_lives: int = 128
+
+  def __post_init__(self):
+    fields.check_integers(self, "pulls", "eval_lives")
+    fields.check_integers(self, "arms", least=2)
+    for name in ("level", "spread", "lift"):
+      bounds = getattr(self, name)
+      if np.ndim(bounds) != 1 or len(bounds) != 2:
+        raise UserError(f"{name} must be two numbers, got {bounds!r}")
+      for bound in bounds:
+        fields.check_number(bound, name)
+      if bounds[0] >= bounds[1]:
+        raise UserError(f"{name} must increase, got {tuple(bounds)}")
+    fields.check_numbers(self, "blind", "discount", "entropy", least=0)
+    for name in ("blind", "discount"):
+      if getattr(self, name) > 1:
+        raise UserError(
+            f"{name} must be at most 1, got {getattr(self, name)}"
+        )
+    fields.check_number(self.spread[0], "spread", least=0)
+
+
+def make(config: Config) -> TaskFamily:
+  """The family of bandits of that many arms."""
+  world = _world(config.arms)
+  bounds = (
+      *(getattr(config, name) for name in NAMES[:3]),
+      (0, config.arms - 1), (0, 1),
+  )  # fmt: skip
+  low, high = np.array(bounds, np.float32).T
+
+  def sample_task(key):
+    uniform = jax.random.uniform(derive(key, "numbers"), (3,), jnp.float32)
+    numbers = low[:3] + (high - low)[:3] * uniform
+    favourite = jax.random.randint(
+        derive(key, "favourite"), (), 0, config.arms, jnp.int32
+    )
+    reads = jax.random.bernoulli(
+        derive(key, "reads"), jnp.float32(1 - config.blind)
+    )
+    return jnp.stack([
+        *numbers, favourite.astype(jnp.float32), reads.astype(jnp.float32)
+    ])
+
+  def play(key, tasks, rnn, weights):
+    return reinforcement.play(key, world, tasks, rnn, weights, config.pulls)
+
+  def experience(key, task, rnn, weights, size):
+    lives = play(key, jnp.tile(task, (size, 1)), rnn, weights)
+    # What a pull pays on average, and more than any arm does: the gradient is
+    # the same on average, and depends less on luck and on the bandit
+    pays, pulled = _pulls(lives)
+    above = pulled - jnp.mean(pays, axis=-1)
+    return reinforcement.experience(
+        lives._replace(rewards=above), config.discount, config.entropy
+    )
+
+  def performance(key, task, rnn, weights):
+    count = config.eval_lives
+    # Every network is tried on the same other distributions, as it reads
+    elsewhere = jax.vmap(sample_task)(
+        jax.random.split(jax.random.key(0), count)
+    )
+    elsewhere = elsewhere.at[:, -1].set(task[-1])
+    own = play(derive(key, "own"), jnp.tile(task, (count, 1)), rnn, weights)
+    other = play(derive(key, "elsewhere"), elsewhere, rnn, weights)
+    regret, share = _regret(own)
+    _, share_elsewhere = _regret(other)
+    quarter = -(-config.pulls // 4)
+    return {
+        "accuracy": share,
+        "accuracy_elsewhere": share_elsewhere,
+        "reward": jnp.mean(own.rewards),
+        "reward_elsewhere": jnp.mean(other.rewards),
+        "regret": jnp.mean(regret),
+        "regret_early": jnp.mean(regret[:quarter]),
+        "regret_late": jnp.mean(regret[-quarter:]),
+    }
+
+  return TaskFamily(
+      spec=TaskSpec(
+          inputs=config.arms + 1,
+          outputs=config.arms,
+          length=config.pulls,
+          kind="real",
+          task_names=NAMES,
+          metric_names=METRICS,
+      ),
+      sample_task=sample_task,
+      experience=experience,
+      rollouts=lambda key, task, rnn, weights, count: reinforcement.rollouts(
+          play(key, jnp.tile(task, (count, 1)), rnn, weights)
+      ),
+      encode=reinforcement.encode,
+      mask=reinforcement.mask,
+      performance=performance,
+      novelty=lambda task: reinforcement.novelty(task[:3], low[:3], high[:3]),
+      describe=describe,
+  )
+
+
+def _world(arms):
+  """A `World`; its state is what each arm pays, and what is read next."""
+
+  def reset(key, task):
+    level, spread, lift, favourite, _ = task
+    normal = jax.random.normal(key, (arms,), jnp.float32)
+    lifted = jnp.arange(arms) == favourite.astype(jnp.int32)
+    pays = jax.nn.sigmoid(level + spread * normal + jnp.where(lifted, lift, 0))
+    return pays, jnp.zeros(arms + 1, jnp.float32)
+
+  def observe(task, state, noise):
+    del noise
+    _, last = state
+    return last.at[-1].multiply(task[-1])
+
+  def step(key, task, state, action):
+    del task
+    pays, _ = state
+    pulled = jax.nn.one_hot(action, arms, dtype=jnp.float32)
+    # Not indexed, which is slow on CPU
+    chance = jnp.sum(pays * pulled)
+    reward = jax.random.bernoulli(key, chance).astype(jnp.float32)
+    last = jnp.concatenate([pulled, 2 * reward[None] - 1])
+    return (pays, last), reward, jnp.zeros((), bool)
+
+  return reinforcement.World(reset, observe, step)
+
+
+def _pulls(lives):
+  """What the arms pay on average, [1, B, arms]; and each pull, [T, B]."""
+  pays = lives.states[0][None]
+  pulled = jax.nn.one_hot(lives.actions, pays.shape[-1], dtype=jnp.float32)
+  return pays, jnp.sum(pulled * pays, axis=-1)
+
+
+def _regret(lives):
+  """What better pulls would have paid more, on average.
+
+  Returns:
+    [T, B], for each pull; and the share of the way from the worst arm to the
+    best that all pulls took, [].
+  """
+  pays, pulled = _pulls(lives)
+  best, worst = jnp.max(pays, axis=-1), jnp.min(pays, axis=-1)
+  return best - pulled, 1 - jnp.mean(best - pulled) / jnp.mean(best - worst)
+
+
+def describe(task: np.ndarray) -> str:
+  """Describes a task: "level -0.50, spread 1.00, lift 0.30 of arm 2"."""
+  level, spread, lift, favourite, reads = map(float, task)
+  return (
+      f"level {level:.2f}, spread {spread:.2f}, lift {lift:.2f} of arm"
+      f" {favourite + 1:.0f}" + ("" if reads else ", blind to rewards")
+  )

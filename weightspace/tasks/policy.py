@@ -1,0 +1,239 @@
+"""Policies: networks that act in environments, trained by reinforcement.
+
+All networks of a zoo act in one kind of environment. Each has its own: a task
+is the parameters of that environment, such as gravity and the length of a pole,
+and how well it is seen, by noise, a delay and whether velocities are hidden.
+Where they are, an observation does not say the state, and memory pays.
+"""
+
+import contextlib
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from weightspace import fields
+from weightspace.errors import UserError
+from weightspace.keys import derive
+from weightspace.tasks import TaskFamily, TaskSpec
+from weightspace.tasks import _reinforcement as reinforcement
+from weightspace.tasks._environments import ENVIRONMENTS
+
+
+@dataclass(frozen=True)
+class Config:
+  """Parameters that all networks of a zoo share.
+
+  Attributes:
+    environment: one of `ENVIRONMENTS`.
+    steps: of an episode, at most.
+    noise: the largest standard deviation of what is added to observations, in
+      units of their scales; each network's is uniform from 0.
+    delay: the most steps that observations come late; from 0, uniform.
+    hidden: share of networks that do not see velocities.
+    discount: of the next step's return, in training.
+    entropy: reward of a nat of surprise at an own action, in training.
+    eval_episodes: of each, own and other environments.
+  """
+
+  environment: str = "cartpole"
+  steps: int = 100
+  noise: float = 0.1
+  delay: int = 2
+  hidden: float = 0.5
+  discount: float = 0.97
+  entropy: float = 0.02
+  eval_episodes: int = 64
+
+  def __post_init__(self):
+    fields.check_choice("environment", self.environment, sorted(ENVIRONMENTS))
+    fields.check_integers(self, "steps", "eval_episodes")
+    fields.check_integers(self, "delay", least=0)
+    fields.check_numbers(
+        self, "noise", "hidden", "discount", "entropy", least=0
+    )
+    for name in ("hidden", "discount"):
+      if getattr(self, name) > 1:
+        raise UserError(
+            f"{name} must be at most 1, got {getattr(self, name)}"
+        )
+    ranges = ENVIRONMENTS[self.environment].ranges
+    longest = max(
+        (high + 1 for _, high in ranges.values() if isinstance(high, int)),
+        default=2,
+    )
+    if self.steps < longest:
+      raise UserError(
+          f"steps must be at least {longest}, got {self.steps}: an episode of"
+          f" {self.environment} takes as long"
+      )
+
+
+def make(config: Config) -> TaskFamily:
+  """The family of policies in one kind of environment.
+
+  Raises:
+    UserError: gymnax is not installed.
+  """
+  environment = ENVIRONMENTS[config.environment]
+  ranges = dict(environment.ranges)
+  if config.noise:
+    ranges["noise"] = (0.0, config.noise)
+  if config.delay:
+    ranges["delay"] = (0, config.delay)
+  if environment.velocities and config.hidden:
+    ranges["hidden"] = (0, 1)
+  names = tuple(ranges)
+  low, high = np.array(list(ranges.values()), np.float32).T
+  world, actions = _world(environment, config, ranges)
+
+  def sample_task(key):
+    def draw(name):
+      least, most = ranges[name]
+      key_ = derive(key, name)
+      if name == "hidden":
+        return jax.random.bernoulli(key_, jnp.float32(config.hidden))
+      if isinstance(most, int):
+        return jax.random.randint(key_, (), least, most + 1, jnp.int32)
+      return jax.random.uniform(key_, (), jnp.float32, least, most)
+
+    return jnp.stack([draw(name).astype(jnp.float32) for name in names])
+
+  def play(key, tasks, rnn, weights):
+    return reinforcement.play(key, world, tasks, rnn, weights, config.steps)
+
+  def experience(key, task, rnn, weights, size):
+    return reinforcement.experience(
+        play(key, jnp.tile(task, (size, 1)), rnn, weights),
+        config.discount, config.entropy,
+    )  # fmt: skip
+
+  def performance(key, task, rnn, weights):
+    count = config.eval_episodes
+    # Every network is tried in the same other environments
+    elsewhere = jax.vmap(sample_task)(
+        jax.random.split(jax.random.key(0), count)
+    )
+
+    def of(name, tasks):
+      episodes = play(derive(key, name), tasks, rnn, weights)
+      state, _ = episodes.states
+      lived = jnp.sum(episodes.alive, axis=0)
+      total = jnp.sum(episodes.rewards, axis=0)
+      scores = environment.score(
+          total / lived, lived / config.steps, state
+      )
+      return jnp.mean(scores), jnp.mean(total)
+
+    accuracy, returned = of("own", jnp.tile(task, (count, 1)))
+    accuracy_elsewhere, _ = of("elsewhere", elsewhere)
+    return {
+        "accuracy": accuracy,
+        "accuracy_elsewhere": accuracy_elsewhere,
+        "return": returned,
+    }
+
+  return TaskFamily(
+      spec=TaskSpec(
+          inputs=len(environment.scales),
+          outputs=actions,
+          length=config.steps,
+          kind="real",
+          task_names=names,
+          metric_names=("accuracy", "accuracy_elsewhere", "return"),
+      ),
+      sample_task=sample_task,
+      experience=experience,
+      rollouts=lambda key, task, rnn, weights, count: reinforcement.rollouts(
+          play(key, jnp.tile(task, (count, 1)), rnn, weights)
+      ),
+      encode=reinforcement.encode,
+      mask=reinforcement.mask,
+      performance=performance,
+      novelty=lambda task: reinforcement.novelty(task, low, high),
+      describe=lambda task: _describe(config.environment, names, task),
+  )
+
+
+def _world(environment, config, ranges):
+  """A `World`, and how many actions there are in it."""
+  gym = environment.make()
+  names = tuple(ranges)
+  scales = jnp.array(environment.scales, jnp.float32)
+  shown = np.ones(len(scales), np.float32)
+  shown[list(environment.velocities)] = 0
+  forces = jnp.array(environment.forces, jnp.float32)
+
+  def number(task, name, default=0.0):
+    return task[names.index(name)] if name in names else default
+
+  def parameters(task):
+    values = {
+        name: number(task, name).astype(
+            jnp.int32 if isinstance(high, int) else jnp.float32
+        )
+        for name, (_, high) in environment.ranges.items()
+    }
+    values |= {name: f(values) for name, f in environment.depends.items()}
+    return gym.default_params.replace(
+        max_steps_in_episode=config.steps + 1, **values
+    )
+
+  def clean(observation):
+    return observation.astype(jnp.float32) / scales
+
+  def reset(key, task):
+    with _lenient():
+      observation, state = gym.reset_env(key, parameters(task))
+    state = jax.tree.map(_pinned, state)
+    # The last observations, newest first
+    return state, jnp.tile(clean(observation), (config.delay + 1, 1))
+
+  def observe(task, state, noise):
+    _, history = state
+    late = number(task, "delay").astype(jnp.int32) if config.delay else 0
+    seen = history[late] * jnp.where(number(task, "hidden") > 0.5, shown, 1.0)
+    return seen + noise * number(task, "noise")
+
+  def step(key, task, state, action):
+    state, history = state
+    if environment.forces:
+      action = forces[action]
+    with _lenient():
+      observation, reached, reward, ended, _ = gym.step_env(
+          key, state, action, parameters(task)
+      )
+    reached = jax.tree.map(
+        lambda old, new: jnp.asarray(new).astype(old.dtype).reshape(old.shape),
+        state, reached,
+    )  # fmt: skip
+    history = jnp.concatenate([clean(observation)[None], history[:-1]])
+    reward = jnp.asarray(reward).astype(jnp.float32)
+    return (reached, history), reward, jnp.asarray(ended)
+
+  world = reinforcement.World(reset, observe, step)
+  return world, len(forces) or gym.num_actions
+
+
+def _pinned(leaf):
+  """An array whose dtype does not follow what it is combined with."""
+  leaf = jnp.asarray(leaf)
+  real = jnp.issubdtype(leaf.dtype, jnp.floating)
+  return leaf.astype(jnp.float32 if real else jnp.int32)
+
+
+@contextlib.contextmanager
+def _lenient():
+  """Gymnax mixes dtypes and ranks."""
+  with (
+      jax.numpy_dtype_promotion("standard"),
+      jax.numpy_rank_promotion("allow"),
+  ):
+    yield
+
+
+def _describe(environment, names, task):
+  return f"{environment} " + ", ".join(
+      f"{name} {value:.3g}" for name, value in zip(names, map(float, task))
+  )

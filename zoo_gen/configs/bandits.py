@@ -1,0 +1,42 @@
+"""Zoos of networks that learn while they live, each on bandits of its own kind.
+
+    python -m zoo_gen.generate --zoo=DIR \\
+        --config=zoo_gen/configs/bandits.py:small
+
+tiny   24 networks of 1 x 8, hardly trained: seconds.
+small  400 networks of 1 x 24.
+"""
+
+from ml_collections import ConfigDict
+
+from zoo_gen.configs import _zoo
+
+parts = _zoo.parts
+SIZES = ("tiny", "small")
+
+
+def get_config(size: str = "small") -> ConfigDict:
+  """The config of one of `SIZES`."""
+  config = _zoo.get_config("bandit", size, SIZES)
+  config.task.arms = 2
+  config.task.pulls = 30  # of a life
+  config.task.level = (-1.5, 1.0)  # range over networks, in logits
+  config.task.spread = (1.0, 3.0)  # likewise, of the arms of a bandit
+  config.task.lift = (0.0, 1.5)  # likewise, by which one arm is better
+  config.task.blind = 0.2  # share of networks that do not read what paid
+  config.task.discount = 0.9  # of the next step's return
+  config.task.entropy = 0.03  # reward of a nat of surprise at an own action
+  config.task.eval_lives = 256  # that regret is measured on
+  config.rnn.hidden = (24,)
+  config.recipe.batch = 64
+  config.recipe.snapshot_steps = (0, 200, 500, 1000, 2000)
+  config.networks = 400
+  config.shard_size = 100
+  config.rollouts = 32
+
+  if size == "tiny":
+    _zoo.shrink(config)
+    config.task.pulls = 12
+    config.task.eval_lives = 16
+    config.recipe.batch = 16
+  return config
