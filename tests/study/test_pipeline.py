@@ -180,9 +180,9 @@ def test_gains_are_shares_of_the_baselines_loss(study):
   for part in ("validation", "ood"):
     own, baseline = (
         encoders[name][part][divergence]["value"]
-        for name in ("interactive", "constant")
+        for name in ("watching", "constant")
     )
-    gain = encoders["interactive"]["gain"][part]
+    gain = encoders["watching"]["gain"][part]
     assert gain["value"] == pytest.approx(1 - own / baseline, abs=1e-6)
     assert gain["low"] <= gain["value"] <= gain["high"]
   assert "gain" not in encoders["constant"]

@@ -14,6 +14,9 @@ from weightspace import parallel, zoo
 from weightspace.progress import Progress
 from weightspace.training import members, pretrain
 from weightspace.training import model as model_lib
+from weightspace.training import setup as setup_lib
+
+pytestmark = pytest.mark.usefixtures("shared_setups")
 
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
@@ -22,7 +25,7 @@ CONFIG = {
 FIELDS = {"steps": 20, "batch": 6, "validate_every": 7, "checkpoint_every": 8}
 OBJECTIVES = {
     "emulation": {
-        "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
+        "emulator": {"cell": "elman", "hidden": 8, "layers": 1},
         "emulation": {**FIELDS, "sequences": 2},
     },
     # Its programs take the shortest to compile
@@ -213,6 +216,7 @@ def test_in_turn_they_are_to_the_bit_what_they_are_alone_compiled_once(
     return lambda *args: traces.append(1) or loss(*args)
 
   monkeypatch.setattr(model_lib, "make_loss", counted)
+  monkeypatch.setattr(members, "make_setup", setup_lib.make_setup)
   results = train(tiny_zoo, tmp_path, AXES["seed"][:1], vmapped=None)
   once = len(traces)
   assert once
