@@ -51,8 +51,8 @@ class Config:
   spread: tuple[float, float] = (1.0, 3.0)
   lift: tuple[float, float] = (0.0, 1.5)
   blind: float = 0.2
-  discount: float = 0.95
-  entropy: float = 0.02
+  discount: float = 0.9
+  entropy: float = 0.1
   eval_lives: int = 128
 
   def __post_init__(self):
