@@ -62,10 +62,10 @@ def main() -> None:
   if _DRY_RUN.value:
     return
   workers_lib.share_compiled(workdir)
+  path = flags.FLAGS["config"].config_filename
   study = pipeline.run(
       config, workdir, zoos=zoos, stages=_STAGES.value, workers=workers,
-      command="python -m experiments.reproduce --config="
-      f"experiments/configs/reproduce.py:{config['size']}",
+      command=f"python -m experiments.reproduce --config={path}",
       progress=Progress(),
   )  # fmt: skip
   if _KEEP.value:

@@ -79,27 +79,29 @@ def _training(
 ) -> Iterator[tuple[str, int, dict[str, int]]]:
   """(stage, runs, steps of each encoder)."""
   every, trained = encoders(config, family), learned(config, family)
-  scratch = of_family(config["few_labels"]["scratch"], family)
-  trials = len(config["search"]["learning_rates"]) * len(
-      config["search"]["warmups"]
-  )
-  protocols = len(prediction.PROTOCOLS)
-  plans = (
-      ("search, emulation", every, trials,
-       config["search"]["emulation"][family]),
-      ("search, supervised", trained, trials,
-       config["search"]["supervised"][family]),
-      ("emulation", every, config["emulation"]["seeds"],
-       config["emulation"]["steps"][family]),
-      ("supervised", trained, protocols * config["supervised"]["seeds"],
-       config["supervised"]["steps"][family]),
-      ("few labels, from scratch", scratch,
-       len(config["few_labels"]["networks"]) * config["few_labels"]["seeds"],
-       config["few_labels"]["steps"]),
-  )  # fmt: skip
+  plans = []
+  if search := config["search"]:
+    trials = len(search["learning_rates"]) * len(search["warmups"])
+    plans += [
+        ("search, emulation", every, trials, search["emulation"][family]),
+        ("search, supervised", trained, trials, search["supervised"][family]),
+    ]
+  if emulation := config["emulation"]:
+    steps = emulation["steps"][family]
+    plans.append(("emulation", every, emulation["seeds"], steps))
+  if supervised := config["supervised"]:
+    runs = len(prediction.PROTOCOLS) * supervised["seeds"]
+    plans.append(("supervised", trained, runs, supervised["steps"][family]))
+  if few := config["few_labels"]:
+    plans.append((
+        "few labels, from scratch", of_family(few["scratch"], family),
+        len(few["networks"]) * few["seeds"], few["steps"],
+    ))  # fmt: skip
   for stage, names, runs, steps in plans:
-    yield stage, runs * len(names), dict.fromkeys(names, runs * steps)
-  for title, group in config["variants"].items():
+    yield stage, runs * len(names), {
+        name: runs * _steps(config, family, name, steps) for name in names
+    }
+  for title, group in (config["variants"] or {}).items():
     if family in group["steps"]:
       steps = group["seeds"] * group["steps"][family]
       by_encoder = collections.Counter()
@@ -107,6 +109,13 @@ def _training(
         by_encoder[variant["base"]] += steps
       runs = group["seeds"] * len(group["variants"])
       yield f"variants, {title}", runs, by_encoder
+
+
+def _steps(config, family, encoder, steps):
+  """As many as asked for, or as the encoder's config has."""
+  if steps is not None:
+    return steps
+  return model(config, family, encoder, None, None)["emulation"]["steps"]
 
 
 def _seconds_per_step(config, name, encoder) -> float:

@@ -5,6 +5,7 @@ models predict on the half of the OOD tasks that none was trained on, the arms
 with few labels, and clones.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -19,12 +20,15 @@ from weightspace.evaluation import few_labels as few_labels_lib
 from weightspace.progress import Progress
 
 FEW = "few labels"
-COUNTING = "counting"  # symbols of networks' own samples, nothing learned
+# Algorithms without learned parameters: of a network's own samples, and of its
+# answers to questions
+COUNTING, ASKING = "counting", "asking"
+_ROWS = 64  # interrogated at once
 _HOW = {few_labels.PRETRAINED: "pretrained", few_labels.SCRATCH: "from scratch"}
 
 
 def jobs(config, family: str) -> list[str]:
-  """One for each encoder, one to count symbols, one for few labels."""
+  """One for each encoder, one where nothing is learned, one for few labels."""
   counting = [COUNTING] if "task" in config["properties"][family] else []
   few = [FEW] if config["few_labels"] else []
   return [*encoders(config, family), *counting, *few]
@@ -35,7 +39,7 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   if name == FEW:
     return _few_labels(study)
   if name == COUNTING:
-    return _counted(study)
+    return _unlearned(study)
   study.note("ood", "weights, rollouts, labels", f"test {name}")
   pretrained = emulation.trained(study, name)
   runs = emulation.run_ids(study, name)
@@ -45,6 +49,8 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
     study_lib.save(study.folder("test", name) / "ood", **losses)
     cells = emulation.cells(study, losses, study.split.ood, runs)
     report["emulation"] = {study.name: {"encoders": {name: {"ood": cells}}}}
+    if name in with_codes(study.config, study.name) and _asks(study):
+      study_lib.merge(report, _emulated(study, name, pretrained, runs))
   if name in with_codes(study.config, study.name):
     study_lib.merge(report, _prediction(study, name))
   if name in learned(study.config, study.name) and study.config["clones"]:
@@ -112,27 +118,68 @@ def _predicted(study, name):
   return points
 
 
-def _counted(study):
-  """How well `TaskFamily.decode`, if there is one, reads tasks off rollouts."""
-  if study.family.decode is None:
-    return {}
-  study.note("ood", "rollouts, labels", f"test {COUNTING}")
+def _unlearned(study):
+  """How well tasks are read by `decode` and `interrogate` of the family."""
+  report: dict[str, Any] = {}
+  for name, what, read in (
+      (COUNTING, "rollouts", study.family.decode and _counted),
+      (ASKING, "weights", study.family.interrogate and _interrogated),
+  ):
+    if read is None:
+      continue
+    study.note("ood", f"{what}, labels", f"test {name}")
+    report[name] = _of_tasks(study, [functools.partial(read, study)], [])
+  return {"prediction": {study.name: {"frozen": report}}} if report else {}
+
+
+def _asks(study):
+  """Whether tasks are predicted, and the family can ask for them."""
+  return "task" in study.config["properties"][study.name] and (
+      study.family.interrogate is not None
+  )
+
+
+def _emulated(study, name, pretrained, runs):
+  """How well `interrogate` reads tasks off emulators that have the codes."""
+  read = [
+      functools.partial(clones.interrogate, study.zoo, one)
+      for one in pretrained
+  ]
+  report = _of_tasks(study, read, runs)
+  return {"prediction": {study.name: {"emulator": {name: report}}}}
+
+
+def _of_tasks(study, read, runs):
+  """Measures (rows) -> tasks [n, D], one function for each of the runs."""
   property_ = properties.load("task")
   shape = property_.shape(study.scope)
-  outputs = np.zeros((len(study.zoo), *shape), np.float32)
   chosen = np.concatenate([study.rows.validation, study.rows.test])
-  decoded = jax.jit(jax.vmap(study.family.decode))(
-      study.zoo.rollouts(chosen).sequences
-  )
-  outputs[chosen] = np.eye(shape[-1])[
-      property_.target({"task": np.asarray(decoded)}, study.scope)
-  ]
+  outputs = np.zeros((len(read), len(study.zoo), *shape), np.float32)
+  for i, one in enumerate(read):
+    targets = property_.target({"task": one(chosen)}, study.scope)
+    outputs[i, chosen] = np.eye(shape[-1])[targets]
   report: dict[str, Any] = {}
   for part in prediction.PARTS:
     study_lib.merge(report, measures.properties(
-        study, {"task": outputs[None]}, "strict", part, []
+        study, {"task": outputs}, "strict", part, runs
     ))  # fmt: skip
-  return {"prediction": {study.name: {"frozen": {COUNTING: report}}}}
+  return report
+
+
+def _counted(study, rows):
+  sequences = study.zoo.rollouts(rows).sequences
+  return np.asarray(jax.jit(jax.vmap(study.family.decode))(sequences))
+
+
+def _interrogated(study, rows):
+  tasks = np.zeros_like(study.zoo.columns["task"][rows])
+  for shape, rnn in enumerate(study.zoo.rnns):
+    own = study.zoo.shapes[rows] == shape
+    ask = functools.partial(study.family.interrogate, rnn)
+    tasks[own] = jax.jit(
+        lambda weights, ask=ask: jax.lax.map(ask, weights, batch_size=_ROWS)
+    )(study.zoo.weights(rows[own]))
+  return tasks
 
 
 def _clones(study, name, pretrained, runs):

@@ -154,6 +154,37 @@ def measure(
   }
 
 
+@settings.pinned()
+def interrogate(
+    zoo: Zoo, pretrained: Pretrained, rows: np.ndarray, *, batch: int = 16
+) -> np.ndarray:
+  """The tasks that clones do, by the interrogation of their family.
+
+  Args:
+    zoo: the zoo, of a family with `interrogate`.
+    pretrained: encoder and emulator.
+    rows: [n] row numbers.
+    batch: clones interrogated at a time; memory is proportional to it.
+
+  Returns:
+    [n, D] int32.
+  """
+  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  clone = make_clone(emulator_of(pretrained))
+
+  @jax.jit
+  def ask(params, codes):
+    return jax.vmap(
+        lambda code: family.interrogate(clone, (params, code))
+    )(codes)
+
+  codes = codes_lib.of_zoo(zoo, pretrained, rows)
+  return batches.map_batches(
+      lambda places: ask(pretrained.params["emulator"], codes[places]),
+      len(rows), min(batch, len(rows)),
+  )  # fmt: skip
+
+
 def correlation(original: np.ndarray, clone: np.ndarray) -> float:
   """Pearson's correlation of [n] and [n]; NaN if either is constant."""
   if len(original) < 2 or np.ptp(original) == 0 or np.ptp(clone) == 0:

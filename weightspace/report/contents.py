@@ -78,7 +78,11 @@ def prediction(
 
 def by_property(frame: "pd.DataFrame") -> Table:
   """Headline metrics of held-out tasks, strict protocol: a row an encoder."""
-  ways = {"frozen": "frozen code", "supervised": "end to end"}
+  ways = {
+      "frozen": "frozen code",
+      "emulator": "emulator with that code, asked",
+      "supervised": "end to end",
+  }
   test = select(
       frame, part="test", protocol="strict", snapshot=list(_SNAPSHOTS)
   )

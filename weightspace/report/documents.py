@@ -83,12 +83,16 @@ TABLES = {
     "emulation": lambda f: contents.emulation(
         _without_gain(select(f, table="emulation"))
     ),
-    "prediction of languages": lambda f: contents.by_property(
-        select(f, table="prediction", family="formal_language")
-    ),
-    "prediction of digits": lambda f: contents.by_property(
-        select(f, table="prediction", family="tiled_mnist")
-    ),
+    **{
+        f"prediction of {name}": lambda f, family=family: contents.by_property(
+            select(f, table="prediction", family=family)
+        )
+        for name, family in {
+            "languages": "formal_language", "digits": "tiled_mnist",
+            "automata": "regular_language", "brackets": "dyck_language",
+            "sums": "modular_sum",
+        }.items()
+    },
     "clones": lambda f: contents.clones(select(f, table="clones")),
     "few labels": lambda f: contents.few_labels(select(f, table="few labels")),
     "codes": lambda f: _kept(select(f, table=["neighbours", "invariance"])),

@@ -131,7 +131,7 @@ def _pretraining(results):
 
 def _prediction(results):
   for family, ways in _by_family(results, "prediction"):
-    for way in ("frozen", "supervised"):
+    for way in ("frozen", "emulator", "supervised"):
       encoders = ways.get(way, {})
       for name in vocabulary.ordered(encoders):
         for property_, protocols in encoders[name].items():

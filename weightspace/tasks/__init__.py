@@ -93,6 +93,9 @@ class TaskFamily(NamedTuple):
       itself does, for reinforcement: its loss has the gradient of the policy.
     decode: (sequences [K, T + 1] that a network generated) -> task [D], by an
       algorithm without learned parameters; None if there is none.
+    interrogate: (rnn, weights) -> task [D], by an algorithm without learned
+      parameters that runs the network on inputs of its own choice; None if
+      there is none.
     data: arrays that all tasks share, such as images: a pytree, which may be
       empty.
     bind: (data) -> the same family with these arrays. Compiled functions take
@@ -113,6 +116,7 @@ class TaskFamily(NamedTuple):
   sample_batch: Callable | None = None
   experience: Callable | None = None
   decode: Callable | None = None
+  interrogate: Callable | None = None
   data: Any = ()
   bind: Callable | None = None
   recorded: Mapping[str, Any] = MappingProxyType({})

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from weightspace.keys import derive
 from weightspace.types import Key
@@ -83,6 +84,57 @@ def is_minimal(automaton: Automaton) -> jax.Array:
   used = jnp.arange(len(accepting), dtype=jnp.int32) < n
   pairs = used[:, None] & used[None] & ~jnp.eye(len(accepting), dtype=bool)
   return jnp.all(apart | ~pairs)
+
+
+def word_length(states: int) -> int:
+  """Letters of the longest words that `of_language` asks for."""
+  return 2 * states - 2
+
+
+def of_language(accepts: jax.Array, states: int, letters: int) -> Automaton:
+  """The minimal automaton of a language, by the theorem of Myhill and Nerode.
+
+  Two words lead to one state if the language accepts the same of their
+  continuations. Of an automaton with S states, words of S - 1 letters reach
+  each state and continuations of S - 2 letters tell any two apart.
+
+  Args:
+    accepts: bool, whether the language has each word of up to
+      `word_length(states)` letters: the empty word, then words in the order of
+      their length and of the alphabet.
+    states: the most that the automaton has, S. Where no automaton of so few
+      fits, the state after a letter is the one that differs in the fewest
+      words.
+    letters: of the alphabet, A.
+  """
+  rows = accepts[_continuations(states, letters)]
+  index = jnp.arange(states, dtype=jnp.int32)
+  word = jnp.zeros(states, jnp.int32)  # the first that leads to each state
+  following = jnp.zeros((states, letters), jnp.int32)
+  count = jnp.int32(1)
+  for state in range(states):
+    for letter in range(letters):
+      longer = letters * word[state] + 1 + letter
+      differ = jnp.sum(rows[longer] != rows[word], axis=1, dtype=jnp.int32)
+      differ = jnp.where(index < count, differ, rows.shape[1] + 1)
+      new = (state < count) & (count < states) & (jnp.min(differ) > 0)
+      to = jnp.where(new, count, jnp.argmin(differ).astype(jnp.int32))
+      following = following.at[state, letter].set(
+          jnp.where(state < count, to, 0)
+      )
+      word = word.at[jnp.where(new, count, states)].set(longer, mode="drop")
+      count += new.astype(jnp.int32)
+  return Automaton(count, following, accepts[word] & (index < count))
+
+
+def _continuations(states, letters):
+  """Numbers of the words that continue each word of up to S letters, [P, F]."""
+  words = np.arange(sum(letters**k for k in range(states + 1)))[:, None]
+  levels = [words]
+  for _ in range(states - 2):
+    longer = letters * levels[-1][..., None] + 1 + np.arange(letters)
+    levels.append(longer.reshape(len(words), -1))
+  return np.concatenate(levels, axis=1)
 
 
 def sample(key: Key, states: int, letters: int) -> Automaton:

@@ -17,7 +17,7 @@ from weightspace import fields
 from weightspace.errors import UserError
 from weightspace.keys import derive
 from weightspace.tasks import TaskFamily, _words
-from weightspace.types import Key
+from weightspace.types import Key, Weights
 
 PAIRS = ("()", "[]", "{}")
 LETTERS = "".join(PAIRS)  # an opening bracket is even, its closing one odd
@@ -148,6 +148,37 @@ def write(
   return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS)
 
 
+def interrogate(config: Config, rnn, weights: Weights) -> jax.Array:
+  """The task [4] of a network, which reads nested brackets of one kind.
+
+  They are those that it opens a word with most often. A bracket may be opened
+  if the network gives it half of the probability that one that may be has at
+  least. Where brackets may not be nested, how readily one is opened does not
+  show: it is 1.
+  """
+  opening = jnp.arange(0, len(LETTERS), 2)
+  tokens = jnp.eye(len(LETTERS) + 2, dtype=jnp.float32)
+
+  def opens(state, token):
+    state, logits = rnn.step(weights, state, tokens[token])
+    return state, jax.nn.softmax(logits)[opening]
+
+  state, first = opens(rnn.initial_state(()), BOS)
+  rarest = (1 - config.stop) * (1 - FAVOURITE) / (len(PAIRS) - 1)
+  kinds = jnp.maximum(jnp.sum(first > rarest / 2, dtype=jnp.int32), 1)
+  favourite = jnp.argmax(first).astype(jnp.int32)
+  _, inside = jax.lax.scan(
+      lambda state, _: opens(state, 2 * favourite), state, length=config.depth
+  )
+  again = jnp.sum(inside, axis=1)  # having opened 1, 2, ... of them
+  depth = 1 + jnp.sum(jnp.cumprod(again > 1 / (2 * (FIFTHS + 1))))
+  nested = jnp.arange(1, config.depth + 1) < depth
+  often = jnp.sum(jnp.where(nested, again, 0)) / jnp.maximum(depth - 1, 1)
+  fifths = jnp.clip(jnp.round((FIFTHS + 1) * often), 1, FIFTHS)
+  depth = jnp.minimum(depth, config.depth)
+  return jnp.stack([kinds, depth, fifths, favourite + 1]).astype(jnp.int32)
+
+
 def make(config: Config) -> TaskFamily:
   """The family of Dyck languages."""
 
@@ -171,6 +202,7 @@ def make(config: Config) -> TaskFamily:
       sample_task=sample_task,
       novelty=_words.hashed,
       describe=describe,
+      interrogate=functools.partial(interrogate, config),
   )
 
 

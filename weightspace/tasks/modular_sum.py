@@ -13,7 +13,7 @@ import numpy as np
 
 from weightspace import fields
 from weightspace.errors import UserError
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.tasks import (
   Batch,
   Rollouts,
@@ -21,6 +21,8 @@ from weightspace.tasks import (
   TaskSpec,
   _words,
 )
+
+ASKED = 8  # sequences of an interrogation
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ def sums(task: jax.Array, sequences: jax.Array) -> jax.Array:
   total = jnp.cumsum(sequences[:, 1:-1].astype(jnp.int32), axis=1)
   total = jnp.pad(total, ((0, 0), (1, 0)))  # after BOS
   return ((offset + factor * total) % modulus).astype(jnp.int32)
+
+
+def every_task(modulus: int) -> np.ndarray:
+  """All tasks with a k of up to `modulus`, [n, 3] int32."""
+  return np.array([
+      (k, w, c)
+      for k in range(2, modulus + 1) for w in range(1, k) for c in range(k)
+  ], np.int32)  # fmt: skip
 
 
 def make(config: Config) -> TaskFamily:
@@ -119,6 +129,22 @@ def make(config: Config) -> TaskFamily:
         "loss": -jnp.mean(jnp.sum(labels * log_probs, axis=-1)),
     }
 
+  def interrogate(rnn, weights):
+    """The task that the answers to a few sequences are likeliest under."""
+    asked = sample(make_key(0), ASKED)
+    log_probs = jax.nn.log_softmax(
+        rnn.unroll(weights, encode(None, asked))
+    )
+    tasks = jnp.asarray(every_task(config.modulus))
+    right = jax.vmap(sums, (0, None))(tasks, asked)  # [n, K, T]
+    likelihood = jnp.mean(
+        jnp.take_along_axis(
+            jnp.swapaxes(log_probs, 0, 1)[None], right[..., None], axis=-1
+        ),
+        axis=(1, 2, 3),
+    )
+    return tasks[jnp.argmax(likelihood)]
+
   return TaskFamily(
       spec=TaskSpec(
           inputs=vocabulary,
@@ -138,6 +164,7 @@ def make(config: Config) -> TaskFamily:
       performance=performance,
       novelty=_words.hashed,
       describe=describe,
+      interrogate=interrogate,
   )
 
 

@@ -27,9 +27,11 @@ from weightspace.tasks._automata import (
   TOMITA,
   Automaton,
   distances,
+  of_language,
   sample,
+  word_length,
 )
-from weightspace.types import Key
+from weightspace.types import Key, Weights
 
 LETTERS = "ab"
 BOS, EOS = len(LETTERS), len(LETTERS) + 1
@@ -163,6 +165,47 @@ def write(
   return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS)
 
 
+def answers(config: Config, rnn, weights: Weights) -> jax.Array:
+  """Which short words a network takes for words of its language.
+
+  The network reads BOS and each word. It accepts one if it gives EOS, and gave
+  each letter, half of the probability that a symbol which may follow has at
+  least.
+
+  Returns:
+    bool, in the order of `of_language`.
+  """
+  letters = len(LETTERS)
+  least = min(config.stop, (1 - config.stop) / letters) / 2
+  tokens = jnp.eye(letters + 2, dtype=jnp.float32)
+  state, logits = rnn.step(
+      weights, rnn.initial_state((1,)), tokens[BOS : BOS + 1]
+  )
+  begins, accepts = jnp.ones(1, bool), []
+  for _ in range(word_length(config.states)):
+    possible = jax.nn.softmax(logits) > least
+    accepts.append(begins & possible[:, EOS])
+    begins = (begins[:, None] & possible[:, :letters]).ravel()
+    state = jax.tree.map(lambda leaf: jnp.repeat(leaf, letters, axis=0), state)
+    read = jnp.tile(tokens[:letters], (len(logits), 1))
+    state, logits = rnn.step(weights, state, read)
+  possible = jax.nn.softmax(logits) > least
+  return jnp.concatenate([*accepts, begins & possible[:, EOS]])
+
+
+def interrogate(config: Config, rnn, weights: Weights) -> jax.Array:
+  """The task [D] of the automaton that a network's `answers` are those of."""
+  accepts = answers(config, rnn, weights)
+  return _task(of_language(accepts, config.states, len(LETTERS)))
+
+
+def _task(automaton):
+  n, following, accepting = automaton
+  return jnp.concatenate([
+      n[None], following.reshape(-1), accepting.astype(jnp.int32)
+  ])
+
+
 def make(config: Config) -> TaskFamily:
   """The family of regular languages."""
   known = [
@@ -172,12 +215,9 @@ def make(config: Config) -> TaskFamily:
   ]
 
   def sample_task(key):
-    n, following, accepting = sample(
-        derive(key, "automaton"), config.states, len(LETTERS)
+    drawn = _task(
+        sample(derive(key, "automaton"), config.states, len(LETTERS))
     )
-    drawn = jnp.concatenate([
-        n[None], following.reshape(-1), accepting.astype(jnp.int32)
-    ])
     one = jax.random.randint(
         derive(key, "which"), (), 0, len(known), jnp.int32
     )
@@ -201,6 +241,7 @@ def make(config: Config) -> TaskFamily:
       sample_task=sample_task,
       novelty=_words.hashed,
       describe=describe,
+      interrogate=functools.partial(interrogate, config),
   )
 
 

@@ -3,7 +3,7 @@
     python -m zoo_gen.generate --zoo=DIR \\
         --config=zoo_gen/configs/modular_sums.py:small
 
-tiny   24 networks of 1 x 8 on sums modulo 2 or 3: seconds.
+tiny   24 networks of 1 x 8 on sums modulo 2 to 5: seconds.
 small  1000 networks of 1 x 24 on sums modulo 2 to 6.
 """
 
@@ -29,7 +29,7 @@ def get_config(size: str = "small") -> ConfigDict:
 
   if size == "tiny":
     _zoo.shrink(config)
-    config.task.modulus = 3
+    config.task.modulus = 5
     config.task.length = 10
     config.task.eval_strings = 50
   return config
