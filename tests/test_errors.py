@@ -10,8 +10,8 @@ import types
 import numpy as np
 import pytest
 
-from experiments.configs import ingredients, quickstart, reproduce
-from experiments.study import checks, pipeline
+from experiments.configs import ingredients, quickstart, reproduce, worlds
+from experiments.study import checks, estimate, pipeline
 from tests.zoo import example
 from weightspace import processes, tasks
 from weightspace.errors import UserError
@@ -116,6 +116,11 @@ def test_the_configs_of_studies_pass():
   for size in reproduce.SIZES:
     checks.check(reproduce.get_config(size).to_dict(), {})
   checks.check(quickstart.get_config("tiny").to_dict(), {})
+  for family in worlds.ENCODERS:
+    for size in worlds.SIZES:
+      config = worlds.get_config(f"{family},{size}").to_dict()
+      checks.check(config, {})
+      assert "emulation" in estimate.text(config, 1, timed=False)
   for family in ingredients.VARIANTS:
     config = ingredients.study(ingredients.get_config(family))
     checks.check(config.to_dict(), {})

@@ -18,6 +18,8 @@ from weightspace.errors import UserError
 AUTOMATA, BRACKETS, SUMS = "regular_language", "dyck_language", "modular_sum"
 SIZES = ("tiny", "small")
 NETWORKS = {AUTOMATA: 2000, BRACKETS: 500, SUMS: 500}
+# Of emulation; validation is lowest before. None: as the models' size has it
+STEPS = {AUTOMATA: None, BRACKETS: None, SUMS: 1000}
 FIXED, ASKING = "noninteractive, at its best", "interactive, at its best"
 WATCHING = "watching, short words"
 _READ = ("constant", "truth", "statistics", "dws")
@@ -75,10 +77,11 @@ def get_config(what: str) -> ConfigDict:
       raise UserError(f"no {name} {one!r}; there are: {', '.join(there)}")
   zoo = zoos[family].get_config(size)
   heads = prediction.get_config(family).to_dict()
+  steps = None
   if size == "tiny":
     heads |= {"steps": 100, "resamples": 50}
   else:
-    zoo.networks = NETWORKS[family]
+    zoo.networks, steps = NETWORKS[family], STEPS[family]
   return quickstart.of_heads(
       family,
       heads,
@@ -88,5 +91,5 @@ def get_config(what: str) -> ConfigDict:
       definitions={family: DEFINITIONS[family]},
       zoos={family: zoo},
       models="tiny" if size == "tiny" else "quickstart",
-      emulation={"seeds": 2, "steps": {family: None}},
+      emulation={"seeds": 2, "steps": {family: steps}},
   )

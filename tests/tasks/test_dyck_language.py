@@ -1,6 +1,7 @@
 """Dyck languages, against a stack in plain Python."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -121,3 +122,33 @@ def test_it_is_described():
 def test_configs_that_cannot_be_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     tasks.make("dyck_language", fields)
+
+
+class Knows:
+  """A network that knows its task, on brackets that are only opened."""
+
+  @staticmethod
+  def initial_state(batch):
+    return jnp.full(batch, -1, jnp.int32)  # has not read BOS
+
+  @staticmethod
+  def step(task, height, x):
+    kinds, depth, fifths, favourite = task
+    height += 1
+    kind = jnp.arange(3, dtype=jnp.int32)
+    others = 0.4 / jnp.maximum(kinds - 1, 1).astype(jnp.float32)
+    most = jnp.where(kinds > 1, jnp.float32(0.6), 1.0)
+    share = jnp.where(kind == favourite - 1, most, others)
+    again = fifths.astype(jnp.float32) / 5
+    often = jnp.where(height == 0, 1 - CONFIG.stop, again)
+    opens = jnp.where((kind < kinds) & (height < depth), often * share, 0.0)
+    left = (1 - jnp.sum(opens)) / 5
+    return height, jnp.log(jnp.full(8, left).at[:6:2].set(opens))
+
+
+def test_tasks_are_read_off_answers(sampled):
+  ask = jax.jit(jax.vmap(lambda task: FAMILY.interrogate(Knows, task)))
+  expected = np.where(
+      (sampled[:, 1] == 1)[:, None] & (np.arange(4) == 2), 1, sampled
+  )  # nothing shows how readily a second bracket is opened where none may be
+  np.testing.assert_array_equal(ask(sampled), expected)

@@ -1,6 +1,7 @@
 """Sums modulo k, against plain Python."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -48,6 +49,23 @@ def test_ones_are_counted():
   sequences = np.array([[3, *[1] * 8]])
   counts = modular_sum.sums(np.array([4, 1, 0]), sequences)
   np.testing.assert_array_equal(counts, [[0, 1, 2, 3, 0, 1, 2, 3]])
+
+
+def test_tasks_are_read_off_answers():
+  """Of networks that know them, though they are wrong now and then."""
+  every = modular_sum.every_task(6)
+  assert len(np.unique(every, axis=0)) == len(every) == 70
+
+  class Knows:
+    @staticmethod
+    def unroll(task, xs):
+      read = jnp.argmax(xs, axis=-1).T  # [K, T]
+      right = modular_sum.sums(task, jnp.pad(read, ((0, 0), (0, 1)))).T
+      sure = jnp.where(jnp.arange(len(xs)) % 4 < 3, 5.0, 0.0)
+      return sure[:, None, None] * jax.nn.one_hot(right, 6)
+
+  ask = jax.jit(jax.vmap(lambda task: FAMILY.interrogate(Knows, task)))
+  np.testing.assert_array_equal(ask(every), every)
 
 
 def test_it_is_described():

@@ -2,6 +2,8 @@
 
 import itertools
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ import pytest
 
 from weightspace import tasks
 from weightspace.tasks import regular_language
-from weightspace.tasks._automata import TOMITA
+from weightspace.tasks._automata import TOMITA, distances
 from weightspace.tasks.regular_language import BOS, EOS, Config, to_task
 
 STATES, LENGTH = 5, 10
@@ -160,3 +162,60 @@ def test_it_is_described():
 def test_configs_that_cannot_be_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     tasks.make("regular_language", fields)
+
+
+class Automaton(NamedTuple):
+  """A network that knows the automaton; its weights are the task."""
+
+  initial_state: Callable = lambda batch: jnp.zeros(batch, jnp.int32)
+
+  @staticmethod
+  def step(task, state, x):
+    automaton = regular_language.to_automaton(task)
+    token = jnp.argmax(x, axis=-1)
+    after = automaton.following[state, jnp.minimum(token, 1)]
+    state = jnp.where(token == BOS, 0, after)
+    far = distances(automaton)
+    may = jnp.stack([
+        *(far[automaton.following[state, x]] < 100 for x in range(2)),
+        jnp.zeros(state.shape, bool), automaton.accepting[state],
+    ], axis=-1)  # fmt: skip
+    return state, jnp.where(may, 0.0, -9.0)
+
+
+def test_the_table_is_read_off_answers(sampled):
+  """Of networks that know their automata, and off answers by plain Python."""
+  ask = jax.jit(jax.vmap(lambda task: FAMILY.interrogate(Automaton(), task)))
+  np.testing.assert_array_equal(ask(sampled), sampled)
+  every = [word for word in WORDS if len(word) <= 2 * STATES - 2]
+  answers = jax.jit(
+      lambda task: regular_language.answers(CONFIG, Automaton(), task)
+  )
+  for task in sampled[:5]:
+    _, moves, accepting = plain(task)
+    expected = [ends_in(moves, word) in accepting for word in every]
+    np.testing.assert_array_equal(answers(task), expected)
+
+
+def test_lstar_reads_the_same_table(sampled):
+  pytest.importorskip("aalpy")
+  from experiments.automata import learning
+
+  for task in sampled[:20]:
+    _, moves, accepting = plain(task)
+
+    def accepts(word, moves=moves, accepting=accepting):
+      word = "".join("ab"[letter] for letter in word)
+      return ends_in(moves, word) in accepting
+
+    short = [
+        word
+        for n in range(2 * STATES - 1)
+        for word in itertools.product((0, 1), repeat=n)
+    ]
+    answers = np.array([accepts(word) for word in short])
+    learned, asked = learning.learn(answers, STATES, accepts)
+    np.testing.assert_array_equal(learned, task)
+    assert asked < len(short)
+    learned, _ = learning.learn(answers, int(task[0]) - 1, accepts)
+    assert not learned.any()  # there is none of fewer states

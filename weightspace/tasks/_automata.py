@@ -115,7 +115,8 @@ def of_language(accepts: jax.Array, states: int, letters: int) -> Automaton:
   for state in range(states):
     for letter in range(letters):
       longer = letters * word[state] + 1 + letter
-      differ = jnp.sum(rows[longer] != rows[word], axis=1, dtype=jnp.int32)
+      unlike = rows[longer][None] != rows[word]  # [S, F]
+      differ = jnp.sum(unlike, axis=1, dtype=jnp.int32)
       differ = jnp.where(index < count, differ, rows.shape[1] + 1)
       new = (state < count) & (count < states) & (jnp.min(differ) > 0)
       to = jnp.where(new, count, jnp.argmin(differ).astype(jnp.int32))

@@ -156,7 +156,7 @@ def interrogate(config: Config, rnn, weights: Weights) -> jax.Array:
   least. Where brackets may not be nested, how readily one is opened does not
   show: it is 1.
   """
-  opening = jnp.arange(0, len(LETTERS), 2)
+  opening = jnp.arange(0, len(LETTERS), 2, dtype=jnp.int32)
   tokens = jnp.eye(len(LETTERS) + 2, dtype=jnp.float32)
 
   def opens(state, token):
@@ -171,12 +171,12 @@ def interrogate(config: Config, rnn, weights: Weights) -> jax.Array:
       lambda state, _: opens(state, 2 * favourite), state, length=config.depth
   )
   again = jnp.sum(inside, axis=1)  # having opened 1, 2, ... of them
-  depth = 1 + jnp.sum(jnp.cumprod(again > 1 / (2 * (FIFTHS + 1))))
-  nested = jnp.arange(1, config.depth + 1) < depth
-  often = jnp.sum(jnp.where(nested, again, 0)) / jnp.maximum(depth - 1, 1)
+  may = again > 1 / (2 * (FIFTHS + 1))
+  nested = jnp.cumprod(may.astype(jnp.float32))
+  often = jnp.sum(nested * again) / jnp.maximum(jnp.sum(nested), 1)
+  depth = jnp.minimum(1 + jnp.sum(nested).astype(jnp.int32), config.depth)
   fifths = jnp.clip(jnp.round((FIFTHS + 1) * often), 1, FIFTHS)
-  depth = jnp.minimum(depth, config.depth)
-  return jnp.stack([kinds, depth, fifths, favourite + 1]).astype(jnp.int32)
+  return jnp.stack([kinds, depth, fifths.astype(jnp.int32), favourite + 1])
 
 
 def make(config: Config) -> TaskFamily:

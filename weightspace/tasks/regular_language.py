@@ -165,37 +165,42 @@ def write(
   return jnp.pad(tokens.T, ((0, 0), (1, 0)), constant_values=BOS)
 
 
+def least(config: Config) -> float:
+  """Half of the probability that a symbol which may follow has at least.
+
+  A network that gives a symbol less takes it for one that may not follow.
+  """
+  return min(config.stop, (1 - config.stop) / len(LETTERS)) / 2
+
+
 def answers(config: Config, rnn, weights: Weights) -> jax.Array:
   """Which short words a network takes for words of its language.
 
-  The network reads BOS and each word. It accepts one if it gives EOS, and gave
-  each letter, half of the probability that a symbol which may follow has at
-  least.
+  The network reads BOS and each word. It accepts one if each of its letters
+  may follow, and then EOS; see `least`.
 
   Returns:
     bool, in the order of `of_language`.
   """
   letters = len(LETTERS)
-  least = min(config.stop, (1 - config.stop) / letters) / 2
   tokens = jnp.eye(letters + 2, dtype=jnp.float32)
   state, logits = rnn.step(
       weights, rnn.initial_state((1,)), tokens[BOS : BOS + 1]
   )
   begins, accepts = jnp.ones(1, bool), []
   for _ in range(word_length(config.states)):
-    possible = jax.nn.softmax(logits) > least
+    possible = jax.nn.softmax(logits) > least(config)
     accepts.append(begins & possible[:, EOS])
     begins = (begins[:, None] & possible[:, :letters]).ravel()
     state = jax.tree.map(lambda leaf: jnp.repeat(leaf, letters, axis=0), state)
     read = jnp.tile(tokens[:letters], (len(logits), 1))
     state, logits = rnn.step(weights, state, read)
-  possible = jax.nn.softmax(logits) > least
+  possible = jax.nn.softmax(logits) > least(config)
   return jnp.concatenate([*accepts, begins & possible[:, EOS]])
 
 
-def interrogate(config: Config, rnn, weights: Weights) -> jax.Array:
-  """The task [D] of the automaton that a network's `answers` are those of."""
-  accepts = answers(config, rnn, weights)
+def read(config: Config, accepts: jax.Array) -> jax.Array:
+  """The task [D] of the automaton whose `answers` these are."""
   return _task(of_language(accepts, config.states, len(LETTERS)))
 
 
@@ -241,7 +246,9 @@ def make(config: Config) -> TaskFamily:
       sample_task=sample_task,
       novelty=_words.hashed,
       describe=describe,
-      interrogate=functools.partial(interrogate, config),
+      interrogate=lambda rnn, weights: read(
+          config, answers(config, rnn, weights)
+      ),
   )
 
 

@@ -1,0 +1,1 @@
+"""Tables of automata, read out of networks that were trained on them."""

@@ -1,0 +1,53 @@
+"""How often is the whole table of an automaton read out of a network?
+
+    python -m experiments.automata --zoo=ZOO --out=FOLDER --lstar
+
+Asks the final networks of a zoo of regular languages which short words they
+accept, and reads the table off the answers: by the rule of
+`weightspace.tasks.regular_language`, which asks for all of them, and with
+--lstar by AALpy's L*, which asks one after the other and needs the extra
+`automata`. Nothing is learned. Writes FOLDER/tables.json, and the figure as
+FOLDER/tables.png and .svg.
+"""
+
+from absl import flags
+
+from weightspace import launch
+
+_ZOO = flags.DEFINE_string("zoo", None, "Folder of a zoo of regular_language.")
+_OUT = flags.DEFINE_string("out", None, "Folder, made if it is missing.")
+_LSTAR = flags.DEFINE_bool("lstar", False, "Whether to compare with L*.")
+_NETWORKS = flags.DEFINE_integer(
+    "networks", None, "The first so many; all by default.", 1
+)
+
+
+def main() -> None:
+  """Reads, measures, draws, and prints the shares of tables that are right."""
+  from pathlib import Path
+
+  from experiments import results
+  from experiments.automata import figure, measure
+  from weightspace.progress import Progress
+  from weightspace.report import style
+
+  style.require_matplotlib()  # rather now than at the end
+  measured = measure.measure(
+      _ZOO.value, lstar=_LSTAR.value, networks=_NETWORKS.value,
+      progress=Progress(),
+  )  # fmt: skip
+  folder = Path(_OUT.value)
+  folder.mkdir(parents=True, exist_ok=True)
+  results.write(folder / "tables.json", measured)
+  style.save(figure.draw(measured), folder, "tables")
+  for name, reader in measured["readers"].items():
+    whole = reader["whole"]
+    print(
+        f"{name}: {whole['value']:.3f} ({whole['low']:.3f},"
+        f" {whole['high']:.3f}) of the tables are right;"
+        f" {whole['words']:.0f} words asked, median"
+    )
+
+
+if __name__ == "__main__":
+  launch.run(main, required=("zoo", "out"))
