@@ -2,11 +2,11 @@
 
     python -m experiments.automata --zoo=ZOO --out=FOLDER --lstar
 
-Asks the final networks of a zoo of regular languages which short words they
-accept, and reads the table off the answers: by the rule of
-`weightspace.tasks.regular_language`, which asks for all of them, and with
---lstar by AALpy's L*, which asks one after the other and needs the extra
-`automata`. Nothing is learned. Writes FOLDER/tables.json, and the figure as
+Queries the final networks of a zoo of regular languages: which words do they
+accept? The table is read off the answers, by the rule of
+`weightspace.tasks.regular_language`, which queries all short words, and with
+--lstar by AALpy's L*, which chooses its queries and needs the extra `automata`.
+Nothing is trained. Writes FOLDER/tables.json, and the figure as
 FOLDER/tables.png and .svg.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
     print(
         f"{name}: {whole['value']:.3f} ({whole['low']:.3f},"
         f" {whole['high']:.3f}) of the tables are right;"
-        f" {whole['words']:.0f} words asked, median"
+        f" {whole['words']:.0f} words queried, median"
     )
 
 

@@ -13,7 +13,7 @@ _LOOKS = (style.Look(style.BLUE, "-", "o"), style.Look(style.ORANGE, "--", "s"))
 
 @style.styled
 def draw(measured: Mapping[str, Any]) -> "Figure":
-  """Tables right against accuracy and states; words that were asked for."""
+  """Tables right against accuracy and states; words queried."""
   figure = style.new(3.4)
   by_accuracy, by_states, words = figure.subplots(1, 3)
   for (name, reader), look in zip(measured["readers"].items(), _LOOKS):
@@ -33,7 +33,7 @@ def draw(measured: Mapping[str, Any]) -> "Figure":
   by_accuracy.xaxis.set_major_formatter(lambda value, _: text.percent(value))
   by_accuracy.locator_params(axis="x", nbins=4)
   by_states.set(title="Whole tables right", xlabel="states of its automaton")
-  words.set(title="Words asked, median", xlabel="states of its automaton")
+  words.set(title="Words queried, median", xlabel="states of its automaton")
   words.set_yscale("log")
   words.yaxis.set_major_formatter(lambda value, _: text.count(value))
   for axes in (by_states, words):

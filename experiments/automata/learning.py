@@ -12,11 +12,11 @@ _ALPHABET = list(range(len(LETTERS)))
 
 
 class _Teacher(SUL):
-  """Says of words whether the network accepts them; keeps what was asked."""
+  """Answers whether the network accepts a word; keeps all queries."""
 
   def __init__(self, is_member: Callable[[tuple[int, ...]], bool]):
     super().__init__()
-    self.word, self.asked, self._is_member = (), {}, is_member
+    self.word, self.queries, self._is_member = (), {}, is_member
 
   def pre(self):
     self.word = ()
@@ -27,9 +27,9 @@ class _Teacher(SUL):
   def step(self, letter):
     if letter is not None:
       self.word += (letter,)
-    if self.word not in self.asked:
-      self.asked[self.word] = self._is_member(self.word)
-    return self.asked[self.word]
+    if self.word not in self.queries:
+      self.queries[self.word] = self._is_member(self.word)
+    return self.queries[self.word]
 
 
 class _Examiner(Oracle):
@@ -67,24 +67,24 @@ def learn(
     is_member: (word, as numbers of letters) -> whether the network accepts it.
 
   Returns:
-    The task [D], zeros where the automaton has more states; and for how many
-    words L* asked, the comparisons not counted.
+    The task [D], zeros where the automaton has more states; and how many words
+    L* queried, the comparisons not counted.
   """
   teacher = _Teacher(is_member)
   automaton = run_Lstar(
       _ALPHABET, teacher, _Examiner(teacher, accepts, states), "dfa",
       cache_and_non_det_check=False, print_level=0,
   )  # fmt: skip
-  found = [automaton.initial_state]
-  for state in found:  # numbered as they are reached, a before b
+  numbered = [automaton.initial_state]
+  for state in numbered:  # numbered as they are reached, a before b
     for letter in _ALPHABET:
-      if (after := state.transitions[letter]) not in found:
-        found.append(after)
-  if len(found) > states:
-    return np.zeros_like(to_task([], [], states)), len(teacher.asked)
+      if (after := state.transitions[letter]) not in numbered:
+        numbered.append(after)
+  if len(numbered) > states:
+    return np.zeros_like(to_task([], [], states)), len(teacher.queries)
   following = [
-      [found.index(state.transitions[letter]) for letter in _ALPHABET]
-      for state in found
+      [numbered.index(state.transitions[letter]) for letter in _ALPHABET]
+      for state in numbered
   ]
-  accepting = [i for i, state in enumerate(found) if state.is_accepting]
-  return to_task(following, accepting, states), len(teacher.asked)
+  accepting = [i for i, state in enumerate(numbered) if state.is_accepting]
+  return to_task(following, accepting, states), len(teacher.queries)

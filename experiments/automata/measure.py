@@ -19,7 +19,7 @@ from weightspace.tasks.regular_language import BOS, EOS, Config
 FAMILY = "regular_language"
 RULE, LSTAR = "all short words", "L* of AALpy"
 _BINS = 8  # of accuracy, with about as many networks each
-_ROWS = 64  # networks asked at once
+_ROWS = 64  # networks queried at once
 
 
 @settings.pinned()
@@ -41,7 +41,7 @@ def measure(
   Returns:
     JSON values: for each reader the share of whole tables that are right, with
     95 % intervals over tasks, by accuracy and by the number of states, and how
-    many words it asked a network for.
+    many words it queried of a network.
 
   Raises:
     UserError: a zoo of another family or of several shapes, or AALpy is
@@ -72,10 +72,10 @@ def measure(
   tables = jax.jit(jax.vmap(
       lambda one: regular_language.read(config, one)
   ))(accepts)  # fmt: skip
-  asked = np.full(len(rows), accepts.shape[1])
-  readers = {RULE: _report(zoo, rows, np.asarray(tables), asked)}
+  queries = np.full(len(rows), accepts.shape[1])
+  readers = {RULE: _report(zoo, rows, np.asarray(tables), queries)}
   if lstar:
-    tables, asked = [], []
+    tables, queries = [], []
     is_member = _make_membership(zoo, config)
     with progress.stage(LSTAR, total=len(rows), unit="networks") as stage:
       for i, answers in enumerate(accepts):
@@ -84,9 +84,9 @@ def measure(
             answers, config.states, lambda word, own=own: is_member(own, word)
         )
         tables.append(table)
-        asked.append(words)
+        queries.append(words)
         stage.advance()
-    readers[LSTAR] = _report(zoo, rows, np.stack(tables), np.array(asked))
+    readers[LSTAR] = _report(zoo, rows, np.stack(tables), np.array(queries))
   return {
       "command": f"python -m experiments.automata{' --lstar' * lstar}",
       "commit": results.commit(),
@@ -124,8 +124,8 @@ def _make_membership(zoo, config) -> Callable:
   return is_member
 
 
-def _report(zoo, rows, tables, asked):
-  """Shares of right tables and of right numbers, and words asked."""
+def _report(zoo, rows, tables, queries):
+  """Shares of right tables and of right numbers, and words queried."""
   tasks = zoo.columns["task"][rows]
   accuracy = zoo.columns["accuracy"][rows]
   right = tables == tasks
@@ -137,7 +137,7 @@ def _report(zoo, rows, tables, asked):
         **estimate._asdict(),
         "networks": len(chosen),
         "accuracy": float(np.median(accuracy[chosen])),
-        "words": float(np.median(asked[chosen])),
+        "words": float(np.median(queries[chosen])),
     }
 
   by_accuracy = np.array_split(np.argsort(accuracy, kind="stable"), _BINS)

@@ -21,8 +21,8 @@ from weightspace.progress import Progress
 
 FEW = "few labels"
 # Algorithms without learned parameters: of a network's own samples, and of its
-# answers to questions
-COUNTING, ASKING = "counting", "asking"
+# answers to queries
+COUNTING, QUERYING = "counting", "querying"
 _ROWS = 64  # interrogated at once
 _HOW = {few_labels.PRETRAINED: "pretrained", few_labels.SCRATCH: "from scratch"}
 
@@ -49,7 +49,7 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
     study_lib.save(study.folder("test", name) / "ood", **losses)
     cells = emulation.cells(study, losses, study.split.ood, runs)
     report["emulation"] = {study.name: {"encoders": {name: {"ood": cells}}}}
-    if name in with_codes(study.config, study.name) and _asks(study):
+    if name in with_codes(study.config, study.name) and _queries(study):
       study_lib.merge(report, _emulated(study, name, pretrained, runs))
   if name in with_codes(study.config, study.name):
     study_lib.merge(report, _prediction(study, name))
@@ -123,7 +123,7 @@ def _unlearned(study):
   report: dict[str, Any] = {}
   for name, what, read in (
       (COUNTING, "rollouts", study.family.decode and _counted),
-      (ASKING, "weights", study.family.interrogate and _interrogated),
+      (QUERYING, "weights", study.family.interrogate and _interrogated),
   ):
     if read is None:
       continue
@@ -132,8 +132,8 @@ def _unlearned(study):
   return {"prediction": {study.name: {"frozen": report}}} if report else {}
 
 
-def _asks(study):
-  """Whether tasks are predicted, and the family can ask for them."""
+def _queries(study):
+  """Whether tasks are predicted, and the family can query them."""
   return "task" in study.config["properties"][study.name] and (
       study.family.interrogate is not None
   )

@@ -214,8 +214,8 @@ def test_lstar_reads_the_same_table(sampled):
         for word in itertools.product((0, 1), repeat=n)
     ]
     answers = np.array([accepts(word) for word in short])
-    learned, asked = learning.learn(answers, STATES, accepts)
+    learned, queries = learning.learn(answers, STATES, accepts)
     np.testing.assert_array_equal(learned, task)
-    assert asked < len(short)
+    assert queries < len(short)
     learned, _ = learning.learn(answers, int(task[0]) - 1, accepts)
     assert not learned.any()  # there is none of fewer states

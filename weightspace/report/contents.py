@@ -80,7 +80,7 @@ def by_property(frame: "pd.DataFrame") -> Table:
   """Headline metrics of held-out tasks, strict protocol: a row an encoder."""
   ways = {
       "frozen": "frozen code",
-      "emulator": "emulator with that code, asked",
+      "emulator": "emulator with that code, queried",
       "supervised": "end to end",
   }
   test = select(

@@ -79,6 +79,13 @@ def _kept(frame: "pd.DataFrame") -> Table:
   )
 
 
+PREDICTED = {
+    "languages": "formal_language",
+    "digits": "tiled_mnist",
+    "automata": "regular_language",
+    "brackets": "dyck_language",
+    "sums": "modular_sum",
+}
 TABLES = {
     "emulation": lambda f: contents.emulation(
         _without_gain(select(f, table="emulation"))
@@ -87,11 +94,7 @@ TABLES = {
         f"prediction of {name}": lambda f, family=family: contents.by_property(
             select(f, table="prediction", family=family)
         )
-        for name, family in {
-            "languages": "formal_language", "digits": "tiled_mnist",
-            "automata": "regular_language", "brackets": "dyck_language",
-            "sums": "modular_sum",
-        }.items()
+        for name, family in PREDICTED.items()
     },
     "clones": lambda f: contents.clones(select(f, table="clones")),
     "few labels": lambda f: contents.few_labels(select(f, table="few labels")),

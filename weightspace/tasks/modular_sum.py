@@ -22,7 +22,7 @@ from weightspace.tasks import (
   _words,
 )
 
-ASKED = 8  # sequences of an interrogation
+QUERIES = 8  # sequences of an interrogation
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def make(config: Config) -> TaskFamily:
 
   def interrogate(rnn, weights):
     """The task that the answers to a few sequences are likeliest under."""
-    asked = sample(make_key(0), ASKED)
+    queries = sample(make_key(0), QUERIES)
     log_probs = jax.nn.log_softmax(
-        rnn.unroll(weights, encode(None, asked))
+        rnn.unroll(weights, encode(None, queries))
     )
     tasks = jnp.asarray(every_task(config.modulus))
-    right = jax.vmap(sums, (0, None))(tasks, asked)  # [n, K, T]
+    right = jax.vmap(sums, (0, None))(tasks, queries)  # [n, K, T]
     likelihood = jnp.mean(
         jnp.take_along_axis(
             jnp.swapaxes(log_probs, 0, 1)[None], right[..., None], axis=-1
