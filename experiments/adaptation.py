@@ -32,10 +32,11 @@ def main() -> None:
         f"--zoo={_ZOO.value} must be of bandits, but its family is"
         f" {opened.spec.family}"
     )
-  print(json.dumps(_compare(opened)))
+  print(json.dumps(compare(opened, _RESAMPLES.value)))
 
 
-def _compare(opened):
+def compare(opened, resamples):
+  """The comparison of a zoo's final networks, as JSON values."""
   import numpy as np
 
   from weightspace.evaluation import bootstrap
@@ -45,14 +46,14 @@ def _compare(opened):
   reads = columns["task"][:, -1] == 1
   if min(np.sum(reads), np.sum(~reads)) < 10:
     raise UserError(
-        f"--zoo={_ZOO.value} must have ten networks that read rewards and ten"
-        f" that do not, got {np.sum(reads)} and {np.sum(~reads)}: make one with"
-        " another --config.task.blind, or with more networks"
+        "the zoo must have ten networks that read rewards and ten that do"
+        f" not, got {np.sum(reads)} and {np.sum(~reads)}: make one with another"
+        " --config.task.blind, or with more networks"
     )
 
   def estimate(statistic):
     value = bootstrap.interval(
-        statistic, columns["net_id"][:, None], resamples=_RESAMPLES.value
+        statistic, columns["net_id"][:, None], resamples=resamples
     )
     return [round(float(number), 4) for number in value]
 

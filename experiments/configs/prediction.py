@@ -14,6 +14,10 @@ from ml_collections import ConfigDict
 PROPERTIES = {
     "formal_language": ("task", "accuracy"),
     "tiled_mnist": ("angle", "accuracy", "step", "generalization_gap"),
+    **dict.fromkeys(
+        ("policy", "bandit"),
+        ("parameters", "accuracy", "column:accuracy_elsewhere"),
+    ),
 }
 
 # Held-out angles lie outside of the range of validation, where MLPs extrapolate
@@ -35,8 +39,9 @@ def get_config(family: str = "formal_language") -> ConfigDict:
     family = "formal_language"
   config = ConfigDict()
   config.properties = PROPERTIES[family]  # names, or column:NAME of the zoo
-  config.forms = FORMS[family]  # validation selects one per property
-  config.steps = STEPS[family]  # of gradient descent
+  # Validation selects one of them per property
+  config.forms = FORMS.get(family, FORMS["formal_language"])
+  config.steps = STEPS.get(family, 2000)  # of gradient descent
   config.batch = 256  # codes a step
   config.learning_rate = 1e-3  # AdamW's, with cosine decay to 0
   config.weight_decay = 0.01  # AdamW's
