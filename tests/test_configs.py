@@ -34,7 +34,7 @@ def test_every_family_has_its_properties(family):
   fields = {"digits": digits.dataset()} if family == "tiled_mnist" else {}
   scope = properties.Scope(tasks.make(family, fields).spec, (0, 10))
   for name in prediction_config.get_config(family).properties:
-    assert properties.load(name).shape(scope)
+    assert properties.load(name, scope).shape(scope)
 
 
 def test_families_without_properties_of_their_own():
