@@ -1,14 +1,16 @@
-"""Languages of other shapes: `worlds.py:FAMILY[,SIZE]`, tiny or small.
+"""Other families than the paper's: `worlds.py:WORLD[,SIZE]`, tiny or small.
 
     python -m experiments.reproduce --workdir=DIR \\
         --config=experiments/configs/worlds.py:regular_language
 
-FAMILY is regular_language, dyck_language or modular_sum. A study of encoders
-that read weights and of such that run the networks, without a search of
-hyper-parameters; see `configs/reproduce.py` for its fields.
+WORLD is regular_language, dyck_language, modular_sum, bandit, or an environment
+of policies: cartpole, pendulum, memory_chain, umbrella_chain. A study of
+encoders that read weights and of such that run the networks, without a search
+of hyper-parameters; see `configs/reproduce.py` for its fields.
 
 tiny   a zoo of 24 networks and short training, for tests.
-small  2000 networks on automata, or 500 on brackets or sums; two seeds.
+small  2000 networks on automata, 500 on brackets or sums, 200 that swing up a
+       pendulum, or 400 of the others; two seeds.
 """
 
 from ml_collections import ConfigDict
@@ -16,17 +18,21 @@ from ml_collections import ConfigDict
 from weightspace.errors import UserError
 
 AUTOMATA, BRACKETS, SUMS = "regular_language", "dyck_language", "modular_sum"
+BANDITS = "bandit"
+ENVIRONMENTS = ("cartpole", "pendulum", "memory_chain", "umbrella_chain")
 SIZES = ("tiny", "small")
 NETWORKS = {AUTOMATA: 2000, BRACKETS: 500, SUMS: 500}
 # Of emulation; validation is lowest before. None: as the models' size has it
-STEPS = {AUTOMATA: None, BRACKETS: None, SUMS: 1000}
+STEPS = {SUMS: 1000}
 FIXED, ASKING = "noninteractive, at its best", "interactive, at its best"
 WATCHING = "watching, short words"
 _READ = ("constant", "truth", "statistics", "dws")
 ENCODERS = {
     AUTOMATA: (*_READ, FIXED, ASKING, "listening", WATCHING),
     BRACKETS: (*_READ, FIXED, ASKING, "listening", WATCHING),
-    SUMS: (*_READ, FIXED, ASKING, "watching"),
+    **dict.fromkeys(
+        (SUMS, BANDITS, *ENVIRONMENTS), (*_READ, FIXED, ASKING, "watching")
+    ),
 }
 # Words so short that few of them hold most of the prefixes of that length
 _SHORT = {"parallel": 32, "length": 8}
@@ -43,53 +49,79 @@ _WORDS = {
         "base": "watching", "encoder": {**_SHORT, "parallel": 64, "every": 1},
     },
 }  # fmt: skip
-_DIGITS = {"start": "inputs", "parallel": 8, "length": 23}
+
+
+def _reals(length):
+  """Probes of that length, which start as inputs of other networks."""
+  start = {"start": "inputs", "parallel": 8, "length": length}
+  return {
+      FIXED: {
+          "base": "noninteractive", "encoder": {**start, "reads": "answers"},
+      },
+      ASKING: {
+          "base": "interactive", "encoder": {**start, "reads": "state+answers"},
+      },
+  }  # fmt: skip
+
+
 DEFINITIONS = {
     AUTOMATA: _WORDS,
     BRACKETS: _WORDS,
-    SUMS: {
-        FIXED: {
-            "base": "noninteractive",
-            "encoder": {**_DIGITS, "reads": "answers"},
-        },
-        ASKING: {
-            "base": "interactive",
-            "encoder": {**_DIGITS, "reads": "state+answers"},
-        },
-    },
+    SUMS: _reals(23),
+    BANDITS: _reals(40),
+    "cartpole": _reals(40),
+    "pendulum": _reals(40),
+    "memory_chain": _reals(14),
+    "umbrella_chain": _reals(14),
 }
 
 
 def get_config(what: str) -> ConfigDict:
-  """The config of a family and one of `SIZES`."""
+  """The config of a world and one of `SIZES`."""
   from experiments.configs import prediction, quickstart
-  from zoo_gen.configs import dyck_languages, modular_sums, regular_languages
 
-  family, _, size = what.partition(",")
+  world, _, size = what.partition(",")
   size = size or "small"
-  zoos = {
-      AUTOMATA: regular_languages,
-      BRACKETS: dyck_languages,
-      SUMS: modular_sums,
-  }
-  for name, one, there in (("family", family, zoos), ("size", size, SIZES)):
+  for name, one, there in (("world", world, ENCODERS), ("size", size, SIZES)):
     if one not in there:
       raise UserError(f"no {name} {one!r}; there are: {', '.join(there)}")
-  zoo = zoos[family].get_config(size)
+  zoo = _zoo(world, size)
+  family = zoo.family
   heads = prediction.get_config(family).to_dict()
   steps = None
   if size == "tiny":
     heads |= {"steps": 100, "resamples": 50}
   else:
-    zoo.networks, steps = NETWORKS[family], STEPS[family]
+    zoo.networks = NETWORKS.get(world, zoo.networks)
+    steps = STEPS.get(world)
   return quickstart.of_heads(
       family,
       heads,
-      title="Languages of other shapes",
+      title="Other worlds",
       size=size,
-      encoders={family: ENCODERS[family]},
-      definitions={family: DEFINITIONS[family]},
+      encoders={family: ENCODERS[world]},
+      definitions={family: DEFINITIONS[world]},
       zoos={family: zoo},
       models="tiny" if size == "tiny" else "quickstart",
       emulation={"seeds": 2, "steps": {family: steps}},
   )
+
+
+def _zoo(world, size):
+  from zoo_gen.configs import (
+    bandits,
+    dyck_languages,
+    modular_sums,
+    policies,
+    regular_languages,
+  )
+
+  if world in ENVIRONMENTS:
+    return policies.get_config(f"{world},{size}")
+  configs = {
+      AUTOMATA: regular_languages,
+      BRACKETS: dyck_languages,
+      SUMS: modular_sums,
+      BANDITS: bandits,
+  }
+  return configs[world].get_config(size)
