@@ -262,8 +262,8 @@ def check_observation(case):
   assert features.dtype == np.float32
   for key in (None, jax.random.key(3)):
     np.testing.assert_allclose(
-        encoder.read(params, features, key),
-        encoder.apply(params, weights, key),
+        jax.jit(encoder.read)(params, features, key),
+        jax.jit(encoder.apply)(params, weights, key),
         rtol=1e-4, atol=1e-5,
     )  # fmt: skip
   learned = {k: v for k, v in params.items() if k != "fixed"}
