@@ -1,5 +1,6 @@
 """From a folder of networks to a finding, without any accuracy."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -13,11 +14,11 @@ import weightspace
 from experiments.configs import emulation
 from experiments.study import headline, trained
 from tests import recorded as example
-from weightspace import zoo
+from weightspace import pretrained, zoo
 from weightspace.errors import UserError
-from weightspace.evaluation import clones
+from weightspace.evaluation import clones, export, prediction
 from weightspace.interop import torch as torch_format
-from weightspace.pretrained import examination
+from weightspace.pretrained import card, examination
 from weightspace.progress import Progress
 from weightspace.report import study_page
 from weightspace.training import encoding, pretrain
@@ -27,8 +28,10 @@ from weightspace.training.setup import make_setup
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-HEADS = ("steps=20", "resamples=10", "forms=linear",
-         "properties=column:optimizer")  # fmt: skip
+HEADS = {
+    "properties": ("column:optimizer",), "forms": ("linear",), "steps": 20,
+    "resamples": 10,
+}  # fmt: skip
 
 
 def launch(name, *flags):
@@ -40,14 +43,13 @@ def launch(name, *flags):
   return done.stdout
 
 
-def settings(*fields):
-  return [f"--config.{field}" for field in fields]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
   """Networks, a zoo of them and an encoder of that."""
-  folder = example.write(tmp_path_factory.mktemp("study") / "mine")
+  with pytest.MonkeyPatch.context() as patch:
+    few = ("elman", (4,)), ("elman", (5,)), ("elman", (5,))
+    patch.setattr(example, "SHAPES", few)  # of other cells: in tests/zoo
+    folder = example.write(tmp_path_factory.mktemp("study") / "mine")
   printed = launch(
       "zoo_gen.collect", f"--networks={folder}/nets/*.safetensors",
       f"--inputs={folder}/inputs.npz", f"--table={folder}/runs.csv",
@@ -65,10 +67,8 @@ def folder(tmp_path_factory):
 
 
 def test_columns_are_predicted_and_reported(folder):
-  heads = {
-      "properties": ("column:delay", "column:optimizer"), "forms": ("linear",),
-      "steps": 20, "resamples": 10, "seed": 0,
-  }  # fmt: skip
+  columns = ("column:delay", "column:optimizer")
+  heads = {**HEADS, "properties": columns, "seed": 0}
   trained.study(
       folder / "zoo", folder / "run", heads, folder / "heads",
       progress=Progress.silent(),
@@ -98,14 +98,15 @@ def test_columns_are_predicted_and_reported(folder):
 
 
 def test_the_encoder_does_without_the_zoo(folder):
-  launch(
-      "experiments.export_encoder", f"--zoo={folder}/zoo",
-      f"--encoder={folder}/run", f"--out={folder}/encoder", "--members=2",
-      *settings(*HEADS),
+  opened = zoo.open(folder / "zoo")
+  exported = export.export(
+      opened, *pretrain.load(opened, folder / "run"), HEADS, members=2,
+      about={"commit": None, "software": {}}, progress=Progress.silent(),
   )  # fmt: skip
-  card = (folder / "encoder/README.md").read_text()
-  assert "accuracy of fully trained ones | not known" in card
-  assert "11 in all, after some of the steps 0" in card
+  text = card.write(exported, "mine", dataclasses.asdict(prediction.Config()))
+  assert "accuracy of fully trained ones | not known" in text
+  assert "11 in all, after some of the steps 0" in text
+  pretrained.save_encoder(folder / "encoder", exported)
   encoder = weightspace.load_encoder(folder / "encoder")
   rnn, weights = torch_format.load(folder / "nets/03.safetensors")
   result = encoder.examine(weights, rnn)
@@ -118,9 +119,9 @@ def test_the_encoder_does_without_the_zoo(folder):
 
 def test_clones_are_refused_with_the_reason(folder):
   opened = zoo.open(folder / "zoo")
-  pretrained, _ = pretrain.load(opened, folder / "run")
+  run, _ = pretrain.load(opened, folder / "run")
   with pytest.raises(ValueError, match="were trained elsewhere"):
-    clones.measure(opened, pretrained, np.arange(3), seed=0)
+    clones.measure(opened, run, np.arange(3), seed=0)
 
 
 def test_accuracy_is_no_property_of_networks_without_one(folder):
