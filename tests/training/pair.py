@@ -22,7 +22,7 @@ from weightspace.training.setup import make_setup
 
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 16, "layers": 1, "code": 4},
-    "emulator": {"cell": "gru", "hidden": 4, "layers": 1},
+    "emulator": {"cell": "elman", "hidden": 4, "layers": 1},
     "optimizer": {"learning_rate": 1e-2},
     "emulation": {
         "steps": 60,

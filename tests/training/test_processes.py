@@ -18,7 +18,10 @@ from weightspace.training import pretrain
 from weightspace.training.config import parse
 from weightspace.training.setup import make_model
 
-pytestmark = pytest.mark.timeout(600)  # processes that compile
+pytestmark = [
+    pytest.mark.timeout(600),  # processes that compile
+    pytest.mark.usefixtures("shared_setups"),
+]
 SPAN = {"rtol": 0, "atol": 1e-5}
 
 
