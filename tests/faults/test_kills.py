@@ -9,7 +9,7 @@ from tests.faults import jobs, kills
 
 pytestmark = pytest.mark.slow
 
-KILLS = 8
+KILLS = 6  # each signal to each job
 
 
 @pytest.mark.timeout(600)

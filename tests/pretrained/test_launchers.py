@@ -168,18 +168,6 @@ def test_outputs_of_another_model_are_noticed(exported, tmp_path):
   )
 
 
-def test_messages_name_the_flags(exported, tmp_path):
-  rnn = make_rnn(RNNSpec("lstm", (5,), 6, 6))
-  arrays = interop.to_state_dict(rnn, fill(rnn, 0), recurrent="a")
-  arrays |= interop.to_state_dict(rnn, fill(rnn, 1), recurrent="b")
-  tensors.write(tmp_path / "x.safetensors", arrays)
-  done = launch(
-      "embed", f"--encoder={exported}",
-      f"--weights={tmp_path / 'x.safetensors'}",
-  )  # fmt: skip
-  assert done.returncode == 1 and "name it with --prefix=" in done.stderr
-
-
 @pytest.mark.usefixtures("torch")
 def test_the_documented_example_examines_a_network_of_torch():
   text = (ROOT / "docs/formats.md").read_text()

@@ -25,7 +25,7 @@ CONFIG = {
 FIELDS = {"steps": 20, "batch": 6, "validate_every": 7, "checkpoint_every": 8}
 OBJECTIVES = {
     "emulation": {
-        "emulator": {"cell": "elman", "hidden": 8, "layers": 1},
+        "emulator": {"cell": "gru", "hidden": 8, "layers": 1},
         "emulation": {**FIELDS, "sequences": 2},
     },
     # Its programs take the shortest to compile
