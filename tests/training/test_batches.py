@@ -10,6 +10,8 @@ from weightspace.training import batches, draws
 from weightspace.training.pretrain import pretrain
 from weightspace.zoo import loader
 
+pytestmark = pytest.mark.usefixtures("shared_setups")
+
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},

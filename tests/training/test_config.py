@@ -12,6 +12,8 @@ from weightspace.training import config as config_lib
 from weightspace.training import members, supervised
 from weightspace.training.pretrain import pretrain
 
+pytestmark = pytest.mark.usefixtures("shared_setups")
+
 CONFIG = {
     "encoder": {"name": "flat", "hidden": 8, "layers": 1, "code": 4},
     "emulator": {"cell": "gru", "hidden": 8, "layers": 1},

@@ -21,6 +21,8 @@ from weightspace.training import config as config_lib
 from weightspace.training import members, pretrain
 from weightspace.training.setup import make_setup
 
+pytestmark = pytest.mark.usefixtures("shared_setups")
+
 FIELDS = {
     "steps": 12, "batch": 8, "validate_every": 4, "checkpoint_every": 4,
     "hidden": 8, "projection": 4, "positives": "snapshots+symmetry",
