@@ -70,25 +70,29 @@ def family() -> tasks.TaskFamily:
   return tasks.make("formal_language", sizes)
 
 
-def encoder_of(rnn, *, noise: float = 0.0, invariant: bool = True) -> Encoder:
-  """A linear map of moments of all weights, with noise in training."""
+def encoder_of(rnn) -> Encoder:
+  """An invariant linear map of moments of all weights.
+
+  It draws something in training where `params["noise"]` is not 0.
+  """
 
   def init(key):
-    return {"linear": jax.random.normal(key, (4, CODE))}
+    linear = jax.random.normal(key, (4, CODE))
+    return {"linear": linear, "noise": jnp.zeros(())}
 
   def apply(params, weights, key=None):
     vector = rnn.flatten(weights)
     moments = [jnp.mean(vector**power) for power in (1, 2, 3, 4)]
     code = jnp.stack(moments) @ params["linear"]
     if key is not None:
+      noise = jax.lax.stop_gradient(params["noise"])
       code = code + noise * jax.random.normal(key, code.shape)
     return code / jnp.sqrt(jnp.sum(code**2) + 1e-6)
 
-  return Encoder(init, apply, invariant)
+  return Encoder(init, apply, invariant=True)
 
 
-def scope(noise: float = 0.0, mesh=None) -> Scope:
-  """A scope whose encoders are invariant, and draw nothing without noise."""
+def scope(mesh=None) -> Scope:
+  """A scope of these networks and encoders."""
   rnns = tuple(map(make_rnn, SPECS))
-  encoders = tuple(encoder_of(rnn, noise=noise) for rnn in rnns)
-  return Scope(rnns, encoders, family(), STEPS, mesh)
+  return Scope(rnns, tuple(map(encoder_of, rnns)), family(), STEPS, mesh)

@@ -87,17 +87,20 @@ class _Made(NamedTuple):
 
   objective: Objective
   params: Any
+  noisy: Any  # such with which the encoder draws something in training
   batch: tuple[Data, ...]
   loss: Callable  # (params, batch, key) -> (loss, metrics), gradient
   measure: Callable  # (params, batch) -> measures
 
 
-def _make(case, noise=0.0):
-  its_scope = scope(noise)
+def _make(case):
+  its_scope = scope()
   objective = case.make(its_scope)
+  params = params_of(objective, its_scope)
   return _Made(
       objective,
-      params_of(objective, its_scope),
+      params,
+      params | {"encoder": params["encoder"] | {"noise": jnp.float32(0.3)}},
       batch_of(objective),
       jax.jit(jax.value_and_grad(objective.loss, has_aux=True)),
       jax.jit(objective.measure),
@@ -149,7 +152,7 @@ def check_loss(case):
   A small step against the gradient lowers it. Metrics are finite scalars of
   other names than "loss", "grad_norm" and "skipped".
   """
-  _, params, batch, loss, _ = _made(case)
+  _, params, _, batch, loss, _ = _made(case)
   key = jax.random.key(1)
   (value, metrics), gradient = loss(params, batch, key)
   for name, scalar in {"loss": value, **metrics}.items():
@@ -174,7 +177,7 @@ def check_purity(case):
   """Loss and gradient are functions of their arguments: the same each time."""
   key, values = jax.random.key(1), []
   for make in (_made, _make):  # the second is traced anew
-    _, params, batch, loss, _ = make(case, 0.3)
+    _, _, params, batch, loss, _ = make(case)
     values += [loss(params, batch, key) for _ in range(2)]
   for value in values[1:]:
     jax.tree.map(np.testing.assert_array_equal, value, values[0])
@@ -186,7 +189,7 @@ def check_key(case):
 
   That is what `Scope.encode` does with the key of the loss.
   """
-  _, params, batch, loss, _ = _made(case, 0.3)
+  _, _, params, batch, loss, _ = _made(case)
   values = [float(loss(params, batch, jax.random.key(k))[0][0]) for k in (1, 2)]
   assert values[0] != values[1], "the loss ignores its key"
   seen = []
@@ -223,7 +226,7 @@ def check_order(case):
   checked with an encoder that draws nothing, so that only an objective that
   draws by itself may differ in the loss.
   """
-  objective, params, batch, loss, measure = _made(case)
+  objective, params, _, batch, loss, measure = _made(case)
   permuted, _ = _permuted(batch, objective.snapshots)
   key, other = jax.random.key(1), jax.random.key(2)
   value = loss(params, batch, key)[0][0]
@@ -253,7 +256,7 @@ def check_measure(case):
   Of an objective that draws rows and not networks, a row's own is the same
   whichever rows are beside it.
   """
-  objective, params, _, _, measure = _made(case, 0.3)
+  objective, _, params, _, _, measure = _made(case)
   batch = batch_of(objective, validation=True)
   for shape, data in enumerate(batch):
     measured = _measured(measure, params, batch, shape)
@@ -262,7 +265,9 @@ def check_measure(case):
       assert of_rows.shape == (len(data.task),), name
       assert of_rows.dtype == np.float32, name
       assert np.all(np.isfinite(of_rows)), name
-    anew = jax.jit(case.make(scope(0.3)).measure)
+    if shape > 0:
+      continue  # what follows is of one shape as of another
+    anew = jax.jit(case.make(scope()).measure)
     again = _measured(anew, params, batch, shape)
     jax.tree.map(np.testing.assert_array_equal, again, measured)
     if objective.snapshots is None:
@@ -283,8 +288,8 @@ def check_devices(case):
   if len(jax.local_devices()) < 2:
     return
   mesh = parallel.mesh(parallel.DATA, jax.local_devices()[:2])
-  _, params, batch, loss, _ = _made(case)
-  objective = case.make(scope(mesh=mesh))
+  _, params, _, batch, loss, _ = _made(case)
+  objective = case.make(scope(mesh))
   key = jax.random.key(1)
 
   def part(params, key, batch):
