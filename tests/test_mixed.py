@@ -112,7 +112,7 @@ def test_a_run_encodes_networks_of_other_shapes(mixed, run, pretrained):
   weights = jax.tree.map(lambda leaf: leaf[0], mixed.weights([0]))
   params = pretrained.params["encoder"]
   np.testing.assert_array_equal(
-      *(one.apply(params, weights) for one in (
+      *(jax.jit(one.apply)(params, weights) for one in (
           loaded.model.encoders[2], pretrained.model.encoders[0]
       ))
   )  # fmt: skip

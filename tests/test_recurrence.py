@@ -31,14 +31,24 @@ SIZES = [
 ]
 
 
+def _normal(seed, *shape):
+  return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def _weights(rnn, scale):
+  """As widely spread as those of a new network, times `scale`."""
+  bound = scale / max(rnn.spec.hidden) ** 0.5
+  vector = np.random.default_rng(3).uniform(-bound, bound, rnn.size)
+  return jax.jit(rnn.unflatten)(vector.astype(np.float32))
+
+
 def _arguments(cell, steps, batch, inputs, units):
   """Weights, inputs and gradients of outputs."""
   rnn = make_rnn(RNNSpec(cell, (units,), inputs, 1))
   xs, dhs = (
-      jax.random.normal(jax.random.key(i), (steps, *batch, size))
-      for i, size in enumerate((inputs, units))
+      _normal(i, steps, *batch, size) for i, size in enumerate((inputs, units))
   )
-  return rnn.init(jax.random.key(2)).layers[0], xs, dhs
+  return _weights(rnn, 1).layers[0], xs, dhs
 
 
 def _with_gradients(cell, kernels, layer, xs, dhs):
@@ -61,7 +71,7 @@ def _assert_close(a, b):
 @needs_kernels
 @pytest.mark.parametrize("name, sizes", [
     *(("lstm", sizes) for sizes in SIZES),
-    *((name, sizes) for name in ("elman", "gru") for sizes in SIZES[::2]),
+    *((name, SIZES[2]) for name in ("elman", "gru")),
 ], ids=str)  # fmt: skip
 def test_kernels_compute_what_loops_do(name, sizes):
   cell = cells.load(name)
@@ -116,8 +126,9 @@ def test_what_has_no_gradient_may_be_left_out(name, ends):
 
 @pytest.mark.slow
 @needs_kernels
-@pytest.mark.parametrize("axes", [(0, 0, 0), (0, None, None), (None, 0, 0),
-                                  (None, None, 0), (0, 0, None)])  # fmt: skip
+@pytest.mark.parametrize("axes", [
+    (0, 0, 0), (0, None, None), (None, 0, None), (None, None, 0),
+])  # fmt: skip
 def test_networks_side_by_side_are_those_alone_to_the_bit(axes):
   cell = cells.load("lstm")
   trees = _arguments("lstm", 4, (3,), 5, 18)
@@ -126,9 +137,10 @@ def test_networks_side_by_side_are_those_alone_to_the_bit(axes):
       else jax.tree.map(lambda a: jnp.stack([a, -a, 2 * a]), tree)
       for tree, axis in zip(trees, axes)
   ]  # fmt: skip
-  run = functools.partial(_with_gradients, cell, True)
-  together = jax.jit(jax.vmap(run, axes))(*trees)
-  alone = jax.jit(run)
+  run = jax.jit(_with_gradients, static_argnums=(0, 1))
+  together = jax.jit(jax.vmap(
+      functools.partial(_with_gradients, cell, True), axes
+  ))(*trees)  # fmt: skip
   for i in range(3):
     own = [
         tree if axis is None else jax.tree.map(lambda a, i=i: a[i], tree)
@@ -137,7 +149,7 @@ def test_networks_side_by_side_are_those_alone_to_the_bit(axes):
     jax.tree.map(
         lambda a, b, i=i: np.testing.assert_array_equal(a[i], b),
         together,
-        alone(*own),
+        run(cell, True, *own),
     )
 
 
@@ -148,10 +160,7 @@ def test_networks_side_by_side_are_those_alone_to_the_bit(axes):
 ])  # fmt: skip
 def test_the_read_out_is_a_linear_layer(rows, inputs, outputs):
   shapes = (outputs, inputs), (outputs,), (*rows, inputs), (*rows, outputs)
-  w, b, hs, dys = (
-      jax.random.normal(jax.random.key(i), shape)
-      for i, shape in enumerate(shapes)
-  )
+  w, b, hs, dys = (_normal(i, *shape) for i, shape in enumerate(shapes))
 
   def run(f, layer, hs, dys):
     ys, vjp = jax.vjp(f, layer, hs)
@@ -211,9 +220,8 @@ WRITTEN = [
 def _writers(name, steps, strings, inputs, hidden, outputs):
   """Networks that prefer some symbols, and their draws."""
   rnn = make_rnn(RNNSpec(name, hidden, inputs, outputs), kernels=True)
-  weights = jax.tree.map(lambda w: 3 * w, rnn.init(jax.random.key(3)))
-  draws = jax.random.uniform(jax.random.key(4), (steps, strings))
-  return rnn, weights, draws
+  draws = np.random.default_rng(4).random((steps, strings), np.float32)
+  return rnn, _weights(rnn, 3), jnp.asarray(draws)
 
 
 def _assert_written(rnn, weights, first, draws, actual):
@@ -223,7 +231,9 @@ def _assert_written(rnn, weights, first, draws, actual):
   assert tokens.dtype == jnp.int32
   assert tokens.shape == draws.shape
   read = np.pad(tokens[:-1], ((1, 0), (0, 0)), constant_values=first)
-  logits = rnn.unroll(weights, jax.nn.one_hot(read, rnn.spec.inputs))
+  logits = jax.jit(rnn.unroll)(
+      weights, np.eye(rnn.spec.inputs, dtype=np.float32)[read]
+  )
   np.testing.assert_allclose(
       log_probs, jax.nn.log_softmax(logits), rtol=1e-5, atol=2e-5
   )

@@ -99,7 +99,7 @@ config.emulation.update(steps=100, batch=32, validate_every=50)
 config = config.to_dict()
 run = pretrain(zoo, config, workdir / "interactive", progress=quiet)
 heads = prediction.get_config()
-heads.update(steps=300, hidden=32, layers=1, resamples=20)
+heads.update(forms=("linear",), steps=300, resamples=20)
 encoder = export(
     zoo, run, config, heads.to_dict(), members=3, about={}, progress=quiet
 )
