@@ -39,8 +39,8 @@ def get_config(family: str = "formal_language") -> ConfigDict:
     family = "formal_language"
   config = ConfigDict()
   config.properties = PROPERTIES[family]  # names, or column:NAME of the zoo
-  # Validation selects one of them per property
-  config.forms = FORMS.get(family, FORMS["formal_language"])
+  forms = FORMS.get(family, FORMS["formal_language"])
+  config.forms = forms  # validation selects one per property
   config.steps = STEPS.get(family, 2000)  # of gradient descent
   config.batch = 256  # codes a step
   config.learning_rate = 1e-3  # AdamW's, with cosine decay to 0
