@@ -160,7 +160,7 @@ def _world(arms):
   def reset(key, task):
     level, spread, lift, favourite, _ = task
     normal = jax.random.normal(key, (arms,), jnp.float32)
-    lifted = jnp.arange(arms) == favourite.astype(jnp.int32)
+    lifted = jnp.arange(arms, dtype=jnp.int32) == favourite.astype(jnp.int32)
     pays = jax.nn.sigmoid(level + spread * normal + jnp.where(lifted, lift, 0))
     return pays, jnp.zeros(arms + 1, jnp.float32)
 
