@@ -204,6 +204,11 @@ def _sequences(opened, family, sequences) -> str:
         f"Sequences [K, T + 1] of tokens ({symbols}), of which the network read"
         " the first T."
     )
+  if family.experience is not None:
+    return (
+        "Episodes of the network's own, [K, T, I + 1]: what it read at each"
+        " step, and 1 until the episode is over."
+    )
   if sequences.dtype.kind == "f":
     return (
         "What the network read, [K, T - 1, I], after a first step of zeros: the"
