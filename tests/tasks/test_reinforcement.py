@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -160,6 +162,35 @@ def test_what_is_seen_is_late_and_without_velocities():
   assert 0.07 < np.std(noise) < 0.13
 
 
+def test_a_known_policy_swings_a_pendulum_up():
+  """By its energy; it sees all, and knows the middle of all parameters."""
+  known = ENVIRONMENTS["pendulum"]
+  gravity, mass, length = (np.mean(bounds) for bounds in known.ranges.values())
+
+  def step(weights, hidden, seen):
+    cosine, sine, speed = seen[:, 0], seen[:, 1], 8 * seen[:, 2]
+    angle = jnp.arctan2(sine, cosine)
+    energy = speed**2 / 2 + 3 * gravity / (2 * length) * (cosine - 1)  # 0: upright
+    hold = -(25 * angle + 6 * speed) * mass * length**2 / 3
+    torque = jnp.where(
+        jnp.abs(angle) < 0.6, hold, -2 * jnp.sign(energy) * jnp.sign(speed)
+    )
+    forces = jnp.array(known.forces)[None]
+    return hidden, -100 * jnp.abs(torque[:, None] - forces)
+
+  rnn = types.SimpleNamespace(
+      spec=RNNSpec("elman", (1,), 3, 5), initial_state=lambda batch: (),
+      step=step,
+  )  # fmt: skip
+  fields = {"environment": "pendulum", "noise": 0.0, "delay": 0, "hidden": 0.0}
+  family = tasks.make("policy", fields)
+  sampled = jax.vmap(family.sample_task)(jax.random.split(KEY, 20))
+  score = jax.jit(jax.vmap(
+      lambda task: family.performance(KEY, task, rnn, {})["accuracy"]
+  ))(sampled)  # fmt: skip
+  assert np.median(score) > 0.84
+
+
 @pytest.mark.parametrize("reads", [0, 1])
 def test_regret_is_counted_by_hand(reads):
   family = tasks.make("bandit", {"arms": 3, "pulls": 8, "eval_lives": 50})
@@ -202,7 +233,7 @@ def test_configs_that_cannot_be_are_refused(family, fields, message):
 
 def test_it_says_that_gymnax_is_missing(monkeypatch):
   monkeypatch.setitem(
-      __import__("sys").modules,
+      sys.modules,
       "gymnax.environments.classic_control.cartpole",
       None,
   )
