@@ -170,7 +170,8 @@ def test_a_known_policy_swings_a_pendulum_up():
   def step(weights, hidden, seen):
     cosine, sine, speed = seen[:, 0], seen[:, 1], 8 * seen[:, 2]
     angle = jnp.arctan2(sine, cosine)
-    energy = speed**2 / 2 + 3 * gravity / (2 * length) * (cosine - 1)  # 0: upright
+    # 0 where it stands upright
+    energy = speed**2 / 2 + 1.5 * gravity / length * (cosine - 1)
     hold = -(25 * angle + 6 * speed) * mass * length**2 / 3
     torque = jnp.where(
         jnp.abs(angle) < 0.6, hold, -2 * jnp.sign(energy) * jnp.sign(speed)
