@@ -40,7 +40,7 @@ def dots(axes, rows, places, style_of, *, size=6):
 
 def name_encoders(axes, names):
   """The names of encoders at the ticks of the y axis, the last on top."""
-  axes.set_yticks(range(len(names)), [vocabulary.arm(n) for n in names])
+  axes.set_yticks(range(len(names)), [vocabulary.encoder(n) for n in names])
   axes.set_ylim(-0.6, len(names) - 0.4)
   axes.tick_params(axis="y", length=0)
   axes.spines["left"].set_visible(False)

@@ -122,7 +122,7 @@ def few_labels(frame: "pd.DataFrame", unit: str = "labelled") -> Table:
       way=[
           "improvement, %"
           if metric == "improvement"
-          else vocabulary.arm(f"{encoder}, {way}")
+          else vocabulary.encoder(f"{encoder}, {way}")
           for encoder, way, metric in zip(
               frame["encoder"], frame["way"], frame["metric"]
           )
@@ -175,7 +175,7 @@ def variants(frame: "pd.DataFrame") -> Table:
 
   return pivot(
       frame,
-      _by(frame, "setting", ("variant", vocabulary.arm)),
+      _by(frame, "setting", ("variant", vocabulary.encoder)),
       ("property", "metric", "seed"), titles, shown=shown,
       order=lambda property_, metric, seed: (seed != "", property_),
   )  # fmt: skip

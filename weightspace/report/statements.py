@@ -42,7 +42,7 @@ def facts(
       ))
     for property_, metric, what, chance in (
         ("task", "per_count_accuracy",
-         f"of the counts of held-out {words.tasks}", "17 %"),
+         f"of the {words.numbers} of held-out {words.tasks}", words.guessing),
         ("angle", "degrees", "mean error of held-out angles", "90°"),
     ):  # fmt: skip
       if (best := best_prediction(frame, family, property_, metric)) is None:
@@ -52,7 +52,8 @@ def facts(
       listed.append((
           write(best["value"]),
           f"{what} read off the codes of{final} by {_encoder(best)}{where}"
-          f" ({_interval(best, write)}; blind guessing: {chance})",
+          f" ({_interval(best, write)}"
+          + (f"; blind guessing: {chance})" if chance else ")"),
       ))
   return listed
 
@@ -255,7 +256,7 @@ def claims(rows: "pd.DataFrame", unit: str) -> Iterator[str]:
     title = vocabulary.property_(name)
     yield (
         f"{title[:1].upper()}{title[1:]}: the claim, for"
-        f" {vocabulary.arm(first)} over {vocabulary.arm(second)},"
+        f" {vocabulary.encoder(first)} over {vocabulary.encoder(second)},"
         f" {'; it '.join(parts)}{holds}."
     )
 

@@ -75,6 +75,7 @@ _LOOKS = {
     "transformer": Look("#cc79a7", (0, (5, 1, 1, 1, 1, 1)), "P"),
     "dws": Look("#009e73", (0, (8, 2)), "X"),
     "listening": Look("#7a3e9d", "-", "d"),
+    "watching": Look("#8c2d04", "-", "d"),
     "dialogue": Look("#b9770e", (0, (2, 1, 6, 1)), ">"),
     "deep_linear": Look("#4d7c2a", (0, (1, 1)), "<"),
     "hybrid": Look("#00695c", (0, (10, 1)), "p"),
@@ -85,8 +86,11 @@ _LOOKS = {
 
 
 def look(encoder: str) -> Look:
-  """How to draw this encoder; unknown ones are black."""
-  return _LOOKS.get(encoder, Look("black", "-", "h"))
+  """How to draw this encoder, or "NAME, how it differs"; others are black."""
+  if encoder in _LOOKS:
+    return _LOOKS[encoder]
+  base = _LOOKS.get(encoder.partition(",")[0], Look("black", "-", "h"))
+  return base._replace(line=(0, (1, 0.8)), marker="H")
 
 
 def require_matplotlib() -> None:

@@ -25,22 +25,21 @@ def _plain(name):
 
 
 def encoder(name: str) -> str:
-  """An encoder, the raw weights or chance, as in a sentence."""
-  known = _words()["encoders"].get(name)
-  return known["title"] if known else _words()["sources"].get(
-      name, _plain(name)
+  """An encoder, the raw weights or chance, as in a sentence.
+
+  Of "NAME, how it differs" the name alone is put in words.
+  """
+  first, comma, rest = name.partition(",")
+  known = _words()["encoders"].get(first)
+  title = known["title"] if known else _words()["sources"].get(
+      first, _plain(first)
   )
+  return f"{title}{comma}{rest}"
 
 
 def description(name: str) -> str:
   """What an encoder does, a sentence; empty of unknown ones."""
   return _words()["encoders"].get(name, {}).get("description", "")
-
-
-def arm(name: str) -> str:
-  """An arm of a comparison: "ENCODER, how it was trained"."""
-  first, comma, rest = name.partition(",")
-  return f"{encoder(first)}{comma}{rest}"
 
 
 def ordered(encoders: Iterable[str]) -> list[str]:
@@ -50,7 +49,8 @@ def ordered(encoders: Iterable[str]) -> list[str]:
   def rank(name):
     if name in last:
       return len(known) + 1 + last.index(name)
-    return known.index(name) if name in known else len(known)
+    base = name.partition(",")[0]
+    return known.index(base) if base in known else len(known)
 
   return sorted(encoders, key=rank)
 
