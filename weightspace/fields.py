@@ -71,7 +71,11 @@ def check_seed(seed: Any, name: str = "seed") -> int:
 
 
 def check_numbers(
-    config: Any, *names: str, least: float = -math.inf, above: float = -math.inf
+    config: Any,
+    *names: str,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
 ) -> None:
   """Checks that fields of a config are finite numbers in a range.
 
@@ -80,16 +84,24 @@ def check_numbers(
     *names: of the fields.
     least: the smallest value.
     above: a bound that values must exceed.
+    most: the largest value.
 
   Raises:
     UserError: one is not, by name.
   """
   for name in names:
-    check_number(getattr(config, name), name, least=least, above=above)
+    check_number(
+        getattr(config, name), name, least=least, above=above, most=most
+    )
 
 
 def check_number(
-    value: Any, name: str, *, least: float = -math.inf, above: float = -math.inf
+    value: Any,
+    name: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
 ) -> None:
   """As `check_numbers`, of one value."""
   real = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -101,6 +113,8 @@ def check_number(
   if value <= above:
     bound = f"larger than {above:g}" if above else "positive"
     raise UserError(f"{name} must be {bound}, got {value}")
+  if value > most:
+    raise UserError(f"{name} must be at most {most:g}, got {value}")
 
 
 def check_bools(config: Any, *names: str) -> None:

@@ -15,6 +15,7 @@ small  2000 networks on automata, 500 on brackets or sums, 200 that swing up a
 
 from ml_collections import ConfigDict
 
+from experiments.configs.reproduce import ASKING, FIXED
 from weightspace.errors import UserError
 
 AUTOMATA, BRACKETS, SUMS = "regular_language", "dyck_language", "modular_sum"
@@ -24,7 +25,6 @@ SIZES = ("tiny", "small")
 NETWORKS = {AUTOMATA: 2000, BRACKETS: 500, SUMS: 500}
 # Of emulation; validation is lowest before. None: as the models' size has it
 STEPS = {SUMS: 1000}
-FIXED, ASKING = "noninteractive, at its best", "interactive, at its best"
 WATCHING = "watching, short words"
 _READ = ("constant", "truth", "statistics", "dws")
 ENCODERS = {

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from weightspace.keys import derive
-from weightspace.tasks import Batch, Rollouts
+from weightspace.keys import derive, make_key
+from weightspace.tasks import Batch, Rollouts, TaskFamily
 
 
 class World(NamedTuple):
@@ -49,6 +49,66 @@ class Episodes(NamedTuple):
   rewards: jax.Array
   alive: jax.Array
   states: Any
+
+
+def make(
+    world: World,
+    *,
+    steps: int,
+    discount: float,
+    entropy: float,
+    episodes: int,
+    sample_task: Callable,
+    measure: Callable,
+    rewards: Callable = lambda played: played.rewards,
+    elsewhere: Callable = lambda task, tasks: tasks,
+    **functions: Any,
+) -> TaskFamily:
+  """A family of policies.
+
+  Args:
+    world: that they act in.
+    steps: of an episode, T.
+    discount: of the next step's return, in training.
+    entropy: reward of a nat of surprise at an own action, in training.
+    episodes: that a network is measured on, of its own task and of others.
+    sample_task: see `TaskFamily`.
+    measure: (`Episodes` of the own task, of other tasks) -> metrics.
+    rewards: (`Episodes`) -> [T, B], of which networks learn.
+    elsewhere: (own task, tasks [B, D]) -> the other tasks. Every network gets
+      the same tasks.
+    **functions: the others of a `TaskFamily`, and its spec.
+  """
+
+  def act(key, tasks, rnn, weights):
+    return play(key, world, tasks, rnn, weights, steps)
+
+  def own(key, task, rnn, weights, count):
+    return act(key, jnp.tile(task, (count, 1)), rnn, weights)
+
+  def learn(key, task, rnn, weights, size):
+    played = own(key, task, rnn, weights, size)
+    played = played._replace(rewards=rewards(played))
+    return experience(played, discount, entropy)
+
+  def performance(key, task, rnn, weights):
+    others = jax.vmap(sample_task)(jax.random.split(make_key(0), episodes))
+    return measure(
+        own(derive(key, "own"), task, rnn, weights, episodes),
+        act(
+            derive(key, "elsewhere"), elsewhere(task, others), rnn, weights
+        ),
+    )
+
+  return TaskFamily(
+      sample_task=sample_task,
+      experience=learn,
+      rollouts=lambda *arguments: rollouts(own(*arguments)),
+      encode=encode,
+      mask=mask,
+      performance=performance,
+      **functions,
+  )
 
 
 def play(

@@ -66,18 +66,13 @@ class Config:
         fields.check_number(bound, name)
       if bounds[0] >= bounds[1]:
         raise UserError(f"{name} must increase, got {tuple(bounds)}")
-    fields.check_numbers(self, "blind", "discount", "entropy", least=0)
-    for name in ("blind", "discount"):
-      if getattr(self, name) > 1:
-        raise UserError(
-            f"{name} must be at most 1, got {getattr(self, name)}"
-        )
+    fields.check_numbers(self, "blind", "discount", least=0, most=1)
+    fields.check_numbers(self, "entropy", least=0)
     fields.check_number(self.spread[0], "spread", least=0)
 
 
 def make(config: Config) -> TaskFamily:
   """The family of bandits of that many arms."""
-  world = _world(config.arms)
   bounds = (
       *(getattr(config, name) for name in NAMES[:3]),
       (0, config.arms - 1), (0, 1),
@@ -97,28 +92,7 @@ def make(config: Config) -> TaskFamily:
         *numbers, favourite.astype(jnp.float32), reads.astype(jnp.float32)
     ])
 
-  def play(key, tasks, rnn, weights):
-    return reinforcement.play(key, world, tasks, rnn, weights, config.pulls)
-
-  def experience(key, task, rnn, weights, size):
-    lives = play(key, jnp.tile(task, (size, 1)), rnn, weights)
-    # What a pull pays on average, and more than any arm does: the gradient is
-    # the same on average, and depends less on luck and on the bandit
-    pays, pulled = _pulls(lives)
-    above = pulled - jnp.mean(pays, axis=-1)
-    return reinforcement.experience(
-        lives._replace(rewards=above), config.discount, config.entropy
-    )
-
-  def performance(key, task, rnn, weights):
-    count = config.eval_lives
-    # Every network is tried on the same other distributions, as it reads
-    elsewhere = jax.vmap(sample_task)(
-        jax.random.split(jax.random.key(0), count)
-    )
-    elsewhere = elsewhere.at[:, -1].set(task[-1])
-    own = play(derive(key, "own"), jnp.tile(task, (count, 1)), rnn, weights)
-    other = play(derive(key, "elsewhere"), elsewhere, rnn, weights)
+  def measure(own, other):
     regret, share = _regret(own)
     _, share_elsewhere = _regret(other)
     quarter = -(-config.pulls // 4)
@@ -132,7 +106,12 @@ def make(config: Config) -> TaskFamily:
         "regret_late": jnp.mean(regret[-quarter:]),
     }
 
-  return TaskFamily(
+  return reinforcement.make(
+      _world(config.arms),
+      steps=config.pulls,
+      discount=config.discount,
+      entropy=config.entropy,
+      episodes=config.eval_lives,
       spec=TaskSpec(
           inputs=config.arms + 1,
           outputs=config.arms,
@@ -142,13 +121,10 @@ def make(config: Config) -> TaskFamily:
           metric_names=METRICS,
       ),
       sample_task=sample_task,
-      experience=experience,
-      rollouts=lambda key, task, rnn, weights, count: reinforcement.rollouts(
-          play(key, jnp.tile(task, (count, 1)), rnn, weights)
-      ),
-      encode=reinforcement.encode,
-      mask=reinforcement.mask,
-      performance=performance,
+      measure=measure,
+      rewards=_above,
+      # Who does not read what paid does not elsewhere
+      elsewhere=lambda task, tasks: tasks.at[:, -1].set(task[-1]),
       novelty=lambda task: reinforcement.novelty(task[:3], low[:3], high[:3]),
       describe=describe,
   )
@@ -187,6 +163,16 @@ def _pulls(lives):
   pays = lives.states[0][None]
   pulled = jax.nn.one_hot(lives.actions, pays.shape[-1], dtype=jnp.float32)
   return pays, jnp.sum(pulled * pays, axis=-1)
+
+
+def _above(lives):
+  """What each pull pays on average, and more than any arm does, [T, B].
+
+  Its gradient is on average that of the rewards, and depends less on luck and
+  on the bandit.
+  """
+  pays, pulled = _pulls(lives)
+  return pulled - jnp.mean(pays, axis=-1)
 
 
 def _regret(lives):

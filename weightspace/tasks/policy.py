@@ -50,14 +50,8 @@ class Config:
     fields.check_choice("environment", self.environment, sorted(ENVIRONMENTS))
     fields.check_integers(self, "steps", "eval_episodes")
     fields.check_integers(self, "delay", least=0)
-    fields.check_numbers(
-        self, "noise", "hidden", "discount", "entropy", least=0
-    )
-    for name in ("hidden", "discount"):
-      if getattr(self, name) > 1:
-        raise UserError(
-            f"{name} must be at most 1, got {getattr(self, name)}"
-        )
+    fields.check_numbers(self, "noise", "entropy", least=0)
+    fields.check_numbers(self, "hidden", "discount", least=0, most=1)
     ranges = ENVIRONMENTS[self.environment].ranges
     longest = max(
         (high + 1 for _, high in ranges.values() if isinstance(high, int)),
@@ -100,41 +94,28 @@ def make(config: Config) -> TaskFamily:
 
     return jnp.stack([draw(name).astype(jnp.float32) for name in names])
 
-  def play(key, tasks, rnn, weights):
-    return reinforcement.play(key, world, tasks, rnn, weights, config.steps)
+  def score(episodes):
+    state, _ = episodes.states
+    lived = jnp.sum(episodes.alive, axis=0)
+    total = jnp.sum(episodes.rewards, axis=0)
+    scores = environment.score(total / lived, lived / config.steps, state)
+    return jnp.mean(scores), jnp.mean(total)
 
-  def experience(key, task, rnn, weights, size):
-    return reinforcement.experience(
-        play(key, jnp.tile(task, (size, 1)), rnn, weights),
-        config.discount, config.entropy,
-    )  # fmt: skip
-
-  def performance(key, task, rnn, weights):
-    count = config.eval_episodes
-    # Every network is tried in the same other environments
-    elsewhere = jax.vmap(sample_task)(
-        jax.random.split(jax.random.key(0), count)
-    )
-
-    def of(name, tasks):
-      episodes = play(derive(key, name), tasks, rnn, weights)
-      state, _ = episodes.states
-      lived = jnp.sum(episodes.alive, axis=0)
-      total = jnp.sum(episodes.rewards, axis=0)
-      scores = environment.score(
-          total / lived, lived / config.steps, state
-      )
-      return jnp.mean(scores), jnp.mean(total)
-
-    accuracy, returned = of("own", jnp.tile(task, (count, 1)))
-    accuracy_elsewhere, _ = of("elsewhere", elsewhere)
+  def measure(own, other):
+    accuracy, returned = score(own)
+    accuracy_elsewhere, _ = score(other)
     return {
         "accuracy": accuracy,
         "accuracy_elsewhere": accuracy_elsewhere,
         "return": returned,
     }
 
-  return TaskFamily(
+  return reinforcement.make(
+      world,
+      steps=config.steps,
+      discount=config.discount,
+      entropy=config.entropy,
+      episodes=config.eval_episodes,
       spec=TaskSpec(
           inputs=len(environment.scales),
           outputs=actions,
@@ -144,13 +125,7 @@ def make(config: Config) -> TaskFamily:
           metric_names=("accuracy", "accuracy_elsewhere", "return"),
       ),
       sample_task=sample_task,
-      experience=experience,
-      rollouts=lambda key, task, rnn, weights, count: reinforcement.rollouts(
-          play(key, jnp.tile(task, (count, 1)), rnn, weights)
-      ),
-      encode=reinforcement.encode,
-      mask=reinforcement.mask,
-      performance=performance,
+      measure=measure,
       novelty=lambda task: reinforcement.novelty(task, low, high),
       describe=lambda task: _describe(config.environment, names, task),
   )
@@ -165,8 +140,8 @@ def _world(environment, config, ranges):
   shown[list(environment.velocities)] = 0
   forces = jnp.array(environment.forces, jnp.float32)
 
-  def number(task, name, default=0.0):
-    return task[names.index(name)] if name in names else default
+  def number(task, name):
+    return task[names.index(name)] if name in names else 0.0
 
   def parameters(task):
     values = {
