@@ -65,13 +65,12 @@ def compare(opened, resamples):
     return lambda rows: 100 * (learns(rows) / baseline(rows) - 1)
 
   result = {"networks": int(np.sum(reads)), "baselines": int(np.sum(~reads))}
-  for name in ("reward", "reward_elsewhere"):
+  rewards = ("reward", "reward_elsewhere")
+  for name in (*rewards, "regret_early", "regret_late"):
     result[name] = estimate(mean(name, reads))
     result[f"{name}, baseline"] = estimate(mean(name, ~reads))
+  for name in rewards:
     result[f"{name}, gain in per cent"] = estimate(gain(name))
-  for name in ("regret_early", "regret_late"):
-    result[name] = estimate(mean(name, reads))
-    result[f"{name}, baseline"] = estimate(mean(name, ~reads))
   return result
 
 

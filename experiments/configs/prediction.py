@@ -36,12 +36,13 @@ def get_config(family: str = "formal_language") -> ConfigDict:
     from weightspace import plugins, tasks
 
     plugins.load(tasks.__name__, family)  # there is one of that name
-    family = "formal_language"
   config = ConfigDict()
-  config.properties = PROPERTIES[family]  # names, or column:NAME of the zoo
-  forms = FORMS.get(family, FORMS["formal_language"])
+  others = "formal_language"  # whose values families have that are not named
+  properties = PROPERTIES.get(family, PROPERTIES[others])
+  config.properties = properties  # names, or column:NAME of the zoo
+  forms = FORMS.get(family, FORMS[others])
   config.forms = forms  # validation selects one per property
-  config.steps = STEPS.get(family, 2000)  # of gradient descent
+  config.steps = STEPS.get(family, STEPS[others])  # of gradient descent
   config.batch = 256  # codes a step
   config.learning_rate = 1e-3  # AdamW's, with cosine decay to 0
   config.weight_decay = 0.01  # AdamW's
