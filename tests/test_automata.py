@@ -10,7 +10,7 @@ from experiments.automata import figure, measure
 from weightspace.errors import UserError
 from weightspace.progress import Progress
 
-KEPT = pathlib.Path(__file__).parents[1] / "results/worlds/tables.json"
+KEPT = pathlib.Path(__file__).parents[1] / "results/automata/tables.json"
 
 
 def test_zoos_of_other_families_are_refused(tiny_zoo):

@@ -28,24 +28,58 @@ def fill(text: str, study: str, results: Mapping[str, Any]) -> str:
   """
   frame = tidy(results)
 
-  def fill_one(match):
-    start, name = match.group(1), match.group(2)
+  def write(name):
     if name == "source":
-      return f"{start}\n{made_by(results)}\n{_END}"
+      return made_by(results)
     if name == "claims":
-      table = contents.claims(results["claims"])
-      return f"{start}\n{to_markdown(table)}\n{_END}"
+      return to_markdown(contents.claims(results["claims"]))
     if name not in TABLES:
       raise UserError(
           f"no table {name!r}; there are: source, claims, {', '.join(TABLES)}"
       )
-    return f"{start}\n{to_markdown(TABLES[name](frame))}\n{_END}"
+    return to_markdown(TABLES[name](frame))
+
+  return _fill(text, study, write)
+
+
+def _fill(text, study, write):
+  """`text` with what `write` makes of the name of each place of a study."""
+
+  def fill_one(match):
+    return f"{match.group(1)}\n{write(match.group(2))}\n{_END}"
 
   begin = rf"(<!-- ([a-z ]+) of {re.escape(study)} -->)"
   place = rf"{begin}(?:(?!<!--).)*{_END}"
   if len(re.findall(begin, text)) != len(re.findall(place, text, re.DOTALL)):
     raise UserError(f"a table of {study} is not closed by {_END}")
   return re.sub(place, fill_one, text, flags=re.DOTALL)
+
+
+def fill_worlds(
+    text: str, place: str, studies: Mapping[str, Mapping[str, Any]]
+) -> str:
+  """A document with a table that compares studies, each of one family.
+
+  Args:
+    text: with `<!-- worlds of PLACE -->`, the table, `<!-- end -->`.
+    place: the name of all of them.
+    studies: results by the name of their world.
+
+  Raises:
+    ValueError: another table, or a place without an end.
+  """
+  import pandas as pd
+
+  frame = pd.concat([
+      tidy(results).assign(world=name) for name, results in studies.items()
+  ], ignore_index=True)
+
+  def write(name):
+    if name != "worlds":
+      raise UserError(f"no table {name!r} of several studies, but worlds")
+    return to_markdown(contents.worlds(frame))
+
+  return _fill(text, place, write)
 
 
 def made_by(results: Mapping[str, Any]) -> str:
