@@ -119,6 +119,8 @@ PREDICTED = {
     "automata": "regular_language",
     "brackets": "dyck_language",
     "sums": "modular_sum",
+    "policies": "policy",
+    "bandits": "bandit",
 }
 TABLES = {
     "emulation": lambda f: contents.emulation(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 SHOWN_SEQUENCES = 3  # of parallel ones; more do not fit on a printed page
+_COLUMNS = 3  # of a legend below the panels
 
 
 @style.styled
@@ -106,36 +107,45 @@ def _band(axes, entry, name, colour, line, marker):
 def learning_curves(
     encoders: Mapping[str, Any], divergence: str
 ) -> "Figure":
-  """The loss of each encoder while it was trained, a divergence or another."""
+  """The losses of each encoder while it was trained.
+
+  Args:
+    encoders: with the curves of the loss that was minimized on training
+      networks, and of the score on validation networks.
+    divergence: the score, a divergence or another loss.
+  """
   from matplotlib.ticker import MaxNLocator
 
-  figure = style.new(3.3)
-  panels = figure.subplots(1, 2, sharey=True)
-  ends = []
+  below = -(-len(encoders) // _COLUMNS)  # rows of the legend
+  figure = style.new(3.3 + 0.22 * below)
+  panels = figure.subplots(1, 2)
+  ends: tuple[list[float], ...] = ([], [])
   for name in vocabulary.ordered(encoders):
     one, look = encoders[name], style.look(name)
-    pen = {"color": look.colour, "linestyle": look.line}
-    curve, validated = one.get("curve"), one.get("validation_curve")
-    if curve:
-      losses = style.floats(curve["train"])
-      panels[0].plot(curve["step"], losses, **pen)
-    if validated:
-      losses = style.floats(validated["loss"])
-      panels[1].plot(
-          validated["step"], losses, marker=look.marker, markersize=3.5,
-          label=vocabulary.encoder(name), **pen,
+    for axes, last, curve, values, label in zip(
+        panels, ends, ("curve", "validation_curve"), ("train", "loss"),
+        (None, vocabulary.encoder(name)),
+    ):  # fmt: skip
+      if not one.get(curve):
+        continue
+      losses = style.floats(one[curve][values])
+      axes.plot(
+          one[curve]["step"], losses, color=look.colour, linestyle=look.line,
+          marker=look.marker, markersize=3.5, label=label,
       )  # fmt: skip
-      ends += style.finite(losses)[-1:].tolist()
-  for axes, title in zip(panels, ("Training networks", "Validation networks")):
-    axes.set(title=title, xlabel="training step of the encoder")
+      last += style.finite(losses)[-1:].tolist()
+  words = vocabulary.divergence(divergence)
+  for axes, last, title, name in zip(
+      panels, ends, ("Training networks", "Validation networks"),
+      ("loss that is minimized", words),
+  ):  # fmt: skip
+    axes.set(title=title, xlabel="training step of the encoder", ylabel=name)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
     # The losses of the first steps are far above those at the end
-    axes.set_ylim(0, 2 * max(ends) if ends else None)
-  words = vocabulary.divergence(divergence)
-  panels[0].set_ylabel(words[:1].upper() + words[1:])
-  if panels[1].get_legend_handles_labels()[0]:
-    panels[1].legend(loc="best")
+    axes.set_ylim(0, 2 * max(last) if last else None)
+  labelled = panels[1].get_legend_handles_labels()
+  figure.legend(*labelled, loc="outside lower center", ncols=_COLUMNS)
   return figure
 
 
