@@ -151,7 +151,7 @@ def test_documents_are_filled_with_the_results(results, name):
     results = json.loads(
         (ROOT / "results/codes/ingredients_languages.json").read_text()
     )
-  family = documents.PREDICTED.get(name.removeprefix("prediction of "))
+  family = documents.PREDICTED.get(name.partition(" of ")[2])
   if family and family not in results["prediction"]:
     prediction = {family: results["prediction"][FAMILY]}
     results = {**results, "prediction": prediction}

@@ -104,36 +104,6 @@ def by_property(frame: "pd.DataFrame") -> Table:
   )  # fmt: skip
 
 
-def worlds(frame: "pd.DataFrame") -> Table:
-  """What frozen codes tell of the task in several worlds: a column an encoder.
-
-  Encoders go by their plug-in, however they differ. The frame has a column
-  "world". Held-out tasks are shown, of final networks, strict protocol.
-  """
-  rows = select(
-      frame, table="prediction", part="test", protocol="strict", way="frozen",
-      property=["task", "parameters"], snapshot=[FINAL, ALL],
-  )  # fmt: skip
-  # Where no other snapshots differ from final ones, these are all there is
-  rows = charts.headlines(rows).sort_values(
-      "snapshot", key=lambda names: names != FINAL, kind="stable"
-  )
-  shown = rows.drop_duplicates(["world", "encoder", "property"]).sort_index()
-  shown = shown.assign(encoder=shown["encoder"].str.partition(",")[0])
-  ranks = vocabulary.ordered(dict.fromkeys(shown["encoder"]))
-  return pivot(
-      frame,
-      {
-          "world": ("networks trained on", _plain),
-          "metric": ("measure", vocabulary.measure),
-      },
-      ("encoder",),
-      lambda name: ("", vocabulary.encoder(name)),
-      shown=shown,
-      order=lambda name: ranks.index(name),
-  )
-
-
 def _plain(name):
   return name.replace("_", " ")
 

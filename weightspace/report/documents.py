@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from weightspace.errors import UserError
-from weightspace.report import contents, vocabulary
-from weightspace.report.frame import select, tidy
+from weightspace.report import charts, contents, vocabulary
+from weightspace.report.frame import ALL, FINAL, select, tidy
 from weightspace.report.tables import Table, pivot, to_markdown
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def fill_worlds(
   def write(name):
     if name != "worlds":
       raise UserError(f"no table {name!r} of several studies, but worlds")
-    return to_markdown(contents.worlds(frame))
+    return to_markdown(_worlds(frame))
 
   return _fill(text, place, write)
 
@@ -113,6 +113,75 @@ def _kept(frame: "pd.DataFrame") -> Table:
   )
 
 
+def _worlds(frame: "pd.DataFrame") -> Table:
+  """What frozen codes tell of the task in several worlds: a column an encoder.
+
+  Encoders go by their plug-in, however they differ. The frame has a column
+  "world". Held-out tasks are shown, of final networks, strict protocol.
+  """
+  rows = select(
+      frame, table="prediction", part="test", protocol="strict", way="frozen",
+      property=["task", "parameters"], snapshot=[FINAL, ALL],
+  )  # fmt: skip
+  # Where no other snapshots differ from final ones, these are all there is
+  rows = charts.headlines(rows).sort_values(
+      "snapshot", key=lambda names: names != FINAL, kind="stable"
+  )
+  shown = rows.drop_duplicates(["world", "encoder", "property"]).sort_index()
+  shown = shown.assign(encoder=shown["encoder"].str.partition(",")[0])
+  ranks = vocabulary.ordered(dict.fromkeys(shown["encoder"]))
+  return pivot(
+      frame,
+      {
+          "world": ("networks trained on", lambda name: name.replace("_", " ")),
+          "metric": ("measure", vocabulary.measure),
+      },
+      ("encoder",),
+      lambda name: ("", vocabulary.encoder(name)),
+      shown=shown,
+      order=lambda name: ranks.index(name),
+  )
+
+
+def _summary(frame: "pd.DataFrame") -> Table:
+  """Loss, task and accuracy of one zoo's encoders, the paper's loss beside.
+
+  Properties are of held-out tasks, from frozen codes, strict protocol: the
+  task of final networks, how well networks do it of all snapshots.
+  """
+  import pandas as pd
+
+  losses = select(frame, table="emulation", metric="total_variation")
+  predicted = select(
+      frame, table="prediction", part="test", protocol="strict", way="frozen"
+  )
+  predicted = [
+      charts.headlines(select(predicted, property=name, snapshot=snapshots))
+      for name, snapshots in (("task", FINAL), ("accuracy", ALL))
+  ]
+  titles = {
+      ("", "validation"): "validation loss",
+      ("", "ood"): "held-out loss",
+      ("task", "test"): "task, held out",
+      ("accuracy", "test"): "R² of accuracy, held out",
+  }
+
+  def title(way, property_, part):
+    return "", "the paper" if way == "paper" else titles[property_, part]
+
+  return pivot(
+      frame,
+      {"encoder": ("encoder", vocabulary.encoder)},
+      ("way", "property", "part"),
+      title,
+      shown=pd.concat([losses, *predicted]),
+      order=lambda way, property_, part: (
+          way == "paper",
+          list(titles).index((property_, part)),
+      ),
+  )
+
+
 PREDICTED = {
     "languages": "formal_language",
     "digits": "tiled_mnist",
@@ -129,6 +198,12 @@ TABLES = {
     **{
         f"prediction of {name}": lambda f, family=family: contents.by_property(
             select(f, table="prediction", family=family)
+        )
+        for name, family in PREDICTED.items()
+    },
+    **{
+        f"summary of {name}": lambda f, family=family: _summary(
+            select(f, family=family)
         )
         for name, family in PREDICTED.items()
     },
