@@ -7,7 +7,7 @@ A part that is None is left out: `configs/quickstart.py` leaves out most.
 
 smoke  tiny zoos and encoders, in minutes on 2 cores: for tests.
 small  1000 networks on languages, 400 on digits and 1000 on secret paths, 1000
-       steps each; about five hours on 2 cores without the zoos' generation.
+       steps each; about eight hours on 2 cores without the zoos' generation.
 paper  the paper's zoos, sizes, 100,000 steps and 15 seeds, for an accelerator.
 """
 
@@ -30,7 +30,10 @@ ENCODERS = {
 }
 _DWS = {
     "dws, maximal basis": {"base": "dws", "encoder": {"basis": "maximal"}},
-    "dws, signed": {"base": "dws", "encoder": {"symmetry": "signed"}},
+    # Channels of each parity: there are up to three of a matrix
+    "dws, signed": {
+        "base": "dws", "encoder": {"symmetry": "signed", "channels": 8},
+    },
 }
 _DIGITS = {"start": "inputs", "parallel": 8, "length": 50}
 # Names that encoders go by, with the plug-in that each is and the fields in
