@@ -6,7 +6,8 @@ Compares the final networks that read what paid with those that do not, which
 were trained alike and are the baseline. Prints JSON: the reward of a pull and
 the gain in per cent, on bandits never seen, of the own distributions and of
 others; and the regret at the start and at the end of a life, with 95 %
-intervals over networks.
+intervals over networks. All networks have the same other distributions, whose
+choice the intervals leave out.
 """
 
 import json
@@ -41,7 +42,8 @@ def compare(opened, resamples):
 
   from weightspace.evaluation import bootstrap
 
-  chosen = opened.final & opened.columns["finite"]
+  finite = opened.columns["finite"]
+  chosen = opened.final & finite
   columns = {name: a[chosen] for name, a in opened.columns.items()}
   reads = columns["task"][:, -1] == 1
   if min(np.sum(reads), np.sum(~reads)) < 10:
@@ -64,7 +66,11 @@ def compare(opened, resamples):
     learns, baseline = mean(name, reads), mean(name, ~reads)
     return lambda rows: 100 * (learns(rows) / baseline(rows) - 1)
 
-  result = {"networks": int(np.sum(reads)), "baselines": int(np.sum(~reads))}
+  result = {
+      "networks": int(np.sum(reads)),
+      "baselines": int(np.sum(~reads)),
+      "diverged and left out": int(np.sum(opened.final & ~finite)),
+  }
   rewards = ("reward", "reward_elsewhere")
   for name in (*rewards, "regret_early", "regret_late"):
     result[name] = estimate(mean(name, reads))

@@ -262,7 +262,7 @@ def _make_optimizer(recipe):
 def _make_loss(rnn):
   """(weights, batch) -> the mean cross entropy of what counts.
 
-  With advantages its gradient is that of a policy.
+  With advantages its gradient is that of policy gradients.
   """
 
   def loss(weights, batch):

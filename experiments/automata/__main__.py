@@ -39,6 +39,11 @@ def main() -> None:
   from weightspace.report import style
 
   folder = Path(_OUT.value)
+  if _HEADS.value == bool(_ZOO.value):
+    raise UserError(
+        "give either --zoo=DIR, a zoo of regular languages, or --heads, which"
+        " needs none"
+    )
   if _HEADS.value:
     measured = heads.measure()
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,8 +54,6 @@ def main() -> None:
           f" {cell['automata']} automata", cell["all_right"],
       )  # fmt: skip
     return
-  if not _ZOO.value:
-    raise UserError("give --zoo=DIR, a zoo of regular languages, or --heads")
   style.require_matplotlib()  # rather now than at the end
   measured = measure.measure(
       _ZOO.value, lstar=_LSTAR.value, networks=_NETWORKS.value,

@@ -66,7 +66,7 @@ def measure(seed: int = 0) -> dict[str, Any]:
       )  # fmt: skip
       cells.append({"letters": length, "automata": count, **measured["test"]})
   return {
-      "command": "python -m experiments.automata --heads",
+      "command": "python -m experiments.automata --heads --out=FOLDER",
       "commit": results.commit(),
       "software": results.software(),
       "heads": cells,

@@ -12,24 +12,41 @@ _ALPHABET = list(range(len(LETTERS)))
 
 
 class _Teacher(SUL):
-  """Answers whether the network accepts a word; keeps all queries."""
+  """Answers whether the network accepts a word; keeps the words queried.
 
-  def __init__(self, is_member: Callable[[tuple[int, ...]], bool]):
+  To short words it answers what the `_Examiner` compares automata with: a
+  probability on the edge may be rounded to either side elsewhere.
+  """
+
+  def __init__(
+      self, accepts: np.ndarray, is_member: Callable[[tuple[int, ...]], bool]
+  ):
     super().__init__()
-    self.word, self.queries, self._is_member = (), {}, is_member
+    self.word, self.queried = (), {}
+    self._accepts, self._is_member = accepts, is_member
+
+  def query(self, word):
+    """The answer to the whole word, which is all that L* looks at."""
+    word = tuple(word)
+    if word not in self.queried:
+      self.queried[word] = self._answer(word)
+    return [self.queried[word]]
+
+  def _answer(self, word):
+    place = 0  # words are ordered by length, then by letters
+    for letter in word:
+      place = len(LETTERS) * place + 1 + letter
+    if place < len(self._accepts):
+      return bool(self._accepts[place])
+    return self._is_member(word)
 
   def pre(self):
-    self.word = ()
+    """Nothing to reset: words are queried as a whole."""
 
-  def post(self):
-    pass
+  post = pre
 
   def step(self, letter):
-    if letter is not None:
-      self.word += (letter,)
-    if self.word not in self.queries:
-      self.queries[self.word] = self._is_member(self.word)
-    return self.queries[self.word]
+    raise NotImplementedError("words are queried as a whole")
 
 
 class _Examiner(Oracle):
@@ -64,13 +81,14 @@ def learn(
     accepts: to all short words, see `regular_language.answers`; automata are
       compared with these.
     states: the most that an automaton of the family has.
-    is_member: (word, as numbers of letters) -> whether the network accepts it.
+    is_member: (longer word, as numbers of letters) -> whether the network
+      accepts it.
 
   Returns:
     The task [D], zeros where the automaton has more states; and how many words
     L* queried, the comparisons not counted.
   """
-  teacher = _Teacher(is_member)
+  teacher = _Teacher(accepts, is_member)
   automaton = run_Lstar(
       _ALPHABET, teacher, _Examiner(teacher, accepts, states), "dfa",
       cache_and_non_det_check=False, print_level=0,
@@ -81,10 +99,10 @@ def learn(
       if (after := state.transitions[letter]) not in numbered:
         numbered.append(after)
   if len(numbered) > states:
-    return np.zeros_like(to_task([], [], states)), len(teacher.queries)
+    return np.zeros_like(to_task([], [], states)), len(teacher.queried)
   following = [
       [numbered.index(state.transitions[letter]) for letter in _ALPHABET]
       for state in numbered
   ]
   accepting = [i for i, state in enumerate(numbered) if state.is_accepting]
-  return to_task(following, accepting, states), len(teacher.queries)
+  return to_task(following, accepting, states), len(teacher.queried)

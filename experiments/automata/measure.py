@@ -88,7 +88,9 @@ def measure(
         stage.advance()
     readers[LSTAR] = _report(zoo, rows, np.stack(tables), np.array(queries))
   return {
-      "command": f"python -m experiments.automata{' --lstar' * lstar}",
+      "command": "python -m experiments.automata --zoo=ZOO --out=FOLDER"
+      + " --lstar" * lstar
+      + (f" --networks={networks}" if networks else ""),
       "commit": results.commit(),
       "software": results.software(),
       "zoo": {
@@ -104,7 +106,8 @@ def measure(
 def _make_membership(zoo, config) -> Callable:
   """(weights of one network, word) -> whether it accepts it, by `answers`.
 
-  Words of more letters than a sequence has are none of any language.
+  For words longer than those. Words of more letters than a sequence has are
+  none of any language.
   """
   @jax.jit
   def possible(weights, tokens):

@@ -154,9 +154,10 @@ def test_it_is_described():
     "fields, message",
     [
         ({"states": 1}, "states must be at least 2"),
-        ({"stop": 0.0}, "words would never end"),
+        ({"stop": 0.0}, "stop must be positive"),
+        ({"stop": 1.0}, "stop must be at most 0.99"),
         ({"tomita": 1.5}, "at most 1"),
-        ({"states": 6, "length": 7}, "must be at least 8"),
+        ({"states": 6, "length": 7}, "must be at least 12"),
     ],
 )
 def test_configs_that_cannot_be_are_refused(fields, message):

@@ -46,17 +46,18 @@ def test_a_network_in_company_is_what_it_is_alone(folder):
   spec = zoo.open(folder).spec
   family = tasks.make("bandit", TASK)
   rnn = make_rnn(RNNSpec("elman", (8,), 3, 2))
-  alone = trainer.make_trainer(
-      trainer.Recipe(**CONFIG["recipe"]), family, rnn,
-      seed=spec.seed, rollouts=2, mesh=parallel.mesh("n", jax.devices()[:1]),
+  together = trainer.make_trainer(
+      trainer.Recipe(**CONFIG["recipe"]), family, rnn, seed=spec.seed,
+      rollouts=2, mesh=parallel.mesh("n", jax.devices()[:1]), group=4,
   )  # fmt: skip
-  net_ids = jnp.array([5], jnp.int32)
-  state = alone.segment(alone.init(net_ids), net_ids, 0, 100)
-  rows = zoo.open(folder)
-  row = np.flatnonzero((rows.columns["net_id"] == 5) & rows.final)
+  net_ids = jnp.arange(4, 8, dtype=jnp.int32)
+  state = together.segment(together.init(net_ids), net_ids, 0, 100)
+  alone = zoo.open(folder)  # on CPU a device trains them one by one
+  chosen = alone.final & np.isin(alone.columns["net_id"], net_ids)
   np.testing.assert_allclose(
-      state.vectors, rows.vectors(row), rtol=1e-4, atol=1e-5
-  )
+      state.vectors, alone.vectors(np.flatnonzero(chosen)),
+      rtol=1e-3, atol=1e-4,
+  )  # fmt: skip
 
 
 @pytest.mark.slow

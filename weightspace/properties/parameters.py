@@ -21,12 +21,16 @@ def _target(columns, scope):
 
 
 def _metrics(outputs, targets):
-  """Means over the numbers, of which each has its own scale."""
+  """Means of R² and Kendall's tau over the numbers that are not constant."""
   each = [
       _regression.metrics(*pair)
       for pair in zip(outputs.T[..., None], targets.T[..., None])
+      if np.ptp(pair[1]) > 0
   ]
-  return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+  return {
+      name: float(np.mean([one[name] for one in each])) if each else np.nan
+      for name in ("r2", "kendall_tau")
+  }
 
 
 PROPERTY = Property(

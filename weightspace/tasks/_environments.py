@@ -23,8 +23,7 @@ class Environment:
     scales: what observations are divided by.
     score: (mean reward of a step [B], share of the steps that an episode
       lasted [B], final states) -> [B], how good episodes are, from 0 to 1.
-    velocities: places in an observation of what may be hidden, such as
-      velocities.
+    velocities: places in an observation, which may be hidden.
     forces: the value of each action, where the environment's are real.
     depends: parameters that others determine: (parameters by name) -> value.
   """
@@ -90,10 +89,10 @@ ENVIRONMENTS = {
             1 + rewards / np.float32(np.pi**2), 0.0, 1.0
         ),
     ),
-    # Say at the end which bit was shown at the start
+    # Say after so many steps which bit was shown in the first
     "memory_chain": Environment(
         place=("bsuite.memory_chain", "MemoryChain"),
-        ranges={"memory_length": (2, 12)},
+        ranges={"memory_length": (4, 12)},
         scales=(1.0, 1.0, 1.0),
         score=_regret,
     ),

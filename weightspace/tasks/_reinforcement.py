@@ -1,9 +1,10 @@
 """What families have in common whose networks learn by reinforcement.
 
-A network, the policy, reads an observation at each step and says the
+A network, the policy, reads an observation at each step and outputs the
 log-probabilities of its actions, of which one is drawn. It is trained by policy
-gradients on episodes of its own (Williams 1992), with the mean return of the
-other episodes at that step as the baseline.
+gradients on episodes of its own (REINFORCE: Williams 1992). The mean return of
+the other episodes at that step is the baseline. Entropy is part of the reward,
+as in maximum-entropy reinforcement learning.
 """
 
 from collections.abc import Callable
@@ -69,8 +70,8 @@ def make(
   Args:
     world: that they act in.
     steps: of an episode, T.
-    discount: of the next step's return, in training.
-    entropy: reward of a nat of surprise at an own action, in training.
+    discount: discount factor of training.
+    entropy: entropy coefficient of training, reward per nat of -log p(action).
     episodes: that a network is measured on, of its own task and of others.
     sample_task: see `TaskFamily`.
     measure: (`Episodes` of the own task, of other tasks) -> metrics.
@@ -148,43 +149,48 @@ def play(
       ),
   )
 
+  def act(key, task, state, action, alive):
+    reached, reward, ended = world.step(key, task, state, action)
+    # An episode that is over stays as it ended
+    reached = jax.tree.map(
+        lambda old, new: jnp.where(alive, new, old), state, reached
+    )
+    return reached, jnp.where(alive, reward, 0.0), alive & ~ended
+
   def step(carry, draws):
-    hidden, states, over = carry
+    memory, states, alive = carry
     world_keys, noise, gumbel = draws
-    seen = jax.vmap(world.observe)(tasks, states, noise)
-    seen = seen.astype(jnp.float16).astype(jnp.float32)
-    hidden, logits = rnn.step(weights, hidden, seen)
+    inputs = jax.vmap(world.observe)(tasks, states, noise)
+    inputs = inputs.astype(jnp.float16).astype(jnp.float32)
+    memory, logits = rnn.step(weights, memory, inputs)
     log_probs = jax.nn.log_softmax(logits)
     actions = jnp.argmax(log_probs + gumbel, axis=-1).astype(jnp.int32)
-    reached, rewards, ended = jax.vmap(world.step)(
-        world_keys, tasks, states, actions
+    states, rewards, goes_on = jax.vmap(act)(
+        world_keys, tasks, states, actions, alive
     )
-    states = jax.tree.map(
-        lambda old, new: jax.vmap(jnp.where)(over, old, new), states, reached
-    )
-    seen = seen, log_probs, actions, jnp.where(over, 0.0, rewards), ~over
-    return (hidden, states, over | ended), seen
+    lived = inputs, log_probs, actions, rewards, alive.astype(jnp.float32)
+    return (memory, states, goes_on), lived
 
   start = (
       rnn.initial_state((count,)),
       jax.vmap(world.reset)(keys("reset", count), tasks),
-      jnp.zeros(count, bool),
+      jnp.ones(count, bool),
   )
-  (_, states, _), seen = jax.lax.scan(step, start, draws)
-  *seen, alive = seen
-  return Episodes(*seen, alive.astype(jnp.float32), states)
+  (_, states, _), lived = jax.lax.scan(step, start, draws)
+  return Episodes(*lived, states)
 
 
 def experience(episodes: Episodes, discount: float, entropy: float) -> Batch:
-  """Episodes as a batch whose loss has the gradient of the policy.
+  """Episodes as a batch for the loss of zoo training.
 
   The loss is the cross entropy of the actions that were taken, times their
-  advantages.
+  advantages. Its gradient estimates that of the negative discounted return, up
+  to a positive factor; states count alike however late they are reached.
 
   Args:
     episodes: of the policy that is trained.
-    discount: of the next step's return.
-    entropy: reward of a nat of surprise at an own action.
+    discount: discount factor.
+    entropy: entropy coefficient, reward per nat of -log p(action).
   """
   taken = jax.nn.one_hot(
       episodes.actions, episodes.log_probs.shape[-1], dtype=jnp.float32
@@ -207,10 +213,12 @@ def advantages(
   Args:
     rewards: [T, B].
     alive: [T, B], 0 after an episode's end.
-    discount: of the next step's return.
+    discount: discount factor.
 
   Returns:
-    [T, B], in standard deviations; 0 where no other episode has come so far.
+    [T, B], in standard deviations, or in thousandths of the returns where these
+    are larger, so that rounding errors of equal returns stay small; 0 where no
+    other episode has come so far.
   """
 
   def add(later, reward):
@@ -225,8 +233,11 @@ def advantages(
   mean = mean / jnp.maximum(count, 1.0)
   # An own return is part of the mean: what is left of it in the difference
   above = (returns - mean) * alive * count / jnp.maximum(count - 1.0, 1.0)
-  variance = jnp.sum(jnp.square(above)) / jnp.sum(alive)
-  return above / (jnp.sqrt(variance) + 1e-6)
+
+  def size(x):
+    return jnp.sqrt(jnp.sum(jnp.square(x) * alive) / jnp.sum(alive))
+
+  return above / (jnp.maximum(size(above), 1e-3 * size(returns)) + 1e-6)
 
 
 def rollouts(episodes: Episodes) -> Rollouts:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from weightspace.keys import derive
+from weightspace.keys import derive, make_key
 from weightspace.tasks import Batch, Rollouts, TaskFamily, TaskSpec
+
+MOST_STOP = 0.99  # the largest probability that a word ends where it may
 
 
 def make(
@@ -112,6 +114,6 @@ def hashed(task: jax.Array) -> jax.Array:
   key = jax.lax.fori_loop(
       0, task.shape[-1],
       lambda i, key: jax.random.fold_in(key, task[i].astype(jnp.uint32)),
-      jax.random.key(0),
+      make_key(0),
   )  # fmt: skip
   return jax.random.uniform(key, (), jnp.float32)

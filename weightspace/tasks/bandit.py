@@ -6,8 +6,8 @@ has never seen; its weights hold how to learn which arm is best, and what to
 expect before. That is the task: the distribution of bandits that it was trained
 on. Some networks do not read what paid, and are what learning is compared with.
 
-Arm i pays with the probability sigmoid(level + spread z_i), z_i standard
-normal; one arm, the favourite, has `lift` added to its level.
+Arm i pays with the probability sigmoid(level + spread z_i + lift_i), with z_i
+standard normal. The lift of all arms but one is 0.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from weightspace.keys import derive
 from weightspace.tasks import TaskFamily, TaskSpec
 from weightspace.tasks import _reinforcement as reinforcement
 
-NAMES = ("level", "spread", "lift", "favourite", "reads_rewards")
+RANGES = ("level", "spread", "lift")
 METRICS = (
     "accuracy", "accuracy_elsewhere", "reward", "reward_elsewhere", "regret",
     "regret_early", "regret_late",
@@ -38,10 +38,10 @@ class Config:
     pulls: of a life, steps.
     level: each network's is uniform between these, in logits.
     spread: likewise, of the arms of a bandit.
-    lift: likewise, by which the favourite is better.
+    lift: likewise, of one arm, in logits.
     blind: share of networks that do not read what paid.
-    discount: of the next step's return, in training.
-    entropy: reward of a nat of surprise at an own action, in training.
+    discount: discount factor of training.
+    entropy: entropy coefficient of training, reward per nat of -log p(action).
     eval_lives: of each, bandits of the own and of other distributions.
   """
 
@@ -58,7 +58,7 @@ class Config:
   def __post_init__(self):
     fields.check_integers(self, "pulls", "eval_lives")
     fields.check_integers(self, "arms", least=2)
-    for name in ("level", "spread", "lift"):
+    for name in RANGES:
       bounds = getattr(self, name)
       if np.ndim(bounds) != 1 or len(bounds) != 2:
         raise UserError(f"{name} must be two numbers, got {bounds!r}")
@@ -73,24 +73,27 @@ class Config:
 
 def make(config: Config) -> TaskFamily:
   """The family of bandits of that many arms."""
-  bounds = (
-      *(getattr(config, name) for name in NAMES[:3]),
-      (0, config.arms - 1), (0, 1),
-  )  # fmt: skip
+  bounds = [getattr(config, name) for name in RANGES]
   low, high = np.array(bounds, np.float32).T
+  lifts = [f"lift_{arm + 1}" for arm in range(config.arms)]
 
   def sample_task(key):
     uniform = jax.random.uniform(derive(key, "numbers"), (3,), jnp.float32)
-    numbers = low[:3] + (high - low)[:3] * uniform
-    favourite = jax.random.randint(
-        derive(key, "favourite"), (), 0, config.arms, jnp.int32
+    level, spread, lift = low + (high - low) * uniform
+    better = jax.random.randint(
+        derive(key, "better"), (), 0, config.arms, jnp.int32
     )
     reads = jax.random.bernoulli(
         derive(key, "reads"), jnp.float32(1 - config.blind)
     )
+    lifted = jax.nn.one_hot(better, config.arms, dtype=jnp.float32)
     return jnp.stack([
-        *numbers, favourite.astype(jnp.float32), reads.astype(jnp.float32)
+        level, spread, *(lift * lifted), reads.astype(jnp.float32)
     ])
+
+  def novelty(task):
+    lift = jnp.max(task[2:-1])
+    return reinforcement.novelty(jnp.stack([*task[:2], lift]), low, high)
 
   def measure(own, other):
     regret, share = _regret(own)
@@ -117,7 +120,8 @@ def make(config: Config) -> TaskFamily:
           outputs=config.arms,
           length=config.pulls,
           kind="real",
-          task_names=NAMES,
+          exact=True,
+          task_names=("level", "spread", *lifts, "reads_rewards"),
           metric_names=METRICS,
       ),
       sample_task=sample_task,
@@ -125,7 +129,7 @@ def make(config: Config) -> TaskFamily:
       rewards=_above,
       # Who does not read what paid does not elsewhere
       elsewhere=lambda task, tasks: tasks.at[:, -1].set(task[-1]),
-      novelty=lambda task: reinforcement.novelty(task[:3], low[:3], high[:3]),
+      novelty=novelty,
       describe=describe,
   )
 
@@ -134,10 +138,9 @@ def _world(arms):
   """A `World`; its state is what each arm pays, and what is read next."""
 
   def reset(key, task):
-    level, spread, lift, favourite, _ = task
+    level, spread, lifts = task[0], task[1], task[2:-1]
     normal = jax.random.normal(key, (arms,), jnp.float32)
-    lifted = jnp.arange(arms, dtype=jnp.int32) == favourite.astype(jnp.int32)
-    pays = jax.nn.sigmoid(level + spread * normal + jnp.where(lifted, lift, 0))
+    pays = jax.nn.sigmoid(level + spread * normal + lifts)
     return pays, jnp.zeros(arms + 1, jnp.float32)
 
   def observe(task, state, noise):
@@ -184,13 +187,14 @@ def _regret(lives):
   """
   pays, pulled = _pulls(lives)
   best, worst = jnp.max(pays, axis=-1), jnp.min(pays, axis=-1)
-  return best - pulled, 1 - jnp.mean(best - pulled) / jnp.mean(best - worst)
+  way = jnp.maximum(jnp.mean(best - worst), 1e-6)  # arms may all pay 1
+  return best - pulled, 1 - jnp.mean(best - pulled) / way
 
 
 def describe(task: np.ndarray) -> str:
   """Describes a task: "level -0.50, spread 1.00, lift 0.30 of arm 2"."""
-  level, spread, lift, favourite, reads = map(float, task)
+  level, spread, *lifts, reads = map(float, task)
   return (
-      f"level {level:.2f}, spread {spread:.2f}, lift {lift:.2f} of arm"
-      f" {favourite + 1:.0f}" + ("" if reads else ", blind to rewards")
+      f"level {level:.2f}, spread {spread:.2f}, lift {max(lifts):.2f} of arm"
+      f" {np.argmax(lifts) + 1}" + ("" if reads else ", blind to rewards")
   )

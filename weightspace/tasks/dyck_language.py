@@ -2,8 +2,11 @@
 
 A task is four integers: how many kinds of brackets there are, how deep they may
 be nested, how readily one is opened, in fifths, and which kind is opened most
-often. A network reads BOS and a word, bracket by bracket, and predicts the next
-one; after the word it predicts EOS.
+often. Where brackets may not be nested, how readily one is opened does not
+matter: it is 1.
+
+A network reads BOS and a word, bracket by bracket, and predicts the next one;
+after the word it predicts EOS.
 """
 
 import functools
@@ -47,13 +50,9 @@ class Config:
   eval_batch: int = 64
 
   def __post_init__(self):
-    fields.check_integers(self, "kinds", "depth", "length", "eval_strings",
-                          "eval_batch")  # fmt: skip
-    fields.check_numbers(self, "stop", above=0)
-    if self.stop > 1:
-      raise UserError(f"stop must be a probability, got {self.stop}")
-    if self.kinds > len(PAIRS):
-      raise UserError(f"kinds must be at most {len(PAIRS)}, got {self.kinds}")
+    fields.check_integers(self, "depth", "length", "eval_strings", "eval_batch")
+    fields.check_integers(self, "kinds", most=len(PAIRS))
+    fields.check_numbers(self, "stop", above=0, most=_words.MOST_STOP)
     if self.length < 2 * self.depth + 2:
       raise UserError(
           f"length={self.length} leaves no room for brackets nested"
@@ -152,9 +151,8 @@ def interrogate(config: Config, rnn, weights: Weights) -> jax.Array:
   """The task [4] of a network, which reads nested brackets of one kind.
 
   They are those that it opens a word with most often. A bracket may be opened
-  if the network gives it half of the probability that one that may be has at
-  least. Where brackets may not be nested, how readily one is opened does not
-  show: it is 1.
+  if the network gives it more than half of the probability that the rarest one
+  that may be opened has there in any language.
   """
   opening = jnp.arange(0, len(LETTERS), 2, dtype=jnp.int32)
   tokens = jnp.eye(len(LETTERS) + 2, dtype=jnp.float32)
@@ -164,9 +162,10 @@ def interrogate(config: Config, rnn, weights: Weights) -> jax.Array:
     return state, jax.nn.softmax(logits)[opening]
 
   state, first = opens(rnn.initial_state(()), BOS)
-  rarest = (1 - config.stop) * (1 - FAVOURITE) / (len(PAIRS) - 1)
-  kinds = jnp.maximum(jnp.sum(first > rarest / 2, dtype=jnp.int32), 1)
-  favourite = jnp.argmax(first).astype(jnp.int32)
+  rarest = (1 - config.stop) * (1 - FAVOURITE) / max(config.kinds - 1, 1)
+  kinds = jnp.sum(first[: config.kinds] > rarest / 2, dtype=jnp.int32)
+  kinds = jnp.maximum(kinds, 1)
+  favourite = jnp.argmax(first[: config.kinds]).astype(jnp.int32)
   _, inside = jax.lax.scan(
       lambda state, _: opens(state, 2 * favourite), state, length=config.depth
   )
@@ -186,11 +185,9 @@ def make(config: Config) -> TaskFamily:
     def draw(name, most):
       return jax.random.randint(derive(key, name), (), 1, most + 1, jnp.int32)
 
-    kinds = draw("kinds", config.kinds)
-    return jnp.stack([
-        kinds, draw("depth", config.depth), draw("fifths", FIFTHS),
-        draw("favourite", kinds),
-    ])  # fmt: skip
+    kinds, depth = draw("kinds", config.kinds), draw("depth", config.depth)
+    fifths = jnp.where(depth > 1, draw("fifths", FIFTHS), 1)
+    return jnp.stack([kinds, depth, fifths, draw("favourite", kinds)])
 
   return _words.make(
       config,

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from weightspace import fields
-from weightspace.errors import UserError
 from weightspace.keys import derive, make_key
 from weightspace.tasks import (
   Batch,
@@ -43,12 +42,10 @@ class Config:
   eval_strings: int = 256
 
   def __post_init__(self):
-    fields.check_integers(self, "modulus", "digits", "length", "eval_strings")
-    for name in ("modulus", "digits", "length"):
-      if getattr(self, name) < 2:
-        raise UserError(
-            f"{name} must be at least 2, got {getattr(self, name)}"
-        )
+    fields.check_integers(self, "modulus", "length", least=2)
+    # Tokens are stored as int8
+    fields.check_integers(self, "digits", least=2, most=127)
+    fields.check_integers(self, "eval_strings")
 
 
 def sums(task: jax.Array, sequences: jax.Array) -> jax.Array:

@@ -31,9 +31,9 @@ class Config:
     noise: the largest standard deviation of what is added to observations, in
       units of their scales; each network's is uniform from 0.
     delay: the most steps that observations come late; from 0, uniform.
-    hidden: share of networks that do not see velocities.
-    discount: of the next step's return, in training.
-    entropy: reward of a nat of surprise at an own action, in training.
+    hide_velocities: share of networks that do not see velocities.
+    discount: discount factor of training.
+    entropy: entropy coefficient of training, reward per nat of -log p(action).
     eval_episodes: of each, own and other environments.
   """
 
@@ -41,7 +41,7 @@ class Config:
   steps: int = 100
   noise: float = 0.1
   delay: int = 2
-  hidden: float = 0.5
+  hide_velocities: float = 0.5
   discount: float = 0.97
   entropy: float = 0.02
   eval_episodes: int = 64
@@ -51,12 +51,10 @@ class Config:
     fields.check_integers(self, "steps", "eval_episodes")
     fields.check_integers(self, "delay", least=0)
     fields.check_numbers(self, "noise", "entropy", least=0)
-    fields.check_numbers(self, "hidden", "discount", least=0, most=1)
+    fields.check_numbers(self, "hide_velocities", "discount", least=0, most=1)
     ranges = ENVIRONMENTS[self.environment].ranges
-    longest = max(
-        (high + 1 for _, high in ranges.values() if isinstance(high, int)),
-        default=2,
-    )
+    chains = [high for _, high in ranges.values() if isinstance(high, int)]
+    longest = max(chains, default=0) + 1
     if self.steps < longest:
       raise UserError(
           f"steps must be at least {longest}, got {self.steps}: an episode of"
@@ -73,11 +71,11 @@ def make(config: Config) -> TaskFamily:
   environment = ENVIRONMENTS[config.environment]
   ranges = dict(environment.ranges)
   if config.noise:
-    ranges["noise"] = (0.0, config.noise)
+    ranges["noise"] = (0.0, float(config.noise))
   if config.delay:
-    ranges["delay"] = (0, config.delay)
-  if environment.velocities and config.hidden:
-    ranges["hidden"] = (0, 1)
+    ranges["delay"] = (0, int(config.delay))
+  if environment.velocities and config.hide_velocities:
+    ranges["velocities_hidden"] = (0, 1)
   names = tuple(ranges)
   low, high = np.array(list(ranges.values()), np.float32).T
   world, actions = _world(environment, config, ranges)
@@ -86,13 +84,20 @@ def make(config: Config) -> TaskFamily:
     def draw(name):
       least, most = ranges[name]
       key_ = derive(key, name)
-      if name == "hidden":
-        return jax.random.bernoulli(key_, jnp.float32(config.hidden))
+      if name == "velocities_hidden":
+        share = jnp.float32(config.hide_velocities)
+        return jax.random.bernoulli(key_, share)
       if isinstance(most, int):
         return jax.random.randint(key_, (), least, most + 1, jnp.int32)
       return jax.random.uniform(key_, (), jnp.float32, least, most)
 
     return jnp.stack([draw(name).astype(jnp.float32) for name in names])
+
+  def elsewhere(task, tasks):
+    """Other environments, seen as the own one is."""
+    own = jnp.tile(task, (len(tasks), 1))
+    first = len(environment.ranges)  # of the numbers that say how it is seen
+    return jnp.concatenate([tasks[:, :first], own[:, first:]], axis=1)
 
   def score(episodes):
     state, _ = episodes.states
@@ -121,11 +126,13 @@ def make(config: Config) -> TaskFamily:
           outputs=actions,
           length=config.steps,
           kind="real",
+          exact=True,
           task_names=names,
           metric_names=("accuracy", "accuracy_elsewhere", "return"),
       ),
       sample_task=sample_task,
       measure=measure,
+      elsewhere=elsewhere,
       novelty=lambda task: reinforcement.novelty(task, low, high),
       describe=lambda task: _describe(config.environment, names, task),
   )
@@ -162,13 +169,15 @@ def _world(environment, config, ranges):
     with _lenient():
       observation, state = gym.reset_env(key, parameters(task))
     state = jax.tree.map(_pinned, state)
-    # The last observations, newest first
-    return state, jnp.tile(clean(observation), (config.delay + 1, 1))
+    # The last observations, newest first; none was before the first
+    history = jnp.zeros((config.delay + 1, len(scales)), jnp.float32)
+    return state, history.at[0].set(clean(observation))
 
   def observe(task, state, noise):
     _, history = state
     late = number(task, "delay").astype(jnp.int32) if config.delay else 0
-    seen = history[late] * jnp.where(number(task, "hidden") > 0.5, shown, 1.0)
+    hidden = number(task, "velocities_hidden") > 0.5
+    seen = history[late] * jnp.where(hidden, shown, 1.0)
     return seen + noise * number(task, "noise")
 
   def step(key, task, state, action):
@@ -176,8 +185,12 @@ def _world(environment, config, ranges):
     if environment.forces:
       action = forces[action]
     with _lenient():
-      observation, reached, reward, ended, _ = gym.step_env(
+      _, reached, reward, ended, _ = gym.step_env(
           key, state, action, parameters(task)
+      )
+      # Not step_env's observation: MemoryChain's is of the state before
+      observation = gym.get_obs(
+          state=reached, params=parameters(task), key=key
       )
     reached = jax.tree.map(
         lambda old, new: jnp.asarray(new).astype(old.dtype).reshape(old.shape),

@@ -41,7 +41,8 @@ class Config:
   """Parameters that all languages of a zoo share.
 
   Attributes:
-    states: the most that an automaton has; their number is uniform from 2.
+    states: the most that an automaton has; their number is uniform from 2,
+      but for Tomita's.
     tomita: the share of tasks that are one of Tomita's seven, as far as they
       have so few states.
     stop: the probability that a word ends where it may.
@@ -58,21 +59,17 @@ class Config:
   eval_batch: int = 64
 
   def __post_init__(self):
-    fields.check_integers(self, "states", "length", "eval_strings",
-                          "eval_batch")  # fmt: skip
-    fields.check_numbers(self, "tomita", "stop", least=0)
-    for name in ("tomita", "stop"):
-      if getattr(self, name) > 1:
-        raise UserError(f"{name} must be a share, at most 1")
-    if self.stop == 0:
-      raise UserError("stop must be positive: words would never end")
-    if self.states < 2:
-      raise UserError(f"states must be at least 2, got {self.states}")
-    if self.length < self.states + 2:
+    fields.check_integers(self, "length", "eval_strings", "eval_batch")
+    fields.check_integers(self, "states", least=2)
+    fields.check_numbers(self, "tomita", least=0, most=1)
+    fields.check_numbers(self, "stop", above=0, most=_words.MOST_STOP)
+    # A word, its BOS and EOS: as long as those that tell automata apart
+    longest = word_length(self.states) + 2
+    if self.length < longest:
       raise UserError(
-          f"length={self.length} leaves no room for the shortest word of some"
-          f" automata with {self.states} states: it must be at least"
-          f" {self.states + 2}"
+          f"length={self.length} leaves no room for the words that tell"
+          f" automata with {self.states} states apart: it must be at least"
+          f" {longest}"
       )
 
 
