@@ -22,6 +22,8 @@ _RESAMPLES = flags.DEFINE_integer(
     "resamples", 2000, "Of the bootstrap of each interval.", lower_bound=1
 )
 
+_LEAST = 5  # networks on either side
+
 
 def main() -> None:
   """Prints the comparison."""
@@ -46,11 +48,11 @@ def compare(opened, resamples):
   chosen = opened.final & finite
   columns = {name: a[chosen] for name, a in opened.columns.items()}
   reads = columns["task"][:, -1] == 1
-  if min(np.sum(reads), np.sum(~reads)) < 10:
+  if min(np.sum(reads), np.sum(~reads)) < _LEAST:
     raise UserError(
-        "the zoo must have ten networks that read rewards and ten that do"
-        f" not, got {np.sum(reads)} and {np.sum(~reads)}: make one with another"
-        " --config.task.blind, or with more networks"
+        f"the zoo must have {_LEAST} networks that read rewards and {_LEAST}"
+        f" that do not, got {np.sum(reads)} and {np.sum(~reads)}: make one with"
+        " another --config.task.blind, or with more networks"
     )
 
   def estimate(statistic):

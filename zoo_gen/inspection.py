@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from weightspace import plugins, precision, settings, tasks, zoo
+from weightspace import plugins, precision, settings, zoo
 from weightspace.exchange import imported
 from weightspace.progress import Progress
 from weightspace.zoo import collecting, integrity, loader, manifest, replay
@@ -130,12 +130,8 @@ def _name(opened, row):
   )
 
 
-def _family(opened):
-  return tasks.make(opened.spec.family, opened.spec.family_config)
-
-
 def _task_problems(opened) -> Iterator[str]:
-  classes = _family(opened).spec.classes
+  classes = opened.family.spec.classes
   if classes is None:
     return
   task = opened.columns["task"]
@@ -189,7 +185,7 @@ def _sample_problems(opened, rnn, chosen, advance) -> list[str]:
 
   All are of the shape `rnn`; `advance` is called with numbers of rows.
   """
-  spec, family = opened.spec, _family(opened)
+  spec, family = opened.spec, opened.family
 
   @jax.jit
   def recompute(data, *rows):
@@ -224,7 +220,7 @@ def _sample_problems(opened, rnn, chosen, advance) -> list[str]:
       lines = [
           *_column_problems(stored, {n: a[i] for n, a in fresh.items()}),
           *replay.problems(
-              family.spec, seen.sequences[i], seen.log_probs[i], log_probs[i]
+              family, seen.sequences[i], seen.log_probs[i], log_probs[i]
           ),
       ]
       problems += [f"{_name(opened, row)}: {line}" for line in lines]

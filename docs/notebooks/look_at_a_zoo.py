@@ -15,7 +15,6 @@ import tempfile
 import numpy as np
 
 import weightspace
-from weightspace import tasks
 from weightspace.evaluation import codes
 from weightspace.progress import Progress
 from weightspace.report import style
@@ -67,7 +66,7 @@ for name, column in zoo.columns.items():
 # of the zoo, growing up.
 
 # %%
-family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+family = zoo.family
 step, accuracy = zoo.columns["step"], zoo.columns["accuracy"]
 best = zoo.columns["net_id"][np.argmax(accuracy)]
 rows = np.flatnonzero(zoo.columns["net_id"] == best)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments.configs import emulation as emulation_config
-from weightspace import properties, tasks
+from weightspace import properties
 from weightspace.errors import UserError
 from weightspace.evaluation import bootstrap, prediction
 from weightspace.io import files
@@ -50,7 +50,7 @@ class Study:
       raise UserError(
           f"{zoo_path} is a zoo of {self.zoo.spec.family}, not of {name}"
       )
-    self.family = tasks.make(name, self.zoo.spec.family_config)
+    self.family = self.zoo.family
 
   @functools.cached_property
   def rows(self) -> prediction.Rows:

@@ -42,7 +42,7 @@ def test_a_network_that_is_sure_has_no_wrong_rollouts():
   replayed = replay.answers(
       FAMILY, rnn, rnn.flatten(weights), task, seen.sequences
   )
-  assert not list(replay.problems(FAMILY.spec, *seen, np.asarray(replayed)))
+  assert not list(replay.problems(FAMILY, *seen, np.asarray(replayed)))
 
 
 def test_ones_are_counted():

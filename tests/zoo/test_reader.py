@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from tests.zoo.example import ROWS, SPEC, arrays, everything, write
 from weightspace import zoo
+from weightspace.errors import UserError
 from weightspace.io import files
+from weightspace.zoo import reader
 
 FILES = ["zoo.json", "shards/00001/shard.json"] + [
     f"shards/00001/{name}.npy" for name in arrays(1)
@@ -266,3 +269,19 @@ def test_a_forged_shard_json_is_named(path, entry):
   assert str(file) in zoo.verify(path)[1]
   with pytest.raises(zoo.ZooError, match="Delete the folder"):
     zoo.finalize(path)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"task_names": ("a", "b", "c")}, "is a, b, c, but one of formal_lang"),
+        ({"family_config": {"lenght": 8}}, "did you mean 'length'.*zoo again"),
+    ],
+)
+def test_a_family_that_has_changed_since_is_named(tiny_zoo, change, message):
+  opened = zoo.open(tiny_zoo)
+  assert opened.family.spec.task_names == opened.spec.task_names
+  spec = dataclasses.replace(opened.spec, **change)
+  with pytest.raises(UserError, match=message) as refused:
+    _ = reader.Zoo(tiny_zoo, spec, [{"files": {}, "rows": 1}]).family
+  assert str(tiny_zoo) in str(refused.value)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import settings, tasks
+from weightspace import settings
 from weightspace.emulator import Emulator
 from weightspace.errors import UserError
 from weightspace.evaluation import codes as codes_lib
@@ -131,7 +131,7 @@ def measure(
         " trained elsewhere, and how to measure the task is not known; the"
         " emulation loss says how alike a clone answers"
     )
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  family = zoo.family
   performance = make_performance(emulator_of(pretrained), family)
   codes = codes_lib.of_zoo(zoo, pretrained, rows)
   key = make_key(seed)
@@ -169,7 +169,7 @@ def interrogate(
   Returns:
     [n, D] int32.
   """
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  family = zoo.family
   clone = make_clone(emulator_of(pretrained))
 
   @jax.jit

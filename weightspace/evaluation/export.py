@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from weightspace import plugins, properties, settings, tasks
+from weightspace import plugins, properties, settings
 from weightspace.evaluation import bootstrap, codes, emulation, ensembles
 from weightspace.evaluation import prediction as prediction_lib
 from weightspace.pretrained import PretrainedEncoder, Reference
@@ -40,7 +40,7 @@ def export(
     about: JSON values, saved with the metrics.
     progress: for display.
   """
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  family = zoo.family
   settings = plugins.configure(
       prediction_lib.Config, prediction, "prediction"
   )

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import settings, tasks, zoo
+from weightspace import settings, zoo
 from weightspace.errors import UserError
 from weightspace.exchange import npy_layout
 from weightspace.exchange.npy_layout import COUNTED, FORMAL
@@ -155,7 +155,7 @@ def _arrays(opened, layout, rows, inputs_of: Callable | None):
 
 def _pixels(opened):
   """(task [n, 1], sequences [n, K, ...]) -> what was read, [n, K, 50, 16]."""
-  family = tasks.make(opened.spec.family, opened.spec.family_config)
+  family = opened.family
 
   @jax.jit
   def read(data, task, sequences):

@@ -200,7 +200,7 @@ def _replay(folder, spec, family, measure, sample, seed, progress):
       )
       recorded = zip(arrays["sequences"], arrays["log_probs"], recomputed)
       for place, values in zip(places, recorded):
-        for line in replay.problems(family.spec, *values):
+        for line in replay.problems(family, *values):
           raise UserError(
               f"{folder.where(npy_layout.LOGITS, place)}: {line}; is this a"
               " torch.nn.LSTM, with the order of its parameters?"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weightspace import settings, tasks, zoo
+from weightspace import settings, zoo
 from weightspace.io import files
 from weightspace.progress import Progress
 from weightspace.zoo import integrity, loader, splits
@@ -98,7 +98,7 @@ def export_zoo(
 
   progress = progress or Progress.silent()
   opened = zoo.open(path)
-  family = tasks.make(opened.spec.family, opened.spec.family_config)
+  family = opened.family
   parts = splits.of_zoo(opened, family, seed=seed)._asdict()
   total = sum(map(len, parts.values()))
   with (

@@ -34,8 +34,6 @@ class TaskSpec:
       which predict the next token; else None.
     categories: (column, values) of columns that hold codes of values instead of
       numbers: code i stands for value i, -1 for none.
-    exact: whether real inputs are stored just as networks read them, so that an
-      audit expects the very outputs. Otherwise they may have been rounded.
   """
 
   inputs: int
@@ -48,7 +46,6 @@ class TaskSpec:
   classes: tuple[int, int] | None = None
   first: int | None = None
   categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
-  exact: bool = False
 
 
 class Batch(NamedTuple):

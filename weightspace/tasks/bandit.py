@@ -120,7 +120,6 @@ def make(config: Config) -> TaskFamily:
           outputs=config.arms,
           length=config.pulls,
           kind="real",
-          exact=True,
           task_names=("level", "spread", *lifts, "reads_rewards"),
           metric_names=METRICS,
       ),

@@ -30,7 +30,8 @@ class Config:
     steps: of an episode, at most.
     noise: the largest standard deviation of what is added to observations, in
       units of their scales; each network's is uniform from 0.
-    delay: the most steps that observations come late; from 0, uniform.
+    delay: the most steps that observations come late; from 0, uniform. Until
+      the second one comes, the first one is read.
     hide_velocities: share of networks that do not see velocities.
     discount: discount factor of training.
     entropy: entropy coefficient of training, reward per nat of -log p(action).
@@ -55,6 +56,11 @@ class Config:
     ranges = ENVIRONMENTS[self.environment].ranges
     chains = [high for _, high in ranges.values() if isinstance(high, int)]
     longest = max(chains, default=0) + 1
+    if self.delay >= self.steps:
+      raise UserError(
+          f"delay must be less than the {self.steps} steps of an episode, got"
+          f" {self.delay}"
+      )
     if self.steps < longest:
       raise UserError(
           f"steps must be at least {longest}, got {self.steps}: an episode of"
@@ -75,7 +81,7 @@ def make(config: Config) -> TaskFamily:
   if config.delay:
     ranges["delay"] = (0, int(config.delay))
   if environment.velocities and config.hide_velocities:
-    ranges["velocities_hidden"] = (0, 1)
+    ranges["hide_velocities"] = (0, 1)
   names = tuple(ranges)
   low, high = np.array(list(ranges.values()), np.float32).T
   world, actions = _world(environment, config, ranges)
@@ -84,7 +90,7 @@ def make(config: Config) -> TaskFamily:
     def draw(name):
       least, most = ranges[name]
       key_ = derive(key, name)
-      if name == "velocities_hidden":
+      if name == "hide_velocities":
         share = jnp.float32(config.hide_velocities)
         return jax.random.bernoulli(key_, share)
       if isinstance(most, int):
@@ -126,7 +132,6 @@ def make(config: Config) -> TaskFamily:
           outputs=actions,
           length=config.steps,
           kind="real",
-          exact=True,
           task_names=names,
           metric_names=("accuracy", "accuracy_elsewhere", "return"),
       ),
@@ -169,14 +174,13 @@ def _world(environment, config, ranges):
     with _lenient():
       observation, state = gym.reset_env(key, parameters(task))
     state = jax.tree.map(_pinned, state)
-    # The last observations, newest first; none was before the first
-    history = jnp.zeros((config.delay + 1, len(scales)), jnp.float32)
-    return state, history.at[0].set(clean(observation))
+    # The last observations, newest first; before the first one, that one
+    return state, jnp.tile(clean(observation), (config.delay + 1, 1))
 
   def observe(task, state, noise):
     _, history = state
     late = number(task, "delay").astype(jnp.int32) if config.delay else 0
-    hidden = number(task, "velocities_hidden") > 0.5
+    hidden = number(task, "hide_velocities") > 0.5
     seen = history[late] * jnp.where(hidden, shown, 1.0)
     return seen + noise * number(task, "noise")
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import encoders, plugins, properties, symmetry, tasks
+from weightspace import encoders, plugins, properties, symmetry
 from weightspace.encoders import Encoder, _modules
 from weightspace.errors import UserError
 from weightspace.keys import derive, make_key
@@ -232,7 +232,7 @@ def view(zoo: Zoo, config: EncoderConfig) -> Zoo:
 
 def known_properties(zoo: Zoo) -> np.ndarray:
   """All properties but those of weights, [R, F] float32; classes one-hot."""
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  family = zoo.family
   scope = properties.Scope(family.spec, tuple(zoo.spec.snapshot_steps))
   known = []
   for name in properties.names():

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from weightspace import settings, tasks
+from weightspace import settings
 from weightspace.errors import UserError
 from weightspace.keys import derive, make_key
 from weightspace.training import batches, draws, encoding
@@ -56,7 +56,7 @@ def make_model(zoo: Zoo, config: Config, mesh: Mesh | None = None) -> Model:
     ValueError: networks that the encoder, or the objective, is not for.
   """
   zoo = encoding.view(zoo, config.encoder)
-  family = tasks.make(zoo.spec.family, zoo.spec.family_config)
+  family = zoo.family
   return model_lib.make(
       zoo.rnns, family, zoo.spec.snapshot_steps, config, mesh
   )

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from weightspace import tasks
 from weightspace.errors import UserError
 from weightspace.io import npy
 from weightspace.rnn import RNN, make_rnn
-from weightspace.tasks import Rollouts
+from weightspace.tasks import Rollouts, TaskFamily
 from weightspace.types import Weights
 from weightspace.zoo import integrity, manifest
 from weightspace.zoo.manifest import ZooError
@@ -67,6 +68,26 @@ class Zoo:
   def __len__(self) -> int:
     """The number of rows, R."""
     return int(self._starts[-1])
+
+  @functools.cached_property
+  def family(self) -> TaskFamily:
+    """The task family of the networks.
+
+    Raises:
+      UserError: the family has changed since the zoo was made.
+    """
+    again = "make the zoo again, or use the commit it was made at"
+    try:
+      family = tasks.make(self.spec.family, self.spec.family_config)
+    except UserError as error:
+      raise UserError(f"{self.path}: {error}; {again}") from error
+    if family.spec.task_names != self.spec.task_names:
+      raise UserError(
+          f"a task of {self.path} is {', '.join(self.spec.task_names)}, but"
+          f" one of {self.spec.family} is {', '.join(family.spec.task_names)}:"
+          f" {again}"
+      )
+    return family
 
   @functools.cached_property
   def rnns(self) -> tuple[RNN, ...]:

@@ -25,7 +25,7 @@ STEPS = {
 }
 
 
-def get_config(what: str = "cartpole,small") -> ConfigDict:
+def get_config(what: str = "") -> ConfigDict:
   """The config of an environment, of one of `SIZES`."""
   from weightspace import fields
 

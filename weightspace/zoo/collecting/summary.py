@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 
-from weightspace import tasks
 from weightspace.zoo import splits
 from weightspace.zoo.integrity import COLLECTED
 from weightspace.zoo.reader import Zoo
@@ -36,7 +35,7 @@ def summary(opened: Zoo) -> list[tuple[str, str]]:
 
 def _held_out(opened):
   config = opened.spec.family_config
-  family = tasks.make(opened.spec.family, config)
+  family = opened.family
   every, finite = opened.columns["task"], opened.columns["finite"]
   novelty = np.asarray(jax.vmap(family.novelty)(every))
   rows = splits.by_task(every, novelty, seed=0).ood
