@@ -13,6 +13,7 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 MOST_PROPERTIES = 6  # whose predictions are drawn, in two lines
+WORST_R2 = -1.0  # that is drawn
 _ACROSS = 4  # properties in a line
 
 
@@ -23,12 +24,16 @@ def prediction(
   """Headline metrics on the OOD test: a panel a property and protocol.
 
   Of what a task is, final snapshots where they are known apart; else all. A
-  dashed line is the guess of the most frequent class of training.
+  dashed line is the guess of the most frequent class of training. R² that is
+  less than `WORST_R2` is drawn there.
   """
   rows = charts.headlines(select(frame, part="test", snapshot=[ALL, FINAL]))
   of_final = select(rows, snapshot=FINAL, property=["task", "angle"])
   names_of_final = set(of_final["property"])
   rows = _of_snapshots(rows, names_of_final)
+  numbers = ["value", "low", "high"]
+  clipped = rows[numbers].clip(lower=WORST_R2)
+  rows = rows.assign(**clipped.where(rows["metric"] == "r2", rows[numbers]))
   guesses = select(guesses, snapshot=[ALL, FINAL])
   guesses = _of_snapshots(guesses, names_of_final)
   names, places = charts.of_encoders(rows)
@@ -144,6 +149,7 @@ def predicted(entry: Mapping[str, Any]) -> "Figure":
         axis.set_ticks(range(0, 361, 90), [f"{v}°" for v in range(0, 361, 90)])
       else:
         axis.get_major_locator().set_params(nbins=5)
-  figure.supxlabel("actual", fontsize=9.5)
-  figure.supylabel("predicted from the code", fontsize=9.5)
+    axes.set_xlabel("actual")
+  for line in panels:
+    line[0].set_ylabel("predicted from the code")
   return figure
