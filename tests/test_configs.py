@@ -7,7 +7,8 @@ import pytest
 
 from experiments.configs import emulation as emulation_config
 from experiments.configs import prediction as prediction_config
-from experiments.configs import theory
+from experiments.configs import reproduce, theory
+from experiments.study import variants
 from experiments.theory import config as learning_config
 from tests import digits
 from weightspace import plugins, properties, tasks
@@ -121,3 +122,12 @@ def test_the_papers_zoo():
 def test_an_unknown_size_is_refused():
   with pytest.raises(ValueError, match="tiny, quickstart, small, paper"):
     formal_languages.get_config("big")
+
+
+@pytest.mark.parametrize("size", reproduce.SIZES)
+def test_variants_of_a_name_are_those_of_the_family(size):
+  config = reproduce.get_config(size).to_dict()
+  for family in config["zoos"]:
+    for name in variants.jobs(config, family):
+      title, group = variants.group_of(config, family, name)
+      assert family in group["steps"], (family, name, title)

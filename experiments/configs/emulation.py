@@ -140,7 +140,7 @@ FAMILIES = {
     "tiled_mnist": {
         "tiny": _PIXELS,
         "quickstart": _PIXELS,
-        "small": _PIXELS,
+        "small": {**_PIXELS, "length": 50},  # all tiles of an image
         "paper": {**_PIXELS, "length": 50},
     },
 }

@@ -28,6 +28,11 @@ ENCODERS = {
     DIGITS: (*PAPER, *_READ, FIXED, ASKING, "watching"),
     PATHS: ("constant", "dws", "noninteractive", "interactive"),
 }
+END_TO_END = {  # those that are trained on labels alone too
+    LANGUAGES: (*PAPER, FIXED, ASKING, "listening"),
+    DIGITS: (*PAPER, FIXED, ASKING, "watching"),
+    PATHS: ENCODERS[PATHS],
+}
 _DWS = {
     "dws, maximal basis": {"base": "dws", "encoder": {"basis": "maximal"}},
     # Channels of each parity: there are up to three of a matrix
@@ -108,7 +113,10 @@ def get_config(size: str = "small") -> ConfigDict:
 
   config.supervised = ConfigDict()  # end-to-end, without emulation
   config.supervised.seeds = 2
-  config.supervised.steps = _each(600, 300, 300)
+  config.supervised.steps = _each(1200, 600, 600)
+  config.supervised.encoders = ConfigDict(END_TO_END)
+  # Hidden layers of heads: for digits none, as frozen codes get no MLPs there
+  config.supervised.layers = _each(2, 0, 2)
 
   config.properties = ConfigDict(
       {**prediction.PROPERTIES, PATHS: ("task", "accuracy")}
@@ -145,7 +153,7 @@ def get_config(size: str = "small") -> ConfigDict:
   config.few_labels.networks = (1, 2, 4, 8, 16, 32)  # labelled
   config.few_labels.pretrained = _few_labels()
   config.few_labels.scratch = _few_labels()
-  config.few_labels.steps = 200
+  config.few_labels.steps = 400
   config.few_labels.seeds = 2
 
   config.codes = ConfigDict()

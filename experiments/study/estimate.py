@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.study import supervised as supervised_stage
 from experiments.study.study import (
   BASELINE,
   encoders,
-  learned,
   model,
   of_family,
 )
@@ -78,7 +78,8 @@ def _training(
     config, family
 ) -> Iterator[tuple[str, int, dict[str, int]]]:
   """(stage, runs, steps of each encoder)."""
-  every, trained = encoders(config, family), learned(config, family)
+  every = encoders(config, family)
+  trained = supervised_stage.trained(config, family)
   plans = []
   if search := config["search"]:
     trials = len(search["learning_rates"]) * len(search["warmups"])

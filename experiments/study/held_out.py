@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.study import emulation, few_labels, measures
+from experiments.study import emulation, few_labels, measures, supervised
 from experiments.study import study as study_lib
 from experiments.study.study import Study, encoders, learned, with_codes
 from weightspace import properties
@@ -63,7 +63,7 @@ def _prediction(study, name):
   properties_ = study.config["properties"][study.name]
   for protocol in prediction.PROTOCOLS:
     kinds = {"frozen": (study.folder("heads", name) / protocol, "heads")}
-    if name in learned(study.config, study.name) and study.config["supervised"]:
+    if f"{name}-{protocol}" in supervised.jobs(study.config, study.name):
       folder = study.folder("supervised", f"{name}-{protocol}") / "outputs"
       kinds["supervised"] = (folder, "supervised")
     for kind, (folder, stage) in kinds.items():

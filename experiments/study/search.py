@@ -12,7 +12,7 @@ from typing import Any
 from experiments import results
 from experiments.study import supervised as supervised_stage
 from experiments.study.emulation import lowest_loss
-from experiments.study.study import Study, encoders, learned
+from experiments.study.study import Study, encoders
 from weightspace.progress import Progress
 from weightspace.training import members
 
@@ -27,7 +27,7 @@ def jobs(config, family: str) -> list[str]:
       f"{kind}-{name}"
       for kind in KINDS
       for name in encoders(config, family)
-      if kind == "emulation" or name in learned(config, family)
+      if kind == "emulation" or name in supervised_stage.trained(config, family)
   ]
 
 

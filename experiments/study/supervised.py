@@ -22,9 +22,18 @@ def jobs(config, family: str) -> list[str]:
     return []
   return [
       f"{name}-{protocol}"
-      for name in learned(config, family)
+      for name in trained(config, family)
       for protocol in prediction.PROTOCOLS
   ]
+
+
+def trained(config: Mapping[str, Any], family: str) -> list[str]:
+  """The encoders that are trained end to end; by default all that learn."""
+  every = learned(config, family)
+  chosen = (config["supervised"] or {}).get("encoders")
+  if chosen is None:
+    return every
+  return [name for name in every if name in study_lib.of_family(chosen, family)]
 
 
 def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
@@ -38,19 +47,19 @@ def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   for seed in study.seeds("supervised"):
     config = {**base, "supervised": {**base["supervised"], "seed": seed}}
     start, commit = time.monotonic(), results.commit()
-    trained = train(
+    one = train(
         study, config, protocol, study.folder("supervised", name) / str(seed),
         progress,
     )  # fmt: skip
-    outputs.append(trained.outputs)
+    outputs.append(one.outputs)
     runs[study.run_id("supervised", name, seed)] = {
         "family": study.name, "stage": "supervised", "encoder": encoder,
         "seed": seed, "commit": commit, "config": config,
         "seconds": round(time.monotonic() - start, 1),
-        "best_step": trained.step,
+        "best_step": one.step,
     }  # fmt: skip
   stacked = {
-      key: np.stack([one[key] for one in outputs]) for key in outputs[0]
+      key: np.stack([each[key] for each in outputs]) for key in outputs[0]
   }
   study_lib.save(study.folder("supervised", name) / "outputs", **stacked)
   return {
@@ -68,6 +77,8 @@ def config_of(
 ) -> dict[str, Any]:
   """The config of an end-to-end training."""
   model = study.model(encoder, steps, chosen)
+  settings = study.config["supervised"] or {}
+  layers = study_lib.of_family(settings.get("layers"), study.name)
   return {
       "encoder": model["encoder"],
       "optimizer": model["optimizer"],
@@ -77,6 +88,7 @@ def config_of(
           "validate_every": max(1, steps // 10),
           "checkpoint_every": max(1, min(steps // 2, 2000)),
           "seed": study.config["seed"],
+          **({} if layers is None else {"layers": layers}),
           "matmul_precision": model["emulation"]["matmul_precision"],
       },
   }

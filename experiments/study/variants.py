@@ -5,6 +5,7 @@ how long they are, what makes interactive probing train more steadily: all are
 groups of variants of `configs/ingredients.py`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,18 @@ def jobs(config, family: str) -> list[str]:
   ]
 
 
+def group_of(config, family: str, name: str) -> tuple[str, Mapping[str, Any]]:
+  """Title and config of the group that a family's variant is of."""
+  return next(
+      (title, group)
+      for title, group in config["variants"].items()
+      if name in group["variants"] and family in group["steps"]
+  )
+
+
 def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   """Trains with the changed fields and measures on validation."""
-  title, group = next(
-      (title, group)
-      for title, group in study.config["variants"].items()
-      if name in group["variants"]
-  )
+  title, group = group_of(study.config, study.name, name)
   changed = dict(group["variants"][name])
   encoder = changed.pop("base")
   study.note("train, validation", "all", f"variants {name}")

@@ -231,7 +231,11 @@ def view(zoo: Zoo, config: EncoderConfig) -> Zoo:
 
 
 def known_properties(zoo: Zoo) -> np.ndarray:
-  """All properties but those of weights, [R, F] float32; classes one-hot."""
+  """All properties but those of weights, [R, F] float32.
+
+  Classes are one-hot, and numbers are standardised over the zoo: their units
+  would decide how much each of them counts.
+  """
   family = zoo.family
   scope = properties.Scope(family.spec, tuple(zoo.spec.snapshot_steps))
   known = []
@@ -246,6 +250,9 @@ def known_properties(zoo: Zoo) -> np.ndarray:
     target = property_.target(zoo.columns, scope)
     if property_.kind == "classification":
       target = np.eye(shape[-1])[target].reshape(len(target), -1)
+    elif property_.kind == "regression":
+      target = target - np.nanmean(target, axis=0)
+      target = target / np.maximum(np.nanstd(target, axis=0), 1e-6)
     known.append(target)
   return np.nan_to_num(np.concatenate(known, axis=1)).astype(np.float32)
 
