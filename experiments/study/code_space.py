@@ -18,6 +18,7 @@ from weightspace.progress import Progress
 
 WEIGHTS = "weights"
 INTERROGATIONS = "interrogations.json"
+_SEQUENCES = 4  # of an interrogation are kept, for the page
 
 
 def jobs(config, family: str) -> list[str]:
@@ -217,8 +218,10 @@ def _transcript(study, name, pretrained):
       "describe": study.family.describe(columns["task"][row]),
       "accuracy": float(columns["accuracy"][row]) if known else None,
       "symbols": list(symbols),
-      "probes": np.round(np.asarray(seen.probes), 4).tolist(),
-      "answers": np.round(jax.nn.softmax(seen.answers), 4).tolist(),
+      "probes": np.round(seen.probes[:, :_SEQUENCES], 4).tolist(),
+      "answers": np.round(
+          jax.nn.softmax(seen.answers[:, :_SEQUENCES]), 4
+      ).tolist(),
       "sample": " ".join(symbols[t] for t in sample) if symbols else "",
   }
 
@@ -229,8 +232,10 @@ def _write_interrogations(study, name, pretrained, shown, runs):
   probes, answers = [], []
   for rows in np.array_split(shown, -(-len(shown) // 100)):
     seen = transcript(pretrained.params["encoder"], study.zoo.weights(rows))
-    probes.append(np.asarray(seen.probes))
-    answers.append(np.asarray(jax.nn.softmax(seen.answers)))
+    probes.append(np.asarray(seen.probes[:, :, :_SEQUENCES]))
+    answers.append(
+        np.asarray(jax.nn.softmax(seen.answers[:, :, :_SEQUENCES]))
+    )
   probes, answers = np.concatenate(probes), np.concatenate(answers)
   symbols = list(study.family.spec.symbols)
   span = None if symbols else (float(probes.min()), float(probes.max()))

@@ -46,6 +46,31 @@ def plan(study: Study):
   )
 
 
+def tested(study: Study, planned, name: str) -> np.ndarray:
+  """Test rows of a property.
+
+  What a task is shows in final snapshots, and where networks share tasks, in
+  those that a labelled network has; how well it is done, in all snapshots.
+  """
+  rows = planned.test
+  if name == "accuracy":
+    return rows
+  if study.family.spec.classes is not None:
+    task = study.zoo.columns["task"]
+    known = np.unique(task[planned.labelled[max(planned.labelled)]], axis=0)
+    rows = rows[np.any(np.all(task[rows][:, None] == known, axis=2), axis=1)]
+  return study.final(rows)
+
+
+def mean_count(study: Study, planned, count: int) -> float:
+  """Labelled networks of a test task, on average; in total for real tasks."""
+  columns, rows = study.zoo.columns, planned.labelled[count]
+  networks = len(np.unique(columns["net_id"][rows]))
+  if study.family.spec.classes is None:
+    return float(networks)
+  return networks / len(np.unique(columns["task"][rows], axis=0))
+
+
 def run(study: Study, name: str, progress: Progress) -> dict[str, Any]:
   """Trains an arm with each number of labels; keeps what it says."""
   encoder, how = name.split("-")

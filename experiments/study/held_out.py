@@ -195,11 +195,17 @@ def _clones(study, name, pretrained, runs):
       for one in pretrained
   ]
   copies = np.stack([one["clone"] for one in measured])
-  original = measured[0]["original"]
+  original, steps = measured[0]["original"], study.zoo.columns["step"][rows]
   return {"clones": {study.name: {name: {
       "correlation": study.statistic(
           lambda chosen, seed: clones.correlation(
               original[chosen], copies[seed, chosen]
+          ),
+          len(pretrained), rows, runs,
+      ),
+      "correlation_within_steps": study.statistic(
+          lambda chosen, seed: clones.correlation_within(
+              original[chosen], copies[seed, chosen], steps[chosen]
           ),
           len(pretrained), rows, runs,
       ),
@@ -218,25 +224,24 @@ def _few_labels(study):
   study.note("ood, kept networks", "labels", "test few labels")
   settings = study.config["few_labels"]
   arms = few_labels.jobs(study.config, study.name)
-  values, metrics = {}, {}
+  values, metrics, tests = {}, {}, {}
   for arm in arms:
     for count in planned.labelled:
       folder = study.folder("few_labels", arm) / str(count)
       for path in sorted(folder.glob("*.npy")):
-        outputs = study_lib.load(folder, path.stem)[:, planned.test]
+        test = tests[path.stem] = few_labels.tested(study, planned, path.stem)
+        outputs = study_lib.load(folder, path.stem)[:, test]
         rows = [
-            measures.of_rows(study, path.stem, one, planned.test)
-            for one in outputs
+            measures.of_rows(study, path.stem, one, test) for one in outputs
         ]
         values[path.stem, arm, count] = np.stack([r[2] for r in rows])
         metrics[path.stem] = rows[0][:2]
   counts = list(planned.labelled)
-  tasks = study.tasks(planned.test)
   report = {}
   for name, (metric, higher) in metrics.items():
     cells = {
         arm: [
-            study.mean(values[name, arm, count], planned.test,
+            study.mean(values[name, arm, count], tests[name],
                        _runs(study, arm, count))
             for count in counts
         ]
@@ -259,7 +264,7 @@ def _few_labels(study):
                 few_labels_lib.improvement(
                     _errors(values[name, of, count], higher),
                     _errors(values[name, over, count], higher),
-                    tasks,
+                    study.tasks(tests[name]),
                     resamples=study.config["resamples"],
                 ),
                 [*cells[of][i]["runs"], *cells[over][i]["runs"]],
@@ -270,6 +275,7 @@ def _few_labels(study):
   by_task = study.family.spec.classes is not None
   return {"labels": {study.name: {
       "networks": counts,
+      "mean": [few_labels.mean_count(study, planned, n) for n in counts],
       "unit": "labelled networks" + (" per task" if by_task else ""),
       "properties": report,
   }}}  # fmt: skip

@@ -177,3 +177,14 @@ def test_agreement():
   assert np.isnan(clones.correlation(x, np.ones(50)))
   assert clones.mean_absolute_error(x, x + 0.25) == pytest.approx(0.25)
   assert clones.mean_absolute_error([0, 1], [1, 0]) == 1
+
+
+def test_a_clone_of_the_step_alone_correlates_across_steps_only():
+  generator = np.random.default_rng(0)
+  steps = np.repeat([0, 100, 500], 40)
+  means = np.repeat([0.0, 0.5, 0.9], 40)
+  accuracies = means + 0.02 * generator.normal(size=120)
+  assert clones.correlation(accuracies, means) > 0.9
+  assert np.isnan(clones.correlation_within(accuracies, means, steps))
+  noisy = accuracies + 0.01 * generator.normal(size=120) + 0.1 * (steps == 100)
+  assert 0.7 < clones.correlation_within(accuracies, noisy, steps) < 0.98

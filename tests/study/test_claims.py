@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.study import claims
+from experiments.study import claims, evidence
 
 RUNS = {"a": {"commit": "1"}, "b": {"commit": "2"}}
 
@@ -35,6 +35,22 @@ def test_no_claim_is_dropped_where_nothing_was_measured():
 
 def test_a_difference_has_the_farthest_ends():
   a, b = ({"value": v, "low": v - 1, "high": v + 2} for v in (5, 3))
-  assert claims._minus(a, b) == {
+  assert evidence.minus(a, b) == {
       "value": 2, "low": -1, "high": 5, "runs": [],
   }  # fmt: skip
+
+
+def test_an_undefined_number_decides_nothing():
+  cell = {"value": None, "low": None, "high": None}
+  number = {"value": 0.9, "low": 0.8, "high": 1.0}
+  results = {"clones": {"formal_language": {
+      name: {"correlation_within_steps": cell if name == "dws" else number}
+      for name in ("interactive", "dws")
+  }}}  # fmt: skip
+  measure = evidence.clones("interactive", ("dws",))
+  with pytest.raises(KeyError):
+    measure(results)
+  claim = claims.Claim("x", "y", "z", measure)
+  assert claims._verdict(
+      claim, {**results, "runs": {}, "command": "x", "commit": "0"}
+  )["verdict"] == claims.OPEN

@@ -192,6 +192,31 @@ def correlation(original: np.ndarray, clone: np.ndarray) -> float:
   return float(np.corrcoef(original, clone, dtype=np.float64)[0, 1])
 
 
+def correlation_within(
+    original: np.ndarray, clone: np.ndarray, groups: np.ndarray
+) -> float:
+  """Pearson's correlation of differences from the mean of each group.
+
+  Snapshots of a training step have similar accuracies, so that a clone which
+  knows the step alone correlates with its network; within steps it does not.
+
+  Args:
+    original: [n], of networks.
+    clone: [n].
+    groups: [n], equal within a group.
+  """
+  _, group = np.unique(groups, return_inverse=True)
+  counts = np.bincount(group)
+
+  def centred(values):
+    return values - (np.bincount(group, values) / counts)[group]
+
+  return correlation(*(
+      np.round(centred(np.asarray(values, np.float64)), 9)
+      for values in (original, clone)
+  ))
+
+
 def mean_absolute_error(original: np.ndarray, clone: np.ndarray) -> float:
   """Mean absolute error of the clones' accuracies [n]."""
   return float(np.mean(np.abs(np.asarray(original) - np.asarray(clone))))

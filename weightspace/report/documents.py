@@ -91,10 +91,10 @@ def made_by(results: Mapping[str, Any]) -> str:
       f" {zoo['tasks']} tasks, {zoo['rows']} snapshots"
       for name, zoo in results["zoos"].items()
   )
-  minutes = sum(results["seconds"].values()) / 60
+  hours = sum((results.get("job_seconds") or results["seconds"]).values())
   return (
-      f"`{results['command']}`, {len(runs)} runs in {minutes:.0f} minutes"
-      f" beside the zoos', at {', '.join(commits)}: {zoos}."
+      f"`{results['command']}`, {len(runs)} runs in {hours / 3600:.1f} hours of"
+      f" jobs beside the zoos', at {', '.join(commits)}: {zoos}."
   )
 
 

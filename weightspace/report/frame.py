@@ -15,6 +15,7 @@ COLUMNS = (
     "table", "family", "encoder", "way", "seed", "part", "protocol",
     "property", "metric", "snapshot", "setting", "value", "low", "high", "runs",
 )  # fmt: skip
+_OF_CLONES = ("correlation", "correlation_within_steps", "mean_absolute_error")
 ALL, FINAL = "all", "final"  # snapshots; others are training steps
 
 _Row = dict[str, Any]
@@ -186,9 +187,9 @@ def _numbers(report):
 def _clones(results):
   for family, encoders in _by_family(results, "clones"):
     for name in vocabulary.ordered(encoders):
-      for metric in ("correlation", "mean_absolute_error"):
+      for metric in _OF_CLONES:
         yield from _cell(
-            encoders[name][metric], "clones", family=family, encoder=name,
+            encoders[name].get(metric), "clones", family=family, encoder=name,
             metric=metric, snapshot=ALL,
         )  # fmt: skip
 

@@ -74,18 +74,22 @@ def _median(values):
 
 
 def gain(frame: "pd.DataFrame", family: str) -> "pd.DataFrame":
-  """Loss that encoders remove on held-out tasks, the best first."""
-  rows = select(
-      frame, table="emulation", family=family, metric="gain", part="ood"
-  )
+  """Loss removed on held-out tasks, the best encoder of validation first."""
+  rows = select(frame, table="emulation", family=family, metric="gain")
   rows = rows[(rows["encoder"] != "truth") & rows["value"].notna()]
-  return rows.sort_values("value", ascending=False, kind="stable")
+  validation = select(rows, part="validation").set_index("encoder")["value"]
+  rows = select(rows, part="ood")
+  order = rows["encoder"].map(validation).sort_values(
+      ascending=False, kind="stable"
+  )
+  return rows.loc[order.index]
 
 
 def best_prediction(frame, family: str, property_: str, metric: str):
-  """The best of frozen encoders on the strict test, of final snapshots.
+  """What the best frozen encoder of validation predicts, on the strict test.
 
-  Of all snapshots where final ones are not known apart; None without any.
+  The best is the one with the lowest validation loss. Of final snapshots, or of
+  all where these are not known apart; None without any.
   """
   rows = select(
       frame, table="prediction", family=family, way="frozen", part="test",
@@ -96,15 +100,13 @@ def best_prediction(frame, family: str, property_: str, metric: str):
   rows = final if len(final) else select(rows, snapshot=ALL)
   if not len(rows):
     return None
-  less = vocabulary.less_is_better(metric)
-  best = rows["value"].min() if less else rows["value"].max()
-  rows = rows[rows["value"] == best]
-  gains = list(gain(frame, family)["encoder"])  # of equals, the best emulated
-  ranks = [
-      gains.index(name) if name in gains else len(gains)
-      for name in rows["encoder"]
-  ]
-  return rows.iloc[int(np.argmin(ranks))]
+  losses = select(frame, table="pretraining", family=family)
+  losses = losses.sort_values("value")["encoder"]
+  ranked = [*gain(frame, family)["encoder"], *losses]
+  rows = rows[rows["encoder"].isin(ranked)]  # codes, not rules
+  if not len(rows):
+    return None
+  return rows.iloc[int(np.argmin(rows["encoder"].map(ranked.index)))]
 
 
 def shapes(zoo: Mapping[str, Any]) -> str:
