@@ -237,7 +237,8 @@ class _Interrogation:
     noise = ()
     if config.start == "samples":
       noise = jax.random.gumbel(
-          _sums.sampling_key(key),
+          # Not the key of samples, which `dialogue` reads beside the probes
+          derive(_sums.sampling_key(key), "probes"),
           (config.length, *self.probe_shape),
           jnp.float32,
       )
