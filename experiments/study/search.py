@@ -12,7 +12,7 @@ from typing import Any
 from experiments import results
 from experiments.study import supervised as supervised_stage
 from experiments.study.emulation import lowest_loss
-from experiments.study.study import Study, encoders
+from experiments.study.study import Study, encoders, of_family
 from weightspace.progress import Progress
 from weightspace.training import members
 
@@ -23,11 +23,15 @@ def jobs(config, family: str) -> list[str]:
   """One for each encoder, trained in each way."""
   if not config["search"]:
     return []
+  few = (config["few_labels"] or {}).get("scratch", ())
+  labelled = [
+      *supervised_stage.trained(config, family), *of_family(few, family)
+  ]
   return [
       f"{kind}-{name}"
       for kind in KINDS
       for name in encoders(config, family)
-      if kind == "emulation" or name in supervised_stage.trained(config, family)
+      if kind == "emulation" or name in labelled
   ]
 
 

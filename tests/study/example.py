@@ -27,6 +27,7 @@ def config():
   for part in (config.emulation, config.supervised):
     part.steps = {FAMILY: 4}
   config.search.emulation = config.search.supervised = {FAMILY: 4}
+  config.supervised.encoders = {FAMILY: ("watching",)}
   # Those of few labels have as many steps, so that they are compiled before
   config.heads.fields = {"forms": ("linear",), "steps": 4, "validate_every": 1}
   # Several trials here alone, where they compile quickly
