@@ -43,19 +43,20 @@ def load_encoder(path: str | os.PathLike) -> PretrainedEncoder:
     FileNotFoundError: there is neither; lists the shipped ones.
     ValueError: the folder's files are damaged, or no encoder's.
   """
-  if path in names():
+  if os.fspath(path) in names():
     return artifact.read(MODELS / path)
-  if not Path(path).exists():
+  path = Path(path).expanduser()
+  if not path.exists():
     raise FileNotFoundError(
         f"{path} is no folder of an encoder, and none of that name is shipped;"
         f" shipped are: {', '.join(names()) or 'none'}"
     )
-  if not (Path(path) / artifact.JSON).exists():
+  if not (path / artifact.JSON).exists():
     raise FileNotFoundError(
         f"{path} is not the folder of an encoder: it has no {artifact.JSON}."
         " python -m experiments.export_encoder makes one of a training run"
     )
-  return artifact.read(Path(path))
+  return artifact.read(path)
 
 
 def save_encoder(
