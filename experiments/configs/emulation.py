@@ -47,6 +47,8 @@ def get_config(what: str = "interactive,small") -> ConfigDict:
   for field, value in FAMILIES.get(family, {}).get(size, {}).items():
     if field in config.encoder:  # of encoders with learned probes
       config.encoder[field] = value
+  if name in ("noninteractive", "interactive") and size in ("small", "paper"):
+    config.encoder.length = LENGTHS.get(family, config.encoder.length)
   config.emulator = ConfigDict(_fields(emulator.Config))
   config.optimizer = ConfigDict(_fields(optimizer.OptimizerConfig))
   config.emulation = ConfigDict(_fields(emulation.Config))
@@ -140,10 +142,12 @@ FAMILIES = {
     "tiled_mnist": {
         "tiny": _PIXELS,
         "quickstart": _PIXELS,
-        "small": {**_PIXELS, "length": 50},  # all tiles of an image
-        "paper": {**_PIXELS, "length": 50},
+        "small": _PIXELS,
+        "paper": _PIXELS,
     },
 }
+# Steps of learned probes, but at the smaller sizes: all tiles of an image
+LENGTHS = {"tiled_mnist": 50}
 # The paper's choices need 100,000 steps: it conditions the emulator at the
 # first step only, and minimises total variation
 _EMULATION = {"divergence": "kl+total_variation"}

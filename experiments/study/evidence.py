@@ -28,6 +28,7 @@ def known(cell: Cell) -> Cell:
 
 
 def minus(a: Cell, b: Cell) -> Cell:
+  """A difference, with the farthest ends of both intervals."""
   a, b = known(a), known(b)
   return {
       "value": a["value"] - b["value"],
@@ -42,15 +43,12 @@ def _loss(results, family, encoder):
   return of_family["encoders"][encoder]["validation"][of_family["divergence"]]
 
 
-def _final(results, family, way, encoder, name, metric, protocol="strict"):
-  """A property of final networks of held-out tasks."""
+def _predicted(
+    results, family, way, encoder, name, metric, protocol="strict", final=True
+):
+  """A property of held-out tasks' networks: final ones, or all snapshots."""
   report = results["prediction"][family][way][encoder][name][protocol]
-  return headline.final(report)["test"][metric]
-
-
-def every(results, family, way, encoder, name, metric, protocol="strict"):
-  """A property of all snapshots of networks of held-out tasks."""
-  report = results["prediction"][family][way][encoder][name][protocol]
+  report = headline.final(report) if final else report
   return report["test"][metric]
 
 
@@ -78,14 +76,16 @@ def emulated_better(family, encoders, over):
 
 def predicted_better(
     family, name, metric, encoders, over, *, lowest=False, protocol="strict",
-    of=_final,
+    final=True,
 ):  # fmt: skip
   """By how much codes of the best of some say more than those of others."""
 
   def measure(results):
     ours, others = (
         _best([
-            of(results, family, "frozen", e, name, metric, protocol)
+            _predicted(
+                results, family, "frozen", e, name, metric, protocol, final
+            )
             for e in names
         ], lowest)
         for names in (encoders, over)
@@ -96,9 +96,10 @@ def predicted_better(
 
 
 def frozen_over_supervised(results):
+  """How much more of unseen tasks frozen codes say than end-to-end training."""
   frozen, supervised = (
-      _final(results, LANGUAGES, way, "interactive", "task",
-             "per_count_accuracy")
+      _predicted(results, LANGUAGES, way, "interactive", "task",
+                 "per_count_accuracy")
       for way in ("frozen", "supervised")
   )  # fmt: skip
   return minus(frozen, supervised)
@@ -131,6 +132,8 @@ def spread(results):
 
 
 def clones(encoder, over):
+  """How much closer clones follow their networks than those of the others."""
+
   def measure(results):
     of_family = results["clones"][LANGUAGES]
     return minus(
@@ -142,6 +145,7 @@ def clones(encoder, over):
 
 
 def clone_correlation(results):
+  """How closely the clones of the best encoder follow their networks."""
   best = headline.of_family(results, LANGUAGES)["encoder"]
   return results["clones"][LANGUAGES][best][_FOLLOWS]
 
@@ -161,7 +165,8 @@ def gain(results):
   best = headline.of_family(results, LANGUAGES)["encoder"]
   ours, other = (
       _best([
-          _final(results, LANGUAGES, "frozen", e, "task", "per_count_accuracy")
+          _predicted(results, LANGUAGES, "frozen", e, "task",
+                     "per_count_accuracy")
           for e in names
       ], False)
       for names in ((best,), READING)
@@ -198,8 +203,9 @@ def labels_needed(results):
 
 
 def all_right(results):
+  """Share of unseen tasks that the best encoder names as a whole."""
   best = headline.of_family(results, LANGUAGES)["encoder"]
-  return _final(results, LANGUAGES, "frozen", best, "task", "all_right")
+  return _predicted(results, LANGUAGES, "frozen", best, "task", "all_right")
 
 
 def fixed_queries(results):

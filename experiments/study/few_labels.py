@@ -102,7 +102,7 @@ def _pretrained(study, encoder, rows, seed, progress):
   codes = study_lib.load(study.folder("heads", encoder), "codes")
   codes = codes[seed % len(codes)]
   outputs, chosen = {}, {}
-  for name in _properties(study):
+  for name in taught(study):
     chosen[name] = heads.chosen(study, encoder, name)
     config = heads.head_config(
         study, chosen[name], study.config["few_labels"]["steps"]
@@ -122,14 +122,14 @@ def _scratch(study, encoder, rows, seed, progress):
       study, encoder, study.config["few_labels"]["steps"],
       study.chosen( "supervised", encoder),
   )  # fmt: skip
-  config["supervised"] |= {"properties": _properties(study), "seed": seed}
+  config["supervised"] |= {"properties": taught(study), "seed": seed}
   trained = supervised.train(
       study.zoo, config, rows, None, folder=None, progress=progress
   )
   return trained.outputs, config
 
 
-def _properties(study):
+def taught(study):
   """What a few labels may teach: what differs between tasks, and how well."""
   every = study.config["properties"][study.name]
   return tuple(p for p in every if p in ("task", "angle", "accuracy"))

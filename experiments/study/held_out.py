@@ -224,18 +224,19 @@ def _few_labels(study):
   study.note("ood, kept networks", "labels", "test few labels")
   settings = study.config["few_labels"]
   arms = few_labels.jobs(study.config, study.name)
-  values, metrics, tests = {}, {}, {}
+  tests = {
+      name: few_labels.tested(study, planned, name)
+      for name in sorted(few_labels.taught(study))
+  }
+  values, metrics = {}, {}
   for arm in arms:
     for count in planned.labelled:
       folder = study.folder("few_labels", arm) / str(count)
-      for path in sorted(folder.glob("*.npy")):
-        test = tests[path.stem] = few_labels.tested(study, planned, path.stem)
-        outputs = study_lib.load(folder, path.stem)[:, test]
-        rows = [
-            measures.of_rows(study, path.stem, one, test) for one in outputs
-        ]
-        values[path.stem, arm, count] = np.stack([r[2] for r in rows])
-        metrics[path.stem] = rows[0][:2]
+      for name, test in tests.items():
+        outputs = study_lib.load(folder, name)[:, test]
+        rows = [measures.of_rows(study, name, one, test) for one in outputs]
+        values[name, arm, count] = np.stack([r[2] for r in rows])
+        metrics[name] = rows[0][:2]
   counts = list(planned.labelled)
   report = {}
   for name, (metric, higher) in metrics.items():

@@ -131,8 +131,7 @@ def measure(
         " trained elsewhere, and how to measure the task is not known; the"
         " emulation loss says how alike a clone answers"
     )
-  family = zoo.family
-  performance = make_performance(emulator_of(pretrained), family)
+  performance = make_performance(emulator_of(pretrained), zoo.family)
   codes = codes_lib.of_zoo(zoo, pretrained, rows)
   key = make_key(seed)
   make_keys = jax.jit(jax.vmap(lambda row: derive(key, "clone", row)))
@@ -169,13 +168,12 @@ def interrogate(
   Returns:
     [n, D] int32.
   """
-  family = zoo.family
   clone = make_clone(emulator_of(pretrained))
 
   @jax.jit
   def ask(params, codes):
     return jax.vmap(
-        lambda code: family.interrogate(clone, (params, code))
+        lambda code: zoo.family.interrogate(clone, (params, code))
     )(codes)
 
   codes = codes_lib.of_zoo(zoo, pretrained, rows)

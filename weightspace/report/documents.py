@@ -91,9 +91,10 @@ def made_by(results: Mapping[str, Any]) -> str:
       f" {zoo['tasks']} tasks, {zoo['rows']} snapshots"
       for name, zoo in results["zoos"].items()
   )
-  hours = sum((results.get("job_seconds") or results["seconds"]).values())
+  seconds = results.get("job_seconds") or results["seconds"]
+  hours = sum(seconds.values()) / 3600
   return (
-      f"`{results['command']}`, {len(runs)} runs in {hours / 3600:.1f} hours of"
+      f"`{results['command']}`, {len(runs)} runs in {hours:.1f} hours of"
       f" jobs beside the zoos', at {', '.join(commits)}: {zoos}."
   )
 

@@ -119,27 +119,22 @@ def learning_curves(
   below = -(-len(encoders) // _COLUMNS)  # rows of the legend
   figure = style.new(3.3 + 0.22 * below)
   panels = figure.subplots(1, 2)
-  ends: tuple[list[float], ...] = ([], [])
-  for name in vocabulary.ordered(encoders):
-    one, look = encoders[name], style.look(name)
-    for axes, last, curve, values, label in zip(
-        panels, ends, ("curve", "validation_curve"), ("train", "loss"),
-        (None, vocabulary.encoder(name)),
-    ):  # fmt: skip
-      if not one.get(curve):
-        continue
-      losses = style.floats(one[curve][values])
-      axes.plot(
-          one[curve]["step"], losses, color=look.colour, linestyle=look.line,
-          marker=look.marker, markersize=3.5, label=label,
-      )  # fmt: skip
-      last += style.finite(losses)[-1:].tolist()
-  words = vocabulary.divergence(divergence)
-  for axes, last, title, name in zip(
-      panels, ends, ("Training networks", "Validation networks"),
-      ("loss that is minimized", words),
-  ):  # fmt: skip
-    axes.set(title=title, xlabel="training step of the encoder", ylabel=name)
+  sides = (
+      ("Training networks", "curve", "train", "loss that is minimized"),
+      ("Validation networks", "validation_curve", "loss",
+       vocabulary.divergence(divergence)),
+  )  # fmt: skip
+  for axes, (title, curve, values, loss) in zip(panels, sides):
+    last = []
+    for name in vocabulary.ordered(encoders):
+      if drawn := encoders[name].get(curve):
+        losses, look = style.floats(drawn[values]), style.look(name)
+        axes.plot(
+            drawn["step"], losses, color=look.colour, linestyle=look.line,
+            marker=look.marker, markersize=3.5, label=vocabulary.encoder(name),
+        )  # fmt: skip
+        last += style.finite(losses)[-1:].tolist()
+    axes.set(title=title, xlabel="training step of the encoder", ylabel=loss)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(axis="y", color=style.FAINT, linewidth=0.5)
     # The losses of the first steps are far above those at the end

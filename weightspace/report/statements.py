@@ -78,11 +78,10 @@ def gain(frame: "pd.DataFrame", family: str) -> "pd.DataFrame":
   rows = select(frame, table="emulation", family=family, metric="gain")
   rows = rows[(rows["encoder"] != "truth") & rows["value"].notna()]
   validation = select(rows, part="validation").set_index("encoder")["value"]
-  rows = select(rows, part="ood")
-  order = rows["encoder"].map(validation).sort_values(
-      ascending=False, kind="stable"
-  )
-  return rows.loc[order.index]
+  return select(rows, part="ood").sort_values(
+      "encoder", key=lambda names: names.map(validation), ascending=False,
+      kind="stable",
+  )  # fmt: skip
 
 
 def best_prediction(frame, family: str, property_: str, metric: str):

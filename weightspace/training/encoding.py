@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from weightspace import encoders, plugins, properties, symmetry
+from weightspace import encoders, heads, plugins, properties, symmetry
 from weightspace.encoders import Encoder, _modules
 from weightspace.errors import UserError
 from weightspace.keys import derive, make_key
@@ -250,9 +250,10 @@ def known_properties(zoo: Zoo) -> np.ndarray:
     target = property_.target(zoo.columns, scope)
     if property_.kind == "classification":
       target = np.eye(shape[-1])[target].reshape(len(target), -1)
-    elif property_.kind == "regression":
-      target = target - np.nanmean(target, axis=0)
-      target = target / np.maximum(np.nanstd(target, axis=0), 1e-6)
+    else:
+      finite = target[np.all(np.isfinite(target), axis=1)]
+      scaling = heads.scaling(property_, finite)
+      target = heads.standardise(property_, target, *scaling)
     known.append(target)
   return np.nan_to_num(np.concatenate(known, axis=1)).astype(np.float32)
 

@@ -56,9 +56,8 @@ def make_model(zoo: Zoo, config: Config, mesh: Mesh | None = None) -> Model:
     ValueError: networks that the encoder, or the objective, is not for.
   """
   zoo = encoding.view(zoo, config.encoder)
-  family = zoo.family
   return model_lib.make(
-      zoo.rnns, family, zoo.spec.snapshot_steps, config, mesh
+      zoo.rnns, zoo.family, zoo.spec.snapshot_steps, config, mesh
   )
 
 
